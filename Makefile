@@ -1,0 +1,72 @@
+# Everything people do with this repository. `make` alone lists it.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+MODELS ?= noiseprint_pp
+IMAGES ?= sample_dataset
+OUT    ?= reports/parity
+WEIGHTS ?=
+W      := $(if $(WEIGHTS),--weights "$(WEIGHTS)")
+
+.DEFAULT_GOAL := help
+.PHONY: help setup constraints export export-check split merge parity gate bench report dataset weights check format test test-slow clean
+
+help: ## list what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+
+setup: $(READY) ## make .venv with everything, versions as in constraints.txt
+
+$(READY): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (a few minutes the first time)" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+export: $(READY) ## export MODELS (default noiseprint_pp) to onnx_models/; WEIGHTS=file or folder
+	@$(BIN)/python -m export $(MODELS) $(W)
+
+split: $(READY) ## cut onnx_models/*.onnx into pieces that a git host takes
+	@$(BIN)/python -m chunking split onnx_models
+
+merge: $(READY) ## put the pieces in onnx_models/ back together, verified
+	@$(BIN)/python -m chunking merge onnx_models
+
+parity: $(READY) ## export what is missing, compare with PyTorch on IMAGES, print the table
+	@$(BIN)/python -m export $(MODELS) --missing-only $(W)
+	@$(BIN)/python -m parity run --models $(MODELS) --images "$(IMAGES)" --out "$(OUT)" $(W)
+
+gate: $(READY) ## (release issue) judge a stored parity report
+	@$(BIN)/python -m parity gate
+
+bench: $(READY) ## benchmarks, as ratios of interleaved runs
+	@$(BIN)/python -m pytest benchmarks --benchmark-only
+
+report: $(READY) ## (release issue) write the HTML report
+	@$(BIN)/python -m parity report
+
+dataset: $(READY) ## make sample_dataset/ anew; COCOGLIDE=zip or folder: the 50-image subset
+	@$(BIN)/python -m parity dataset $(if $(COCOGLIDE),--cocoglide "$(COCOGLIDE)")
+
+weights: $(READY) ## download the published weights to weights/ (their own licence: see NOTICE)
+	@$(BIN)/python -m export weights
+
+check: $(READY) ## linters and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(READY) ## format the code
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format --quiet .
+
+test: $(READY) ## fast tests
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY) ## full-size networks and long fault tests
+	@$(BIN)/python -m pytest -m slow --timeout 1800
+
+clean: ## remove reports, caches and exported models (not weights/, not .venv)
+	@rm -rf reports .benchmarks .cache .hypothesis .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info
+	@rm -f onnx_models/*.onnx
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,42 @@
+"""What every command line shares: errors without traceback, exit codes, terminals."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+from rich.console import Console
+
+from chunking.errors import UserError
+
+EXIT_OK, EXIT_FAILED, EXIT_COULD_NOT = 0, 1, 2
+EXIT_INTERRUPTED = 130  # the shell's number for SIGINT
+
+
+def stderr_console() -> Console:
+    """Progress and messages go to standard error, so that standard output can be piped."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def run_cli(main: Callable[[list[str]], int], argv: list[str] | None = None) -> int:
+    """Run a command and turn a user's mistake into a message and an exit code.
+
+    Args:
+        main: takes the arguments, returns the exit code.
+        argv: the arguments, or None for ``sys.argv[1:]``.
+    """
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    try:
+        return main(sys.argv[1:] if argv is None else argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; nothing half-written was kept", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away (`| head`). Nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
