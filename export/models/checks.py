@@ -1,0 +1,46 @@
+"""What the networks demand of their input, checked outside of tracing only."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from export.errors import ExportError
+
+MIN_SIZE = 32  # pixels a side; the arithmetic itself ends at 29 (an 8 x 8 grid in stage 1)
+
+
+class InputShapeError(ExportError):
+    """An input that the network is not made for."""
+
+
+def check_images(*images: Tensor) -> None:
+    """Refuse inputs that are not equally shaped batches of three-channel images of a fair size.
+
+    Does nothing while a graph is being recorded: a recorded check would bind the graph to the
+    sizes of its example.
+
+    Args:
+        images: each (B, 3, H, W) with H and W at least ``MIN_SIZE``.
+
+    Raises:
+        InputShapeError: says which shape came and what the least is.
+    """
+    # torch leaves is_tracing without types.
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if tracing or torch.compiler.is_compiling():
+        return
+    shapes = [tuple(image.shape) for image in images]
+    shown = " and ".join(map(str, shapes))
+    if any(shape != shapes[0] for shape in shapes) or len(shapes[0]) != 4 or shapes[0][1] != 3:
+        raise InputShapeError(
+            f"the network takes (B, 3, H, W), the same for all its inputs; got {shown}",
+            hint="stack images of one size; repeat a one-channel map to three channels",
+        )
+    if min(shapes[0][2:]) < MIN_SIZE:
+        height, width = shapes[0][2:]
+        raise InputShapeError(
+            f"an image of {height} x {width} pixels is too small: "
+            f"the least is {MIN_SIZE} x {MIN_SIZE}",
+            hint="use a larger crop; enlarging an image destroys the traces that are looked for",
+        )

@@ -1,0 +1,164 @@
+"""How two branches meet after a stage: rectification (FRM), then fusion (FFM).
+
+``rgb`` is the branch of the image, ``extra`` the branch of Noiseprint++.
+Source: Zhang et al., 2022 (CMX), as described in ``design/networks.md``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from export.models.attention import split_heads, to_grid, to_maps
+
+CROSS_NORM_EPS = 1e-5
+BATCH_NORM_EPS = 1e-5
+CHANNEL_SHARE = SPATIAL_SHARE = 0.5  # of each kind of weight in a rectification
+
+
+class ChannelWeights(nn.Module):
+    """A weight a channel and branch, from the mean and maximum of both branches' maps."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(4 * channels, 4 * channels),
+            nn.ReLU(),
+            nn.Linear(4 * channels, 2 * channels),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, rgb: Tensor, extra: Tensor) -> tuple[Tensor, Tensor]:
+        """Two maps (B, C, h, w) to two weights (B, C, 1, 1) in 0..1."""
+        means = [rgb.mean((2, 3), keepdim=True), extra.mean((2, 3), keepdim=True)]
+        maxima = [rgb.amax((2, 3), keepdim=True), extra.amax((2, 3), keepdim=True)]
+        summary = to_grid(torch.cat(means + maxima, dim=1))
+        first, second = to_maps(self.mlp(summary)).chunk(2, dim=1)
+        return first, second
+
+
+class SpatialWeights(nn.Module):
+    """A weight a pixel and branch, from both branches' maps there."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Conv2d(2 * channels, channels, 1),
+            nn.ReLU(),
+            nn.Conv2d(channels, 2, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, rgb: Tensor, extra: Tensor) -> tuple[Tensor, Tensor]:
+        """Two maps (B, C, h, w) to two weights (B, 1, h, w) in 0..1."""
+        first, second = self.mlp(torch.cat([rgb, extra], dim=1)).chunk(2, dim=1)
+        return first, second
+
+
+class FeatureRectification(nn.Module):
+    """Adds to each branch a weighted part of the other, both from the unchanged maps.
+
+    ``rgb' = rgb + 0.5 cw1 extra + 0.5 sw1 extra``, ``extra' = extra + 0.5 cw0 rgb + 0.5 sw0 rgb``.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channel_weights = ChannelWeights(channels)
+        self.spatial_weights = SpatialWeights(channels)
+
+    def forward(self, rgb: Tensor, extra: Tensor) -> tuple[Tensor, Tensor]:
+        """Two maps (B, C, h, w) to two of the same shape."""
+        channel0, channel1 = self.channel_weights(rgb, extra)
+        spatial0, spatial1 = self.spatial_weights(rgb, extra)
+        rgb_rectified = rgb + CHANNEL_SHARE * channel1 * extra + SPATIAL_SHARE * spatial1 * extra
+        extra_rectified = extra + CHANNEL_SHARE * channel0 * rgb + SPATIAL_SHARE * spatial0 * rgb
+        return rgb_rectified, extra_rectified
+
+
+class CrossAttention(nn.Module):
+    """Each branch's queries on the other branch's context.
+
+    The context of a branch is ``softmax(k^T v / sqrt(d))``, (B, heads, d, d), over the key
+    channels: its size does not depend on the image's.
+    """
+
+    def __init__(self, channels: int, *, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.scale = (channels // heads) ** -0.5
+        self.kv1 = nn.Linear(channels, 2 * channels, bias=False)
+        self.kv2 = nn.Linear(channels, 2 * channels, bias=False)
+
+    def _context(self, keys_values: Tensor) -> Tensor:
+        """(B, N, 2C) to (B, heads, d, d), each column summing to 1."""
+        keys, values = keys_values.chunk(2, dim=-1)
+        key, value = split_heads(keys, self.heads), split_heads(values, self.heads)
+        return torch.softmax(key.transpose(-2, -1) @ value * self.scale, dim=-2)
+
+    def forward(self, rgb: Tensor, extra: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens of both branches on their grid (B, h, w, C) to two of the same shape."""
+        rgb_tokens, extra_tokens = rgb.flatten(1, 2), extra.flatten(1, 2)
+        rgb_context = self._context(self.kv1(rgb_tokens))
+        extra_context = self._context(self.kv2(extra_tokens))
+        rgb_out = split_heads(rgb_tokens, self.heads) @ extra_context
+        extra_out = split_heads(extra_tokens, self.heads) @ rgb_context
+        return rgb_out.transpose(1, 2).reshape_as(rgb), extra_out.transpose(1, 2).reshape_as(extra)
+
+
+class CrossPath(nn.Module):
+    """Half of each branch's projected channels go through cross attention, half go around it."""
+
+    def __init__(self, channels: int, *, heads: int) -> None:
+        super().__init__()
+        self.channel_proj1 = nn.Linear(channels, 2 * channels)
+        self.channel_proj2 = nn.Linear(channels, 2 * channels)
+        self.cross_attn = CrossAttention(channels, heads=heads)
+        self.end_proj1 = nn.Linear(2 * channels, channels)
+        self.end_proj2 = nn.Linear(2 * channels, channels)
+        self.norm1 = nn.LayerNorm(channels, eps=CROSS_NORM_EPS)
+        self.norm2 = nn.LayerNorm(channels, eps=CROSS_NORM_EPS)
+
+    def forward(self, rgb: Tensor, extra: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens of both branches on their grid (B, h, w, C) to two of the same shape."""
+        rgb_around, rgb_through = torch.relu(self.channel_proj1(rgb)).chunk(2, dim=-1)
+        extra_around, extra_through = torch.relu(self.channel_proj2(extra)).chunk(2, dim=-1)
+        rgb_through, extra_through = self.cross_attn(rgb_through, extra_through)
+        rgb_end = self.end_proj1(torch.cat([rgb_around, rgb_through], dim=-1))
+        extra_end = self.end_proj2(torch.cat([extra_around, extra_through], dim=-1))
+        return self.norm1(rgb + rgb_end), self.norm2(extra + extra_end)
+
+
+class ChannelEmbedding(nn.Module):
+    """Both branches' channels to one branch's: 1 x 1 residual plus a depthwise path, normalised."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.residual = nn.Conv2d(2 * channels, channels, 1, bias=False)
+        self.channel_embed = nn.Sequential(
+            nn.Conv2d(2 * channels, channels, 1),
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 1),
+            nn.BatchNorm2d(channels, eps=BATCH_NORM_EPS),
+        )
+        self.norm = nn.BatchNorm2d(channels, eps=BATCH_NORM_EPS)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, 2C, h, w) to (B, C, h, w)."""
+        embedded: Tensor = self.norm(self.residual(maps) + self.channel_embed(maps))
+        return embedded
+
+
+class FeatureFusion(nn.Module):
+    """Two rectified maps (B, C, h, w) to the stage's fused map, the same shape."""
+
+    def __init__(self, channels: int, *, heads: int) -> None:
+        super().__init__()
+        self.cross = CrossPath(channels, heads=heads)
+        self.channel_emb = ChannelEmbedding(channels)
+
+    def forward(self, rgb: Tensor, extra: Tensor) -> Tensor:
+        """Two maps (B, C, h, w) to one of the same shape."""
+        grids = self.cross(to_grid(rgb), to_grid(extra))
+        fused: Tensor = self.channel_emb(to_maps(torch.cat(grids, dim=-1)))
+        return fused

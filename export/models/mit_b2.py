@@ -1,0 +1,95 @@
+"""The encoder: two MiT-B2 branches, rectified and fused after every stage (65.0 M parameters)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from export.models.attention import BLOCK_NORM_EPS, Block, PatchEmbedding, to_maps
+from export.models.checks import check_images
+from export.models.fusion import FeatureFusion, FeatureRectification
+
+STAGES = (1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Size of a two-branch encoder of four stages; the defaults are MiT-B2.
+
+    Attributes:
+        channels: C of each stage, a multiple of its heads.
+        depths: blocks of each stage.
+        heads: attention heads of each stage, in the blocks and in the fusion.
+        reductions: side of the window from which a stage's keys and values come; 1: none.
+    """
+
+    channels: tuple[int, int, int, int] = (64, 128, 320, 512)
+    depths: tuple[int, int, int, int] = (3, 4, 6, 3)
+    heads: tuple[int, int, int, int] = (1, 2, 5, 8)
+    reductions: tuple[int, int, int, int] = (8, 4, 2, 1)
+
+
+class MiTB2(nn.Module):
+    """Image and Noiseprint++ to four fused maps at strides 4, 8, 16 and 32 (sizes round up).
+
+    Tensors are called as in the published checkpoint: ``patch_embed1..4``, ``block1..4``,
+    ``norm1..4``, the same with ``extra_`` before it for the second branch, ``FRMs.i``, ``FFMs.i``.
+    """
+
+    def __init__(self, config: EncoderConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or EncoderConfig()
+        for branch in ("", "extra_"):
+            channels_in = 3
+            for stage, channels in zip(STAGES, config.channels, strict=True):
+                kernel, stride = (7, 4) if stage == 1 else (3, 2)
+                embedding = PatchEmbedding(channels_in, channels, kernel=kernel, stride=stride)
+                self.add_module(f"{branch}patch_embed{stage}", embedding)
+                channels_in = channels
+        sizes = zip(STAGES, config.channels, config.depths, strict=True)
+        for stage, channels, depth in sizes:
+            heads, reduction = config.heads[stage - 1], config.reductions[stage - 1]
+            for branch in ("", "extra_"):
+                blocks = [Block(channels, heads=heads, reduction=reduction) for _ in range(depth)]
+                self.add_module(f"{branch}block{stage}", nn.ModuleList(blocks))
+                norm = nn.LayerNorm(channels, eps=BLOCK_NORM_EPS)
+                self.add_module(f"{branch}norm{stage}", norm)
+        self.FRMs = nn.ModuleList(FeatureRectification(channels) for channels in config.channels)
+        self.FFMs = nn.ModuleList(
+            FeatureFusion(channels, heads=heads)
+            for channels, heads in zip(config.channels, config.heads, strict=True)
+        )
+        self.eval().requires_grad_(False)
+
+    def _stage(self, branch: str, stage: int, maps: Tensor) -> Tensor:
+        """One branch's maps (B, C_in, H, W) through one stage, to (B, C, h, w)."""
+        grid = self.get_submodule(f"{branch}patch_embed{stage}")(maps)
+        blocks = self.get_submodule(f"{branch}block{stage}")
+        assert isinstance(blocks, nn.ModuleList)
+        for block in blocks:
+            grid = block(grid)
+        return to_maps(self.get_submodule(f"{branch}norm{stage}")(grid))
+
+    def forward(self, rgb: Tensor, np: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Both inputs to the four fused maps.
+
+        Args:
+            rgb: (B, 3, H, W), the image, normalised by mean and standard deviation.
+            np: (B, 3, H, W), the Noiseprint++ map repeated to three channels, not normalised.
+
+        Returns:
+            ``fused_0..3``, each (B, C_i, h_i, w_i).
+
+        Raises:
+            InputShapeError: shapes differ, or a side is below 32 pixels.
+        """
+        check_images(rgb, np)
+        image, extra, fused = rgb, np, []
+        for stage, rectify, fuse in zip(STAGES, self.FRMs, self.FFMs, strict=True):
+            image, extra = rectify(
+                self._stage("", stage, image), self._stage("extra_", stage, extra)
+            )
+            fused.append(fuse(image, extra))
+        first, second, third, fourth = fused
+        return first, second, third, fourth

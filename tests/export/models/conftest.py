@@ -1,0 +1,57 @@
+"""Networks with stand-in weights, and the reference data where it is at hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from export.models.mit_b2 import EncoderConfig
+from export.models.noiseprint_pp import NoiseprintConfig
+from export.models.trufor import TruForConfig
+from export.standin import stand_in_state
+
+# Every stage differs from every other, heads are several, one reduction is 1.
+TINY_ENCODER = EncoderConfig(
+    channels=(4, 8, 12, 16), depths=(1, 2, 1, 1), heads=(1, 2, 3, 4), reductions=(8, 4, 2, 1)
+)
+TINY = TruForConfig(
+    noiseprint=NoiseprintConfig(depth=4, width=6),
+    encoder=TINY_ENCODER,
+    decoder_width=10,
+    score_width=7,
+)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with ``reference/`` and ``data/``; without it the test is skipped."""
+    beside = Path(__file__).resolve().parents[4] / "shared"
+    folder = Path(os.environ.get("TRUFOR_TEST_DATA", beside))
+    if not (folder / "reference").is_dir():
+        pytest.skip(f"no reference data in {folder.name}/ (set TRUFOR_TEST_DATA)")
+    return folder
+
+
+def fill(network: nn.Module, *, seed: str = "golden", prefix: str = "") -> nn.Module:
+    """Give a network, also one on the ``meta`` device, its stand-in weights."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    state = stand_in_state(seed, shapes, prefix=prefix)
+    tensors = {name: torch.from_numpy(value) for name, value in state.items()}
+    network.load_state_dict(tensors, assign=True)
+    return network
+
+
+@pytest.fixture(name="fill", scope="session")
+def fill_fixture() -> Callable[..., nn.Module]:
+    return fill
+
+
+@pytest.fixture(scope="session")
+def tiny() -> TruForConfig:
+    """A TruFor of a few thousand parameters."""
+    return TINY
