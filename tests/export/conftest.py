@@ -1,0 +1,126 @@
+"""A small HTTP server on 127.0.0.1 that can misbehave on request."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+
+@dataclass
+class FileServer:
+    """Serves one content at every path, and keeps what it was asked."""
+
+    content: bytes = b""
+    etag: str | None = '"v1"'
+    last_modified: str | None = None
+    content_type: str = "application/zip"
+    honours_range: bool = True
+    honours_if_range: bool = True
+    says_length: bool = True
+    cut_after: list[int] = field(default_factory=list)  # bytes of the body, one entry a request
+    statuses: list[int] = field(default_factory=list)  # refusals before the first answer
+    redirect_to: str = ""
+    port: int = 0
+    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/files/weights.zip"
+
+    @property
+    def ranges(self) -> list[str | None]:
+        """The Range header of every request, in order."""
+        return [headers.get("range") for _, headers in self.requests]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    serves: FileServer
+
+    def log_message(self, *args: object) -> None:
+        """Quiet."""
+
+    def do_CONNECT(self) -> None:
+        self._note()
+        self.send_error(403, "no tunnels here")
+
+    def do_GET(self) -> None:
+        self._note()
+        serves = self.serves
+        if serves.statuses:
+            self.send_error(serves.statuses.pop(0))
+            return
+        if serves.redirect_to:
+            self.send_response(302)
+            self.send_header("Location", serves.redirect_to)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        start = self._start()
+        if start is not None and start >= len(serves.content):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(serves.content)}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self._send(start)
+
+    def _note(self) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.serves.requests.append((self.path, headers))
+
+    def _start(self) -> int | None:
+        serves = self.serves
+        asked = self.headers.get("Range")
+        condition = self.headers.get("If-Range")
+        if asked is None or not serves.honours_range:
+            return None
+        current = (serves.etag, serves.last_modified)
+        if condition is not None and serves.honours_if_range and condition not in current:
+            return None
+        return int(asked.removeprefix("bytes=").removesuffix("-"))
+
+    def _send(self, start: int | None) -> None:
+        serves = self.serves
+        body = serves.content[start or 0 :]
+        self.send_response(200 if start is None else 206)
+        self.send_header("Content-Type", serves.content_type)
+        if serves.etag:
+            self.send_header("ETag", serves.etag)
+        if serves.last_modified:
+            self.send_header("Last-Modified", serves.last_modified)
+        if serves.says_length:
+            self.send_header("Content-Length", str(len(body)))
+        if start is not None:
+            last = len(serves.content) - 1
+            self.send_header("Content-Range", f"bytes {start}-{last}/{len(serves.content)}")
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):  # a client that hangs up is part of the tests
+            self.wfile.write(body[: serves.cut_after.pop(0)] if serves.cut_after else body)
+        self.close_connection = True
+
+
+@pytest.fixture
+def make_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FileServer]]:
+    """Call it with a `FileServer`'s fields; the servers stop when the test ends."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with contextlib.ExitStack() as stack:
+
+        def make(**fields: object) -> FileServer:
+            serves = FileServer(**fields)  # type: ignore[arg-type]  # the tests' own keywords
+            handler = type("Handler", (_Handler,), {"serves": serves})
+            server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+            serves.port = server.server_address[1]
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(server.shutdown)
+            return serves
+
+        yield make  # type: ignore[misc]  # a function with the class's keywords
