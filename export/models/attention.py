@@ -28,9 +28,20 @@ def to_maps(grid: Tensor) -> Tensor:
     return grid.permute(0, 3, 1, 2)
 
 
-def split_heads(tokens: Tensor, heads: int) -> Tensor:
-    """(B, N, C) to (B, heads, N, C / heads); a head is a contiguous run of channels."""
-    return torch.unflatten(tokens, -1, (heads, tokens.shape[-1] // heads)).transpose(1, 2)
+def split_heads(grid: Tensor, heads: int, size: int) -> Tensor:
+    """(B, h, w, heads * size) to (B, heads, h * w, size): a head's channels are contiguous."""
+    return grid.reshape(grid.shape[0], -1, heads, size).transpose(1, 2)
+
+
+def split_keys_values(grid: Tensor, heads: int, size: int) -> tuple[Tensor, Tensor]:
+    """(B, h, w, 2 * heads * size), keys before values, to two of (B, heads, h * w, size)."""
+    keys, values = split_heads(grid, 2 * heads, size).split(heads, dim=1)
+    return keys, values
+
+
+def join_heads(heads: Tensor, like: Tensor) -> Tensor:
+    """(B, heads, h * w, d) back to the shape of ``like``, (B, h, w, C)."""
+    return heads.transpose(1, 2).reshape_as(like)
 
 
 class PatchEmbedding(nn.Module):
@@ -60,9 +71,8 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int, *, heads: int, reduction: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.head_size = heads, channels // heads
         self.reduction = reduction
-        self.scale = (channels // heads) ** -0.5
         self.q = nn.Linear(channels, channels)
         self.kv = nn.Linear(channels, 2 * channels)
         self.proj = nn.Linear(channels, channels)
@@ -75,13 +85,10 @@ class Attention(nn.Module):
         source = grid
         if self.reduction > 1:
             source = self.norm(to_grid(self.sr(to_maps(grid))))
-        keys, values = self.kv(source.flatten(1, 2)).chunk(2, dim=-1)
-        query = split_heads(self.q(grid.flatten(1, 2)) * self.scale, self.heads)
-        key = split_heads(keys, self.heads)
-        value = split_heads(values, self.heads)
+        query = split_heads(self.q(grid), self.heads, self.head_size) * self.head_size**-0.5
+        key, value = split_keys_values(self.kv(source), self.heads, self.head_size)
         weights = torch.softmax(query @ key.transpose(-2, -1), dim=-1)
-        mixed = (weights @ value).transpose(1, 2)
-        attended: Tensor = self.proj(mixed.reshape_as(grid))
+        attended: Tensor = self.proj(join_heads(weights @ value, like=grid))
         return attended
 
 

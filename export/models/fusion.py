@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from export.models.attention import split_heads, to_grid, to_maps
+from export.models.attention import join_heads, split_heads, split_keys_values, to_grid, to_maps
 
 CROSS_NORM_EPS = 1e-5
 BATCH_NORM_EPS = 1e-5
@@ -21,6 +21,7 @@ class ChannelWeights(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.channels = channels
         self.mlp = nn.Sequential(
             nn.Linear(4 * channels, 4 * channels),
             nn.ReLU(),
@@ -33,7 +34,7 @@ class ChannelWeights(nn.Module):
         means = [rgb.mean((2, 3), keepdim=True), extra.mean((2, 3), keepdim=True)]
         maxima = [rgb.amax((2, 3), keepdim=True), extra.amax((2, 3), keepdim=True)]
         summary = to_grid(torch.cat(means + maxima, dim=1))
-        first, second = to_maps(self.mlp(summary)).chunk(2, dim=1)
+        first, second = to_maps(self.mlp(summary)).split(self.channels, dim=1)
         return first, second
 
 
@@ -51,7 +52,7 @@ class SpatialWeights(nn.Module):
 
     def forward(self, rgb: Tensor, extra: Tensor) -> tuple[Tensor, Tensor]:
         """Two maps (B, C, h, w) to two weights (B, 1, h, w) in 0..1."""
-        first, second = self.mlp(torch.cat([rgb, extra], dim=1)).chunk(2, dim=1)
+        first, second = self.mlp(torch.cat([rgb, extra], dim=1)).split(1, dim=1)
         return first, second
 
 
@@ -84,25 +85,21 @@ class CrossAttention(nn.Module):
 
     def __init__(self, channels: int, *, heads: int) -> None:
         super().__init__()
-        self.heads = heads
-        self.scale = (channels // heads) ** -0.5
+        self.heads, self.head_size = heads, channels // heads
         self.kv1 = nn.Linear(channels, 2 * channels, bias=False)
         self.kv2 = nn.Linear(channels, 2 * channels, bias=False)
 
     def _context(self, keys_values: Tensor) -> Tensor:
-        """(B, N, 2C) to (B, heads, d, d), each column summing to 1."""
-        keys, values = keys_values.chunk(2, dim=-1)
-        key, value = split_heads(keys, self.heads), split_heads(values, self.heads)
-        return torch.softmax(key.transpose(-2, -1) @ value * self.scale, dim=-2)
+        """(B, h, w, 2C) to (B, heads, d, d), each column summing to 1."""
+        key, value = split_keys_values(keys_values, self.heads, self.head_size)
+        return torch.softmax(key.transpose(-2, -1) @ value * self.head_size**-0.5, dim=-2)
 
     def forward(self, rgb: Tensor, extra: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens of both branches on their grid (B, h, w, C) to two of the same shape."""
-        rgb_tokens, extra_tokens = rgb.flatten(1, 2), extra.flatten(1, 2)
-        rgb_context = self._context(self.kv1(rgb_tokens))
-        extra_context = self._context(self.kv2(extra_tokens))
-        rgb_out = split_heads(rgb_tokens, self.heads) @ extra_context
-        extra_out = split_heads(extra_tokens, self.heads) @ rgb_context
-        return rgb_out.transpose(1, 2).reshape_as(rgb), extra_out.transpose(1, 2).reshape_as(extra)
+        rgb_context, extra_context = self._context(self.kv1(rgb)), self._context(self.kv2(extra))
+        rgb_out = split_heads(rgb, self.heads, self.head_size) @ extra_context
+        extra_out = split_heads(extra, self.heads, self.head_size) @ rgb_context
+        return join_heads(rgb_out, like=rgb), join_heads(extra_out, like=extra)
 
 
 class CrossPath(nn.Module):
@@ -110,6 +107,7 @@ class CrossPath(nn.Module):
 
     def __init__(self, channels: int, *, heads: int) -> None:
         super().__init__()
+        self.channels = channels
         self.channel_proj1 = nn.Linear(channels, 2 * channels)
         self.channel_proj2 = nn.Linear(channels, 2 * channels)
         self.cross_attn = CrossAttention(channels, heads=heads)
@@ -120,8 +118,10 @@ class CrossPath(nn.Module):
 
     def forward(self, rgb: Tensor, extra: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens of both branches on their grid (B, h, w, C) to two of the same shape."""
-        rgb_around, rgb_through = torch.relu(self.channel_proj1(rgb)).chunk(2, dim=-1)
-        extra_around, extra_through = torch.relu(self.channel_proj2(extra)).chunk(2, dim=-1)
+        rgb_around, rgb_through = torch.relu(self.channel_proj1(rgb)).split(self.channels, dim=-1)
+        extra_around, extra_through = torch.relu(self.channel_proj2(extra)).split(
+            self.channels, dim=-1
+        )
         rgb_through, extra_through = self.cross_attn(rgb_through, extra_through)
         rgb_end = self.end_proj1(torch.cat([rgb_around, rgb_through], dim=-1))
         extra_end = self.end_proj2(torch.cat([extra_around, extra_through], dim=-1))

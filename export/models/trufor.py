@@ -54,6 +54,11 @@ class Logits(NamedTuple):
     detection: Tensor
 
 
+def _three_channels(noiseprint: Tensor) -> Tensor:
+    """(B, 1, H, W) to (B, 3, H, W). A concatenation: recorded, an ``expand`` is six nodes."""
+    return torch.cat([noiseprint, noiseprint, noiseprint], dim=1)
+
+
 class _Detector(nn.Module):
     """All of TruFor behind Noiseprint++: what `TruFor` and `TruForHead` share."""
 
@@ -112,15 +117,15 @@ class TruForHead(_Detector):
 
     def logits(self, image: Tensor, np: Tensor) -> Logits:
         """The logits for inputs as `forward` takes them."""
-        check_images(image, np)
-        return self._logits(image, np)
+        check_images(image, np, one_channel=True)
+        return self._logits(image, np.expand(-1, 3, -1, -1))
 
     def forward(self, image: Tensor, np: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Image and Noiseprint++ to what users get.
 
         Args:
             image: (B, 3, H, W), rgb / 256, in [0, 1).
-            np: (B, 3, H, W), the Noiseprint++ map repeated to three channels.
+            np: (B, 1, H, W), the Noiseprint++ map, or (B, 3, H, W), the same repeated.
 
         Returns:
             ``map`` (B, H, W), ``conf`` (B, H, W) and ``score`` (B,), all in 0..1.
@@ -128,8 +133,8 @@ class TruForHead(_Detector):
         Raises:
             InputShapeError: shapes differ, or a side is below 32 pixels.
         """
-        check_images(image, np)
-        return self._answers(image, np)
+        check_images(image, np, one_channel=True)
+        return self._answers(image, np.expand(-1, 3, -1, -1))
 
 
 class TruFor(_Detector):
@@ -142,7 +147,7 @@ class TruFor(_Detector):
     def logits(self, image: Tensor) -> Logits:
         """The logits for an image as `forward` takes it."""
         check_images(image)
-        return self._logits(image, self.dncnn(image).expand(-1, 3, -1, -1))
+        return self._logits(image, _three_channels(self.dncnn(image)))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Image to what users get.
@@ -159,5 +164,5 @@ class TruFor(_Detector):
         """
         check_images(image)
         noiseprint = self.dncnn(image)
-        answers = self._answers(image, noiseprint.expand(-1, 3, -1, -1))
+        answers = self._answers(image, _three_channels(noiseprint))
         return *answers, noiseprint
