@@ -1,0 +1,1 @@
+"""Split files into pieces that fit a git host, and merge them back bit for bit."""

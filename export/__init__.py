@@ -1,0 +1,1 @@
+"""Export PyTorch networks to ONNX, deterministically, with proof of every weight's origin."""

@@ -1,0 +1,1 @@
+"""Run the exported files without torch."""

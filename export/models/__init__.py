@@ -1,0 +1,1 @@
+"""The networks, one a file, written from a description of their arithmetic."""

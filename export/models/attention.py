@@ -35,7 +35,7 @@ def split_heads(grid: Tensor, heads: int, size: int) -> Tensor:
 
 def split_keys_values(grid: Tensor, heads: int, size: int) -> tuple[Tensor, Tensor]:
     """(B, h, w, 2 * heads * size), keys before values, to two of (B, heads, h * w, size)."""
-    keys, values = split_heads(grid, 2 * heads, size).split(heads, dim=1)
+    keys, values = torch.split(split_heads(grid, 2 * heads, size), heads, dim=1)
     return keys, values
 
 

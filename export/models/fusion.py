@@ -34,7 +34,7 @@ class ChannelWeights(nn.Module):
         means = [rgb.mean((2, 3), keepdim=True), extra.mean((2, 3), keepdim=True)]
         maxima = [rgb.amax((2, 3), keepdim=True), extra.amax((2, 3), keepdim=True)]
         summary = to_grid(torch.cat(means + maxima, dim=1))
-        first, second = to_maps(self.mlp(summary)).split(self.channels, dim=1)
+        first, second = torch.split(to_maps(self.mlp(summary)), self.channels, dim=1)
         return first, second
 
 
@@ -116,12 +116,15 @@ class CrossPath(nn.Module):
         self.norm1 = nn.LayerNorm(channels, eps=CROSS_NORM_EPS)
         self.norm2 = nn.LayerNorm(channels, eps=CROSS_NORM_EPS)
 
+    def _halves(self, projected: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, h, w, 2C) to the channels that go around (y) and through (u), (B, h, w, C) each."""
+        around, through = torch.split(torch.relu(projected), self.channels, dim=-1)
+        return around, through
+
     def forward(self, rgb: Tensor, extra: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens of both branches on their grid (B, h, w, C) to two of the same shape."""
-        rgb_around, rgb_through = torch.relu(self.channel_proj1(rgb)).split(self.channels, dim=-1)
-        extra_around, extra_through = torch.relu(self.channel_proj2(extra)).split(
-            self.channels, dim=-1
-        )
+        rgb_around, rgb_through = self._halves(self.channel_proj1(rgb))
+        extra_around, extra_through = self._halves(self.channel_proj2(extra))
         rgb_through, extra_through = self.cross_attn(rgb_through, extra_through)
         rgb_end = self.end_proj1(torch.cat([rgb_around, rgb_through], dim=-1))
         extra_end = self.end_proj2(torch.cat([extra_around, extra_through], dim=-1))

@@ -1,0 +1,1 @@
+"""Views of a result, one format a file. A report never runs a model."""

@@ -1,0 +1,1 @@
+"""Runners: one backend a file, each a context manager with one verb, ``run``."""

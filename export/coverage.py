@@ -1,0 +1,150 @@
+"""The proof that a checkpoint sets every tensor of a network, each exactly once.
+
+The export that people copy today loads with "missing names are fine", and a quarter of its
+encoder is a fresh random draw in every process. Here a missing tensor is an error that names it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from export.errors import CoverageError
+
+SHOWN = 8  # how many names an error lists before it counts the rest
+COUNTER = "num_batches_tracked"  # a training counter, no weight: never counted as a parameter
+
+Signature = tuple[tuple[int, ...], str]  # shape and dtype, "float32"
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Which tensors of a network a checkpoint sets.
+
+    Attributes:
+        expected: shape and dtype of every tensor of the network, by name.
+        found: tensors that are there and fit.
+        missing: tensors of the network that are not there, the largest first.
+        unexpected: tensors that no part of the network asked for.
+        misfits: a sentence for each tensor whose shape or dtype is not the network's.
+    """
+
+    expected: Mapping[str, Signature]
+    found: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misfits: Mapping[str, str]
+
+    @property
+    def complete(self) -> bool:
+        """Every tensor is set once and nothing is left over."""
+        return bool(self.expected) and not (self.missing or self.unexpected or self.misfits)
+
+    def parameters(self, names: tuple[str, ...] | None = None) -> int:
+        """How many numbers these tensors hold; all of the network's where ``names`` is None."""
+        chosen = self.expected if names is None else names
+        return sum(_size(self.expected, name) for name in chosen)
+
+    def share(self) -> str:
+        """Such as ``covers 48.4 M of 65.0 M parameters (74.5 %)``."""
+        covered, total = self.parameters(self.found), self.parameters()
+        percent = 100.0 * covered / total if total else 0.0
+        return f"covers {_millions(covered)} of {_millions(total)} parameters ({percent:.1f} %)"
+
+    def document(self) -> dict[str, int]:
+        """Counts for lock files and reports."""
+        return {
+            "tensors": len(self.expected),
+            "tensors_set": len(self.found),
+            "parameters": self.parameters(),
+            "parameters_set": self.parameters(self.found),
+        }
+
+
+def measure(expected: Mapping[str, Signature], given: Mapping[str, Signature]) -> Coverage:
+    """Compare what a network needs with what a checkpoint gives."""
+    misfits = {
+        name: f"{name}: {_show(given[name])} in the checkpoint, {_show(signature)} in the network"
+        for name, signature in expected.items()
+        if name in given and given[name] != signature
+    }
+    missing = [name for name in expected if name not in given]
+    return Coverage(
+        expected=expected,
+        found=tuple(name for name in expected if name in given and name not in misfits),
+        missing=tuple(sorted(missing, key=lambda name: (-_size(expected, name), name))),
+        unexpected=tuple(
+            sorted((n for n in given if n not in expected), key=lambda n: (-_size(given, n), n))
+        ),
+        misfits=dict(sorted(misfits.items(), key=lambda item: -_size(expected, item[0]))),
+    )
+
+
+def require_complete(coverage: Coverage, what: str, *, hint: str) -> None:
+    """Refuse anything but full coverage.
+
+    Args:
+        coverage: what was measured.
+        what: the file and the network, for the message.
+        hint: what the user can do about it.
+
+    Raises:
+        CoverageError: names what is missing, unexpected or misshapen, worst offenders first.
+    """
+    if coverage.complete:
+        return
+    lines = [f"{what}: {coverage.share()}"]
+    if coverage.missing:
+        count = len(coverage.missing)
+        size = _millions(coverage.parameters(coverage.missing))
+        lines.append(f"  missing {count} tensors, {size} parameters, in {groups(coverage.missing)}")
+        lines += _listed(coverage.missing, coverage.expected)
+    if coverage.misfits:
+        lines.append(f"  {len(coverage.misfits)} tensors of another shape or dtype:")
+        lines += [f"    {text}" for text in list(coverage.misfits.values())[:SHOWN]]
+        lines += _rest(len(coverage.misfits))
+    if coverage.unexpected:
+        count = len(coverage.unexpected)
+        lines.append(f"  {count} unexpected tensors, in {groups(coverage.unexpected)}")
+        lines += [f"    {name}" for name in coverage.unexpected[:SHOWN]] + _rest(count)
+    raise CoverageError("\n".join(lines), hint=hint)
+
+
+def groups(names: tuple[str, ...]) -> str:
+    """Names by their first part, most tensors first: ``FRMs.* (40), FFMs.* (92)``."""
+    counts = Counter(name.partition(".")[0] for name in names)
+    shown = [f"{group}.* ({count})" for group, count in counts.most_common(SHOWN)]
+    more = len(counts) - len(shown)
+    return ", ".join(shown) + (f" and {more} more groups" if more > 0 else "")
+
+
+def signatures(tensors: Mapping[str, Any]) -> dict[str, Signature]:
+    """Shape and dtype of torch tensors or numpy arrays by name."""
+    return {
+        name: (tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+        for name, tensor in tensors.items()
+    }
+
+
+def _listed(names: tuple[str, ...], expected: Mapping[str, Signature]) -> list[str]:
+    return [f"    {name} {_show(expected[name])}" for name in names[:SHOWN]] + _rest(len(names))
+
+
+def _rest(count: int) -> list[str]:
+    return [f"    and {count - SHOWN} more"] if count > SHOWN else []
+
+
+def _size(expected: Mapping[str, Signature], name: str) -> int:
+    return 0 if name.endswith(COUNTER) else math.prod(expected[name][0])
+
+
+def _show(signature: Signature) -> str:
+    shape, dtype = signature
+    return f"{dtype}{list(shape)}"
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.1f} M" if count >= 100_000 else f"{count:,}"

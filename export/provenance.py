@@ -1,0 +1,124 @@
+"""Where each initializer of a graph came from, and the digests that prove it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from chunking.hashing import sha256_bytes
+from export.errors import ExportError
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+CHECKPOINT = "checkpoint"  # a tensor of the state dict, byte for byte
+BUFFER = "buffer"  # computed by the network's constructor, in no checkpoint
+CONSTANT = "constant"  # a number or shape written in the network's code
+LARGEST_CONSTANT = 64  # elements; a larger floating-point constant must have an origin
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How an initializer was made.
+
+    Attributes:
+        transform: ``checkpoint``, ``buffer``, ``constant``, or the name of the transform that
+            derived it, such as ``fold_batchnorm``.
+        sources: the state dict's tensors that it was made of, by the network's own names.
+    """
+
+    transform: str
+    sources: tuple[str, ...] = ()
+
+
+@dataclass
+class Provenance:
+    """The origins of a graph's initializers, by name; a transform keeps it true."""
+
+    origins: dict[str, Origin] = field(default_factory=dict)
+
+    def derive(self, name: str, transform: str, *parents: str) -> None:
+        """Record that ``name`` was made by ``transform`` of the initializers ``parents``."""
+        sources = [source for parent in parents for source in self.origins[parent].sources]
+        steps = [self.origins[parent].transform for parent in parents]
+        before = [s for s in dict.fromkeys(steps) if s not in (CHECKPOINT, transform)]
+        self.origins[name] = Origin("+".join([*before, transform]), tuple(dict.fromkeys(sources)))
+
+    def forget_unused(self, model: ir.Model) -> None:
+        """Drop initializers that nothing reads, from the graph and from the record."""
+        for name, value in list(model.graph.initializers.items()):
+            if not value.uses() and not value.is_graph_output():
+                del model.graph.initializers[name]
+                self.origins.pop(name, None)
+
+    def require_sound(self, model: ir.Model, *, strict: bool) -> None:
+        """Every recorded initializer is in the graph, and every other one is a small constant.
+
+        Raises:
+            ExportError: a weight was lost, or a tensor appeared that has no origin.
+        """
+        initializers = model.graph.initializers
+        lost = [name for name in self.origins if name not in initializers]
+        if lost:
+            raise ExportError(
+                f"the graph lost {len(lost)} initializers: {', '.join(lost[:8])}",
+                hint="a transform dropped weights; please report this with the command you ran",
+            )
+        for name, value in initializers.items():
+            array = initializer_array(value)
+            strange = np.issubdtype(array.dtype, np.floating) and array.size > LARGEST_CONSTANT
+            if strict and strange and name not in self.origins:
+                raise ExportError(
+                    f"the graph holds {name} {array.dtype}{list(array.shape)}, which is no tensor "
+                    "of the checkpoint nor derived from one by a named transform",
+                    hint="a transform or the tracer folded a weight unseen; please report this",
+                )
+
+    def covered(self) -> set[str]:
+        """The state dict's tensors that at least one initializer was made of."""
+        return {source for origin in self.origins.values() for source in origin.sources}
+
+    def document(
+        self, model: ir.Model, checkpoint_names: Mapping[str, str]
+    ) -> list[dict[str, Any]]:
+        """One entry an initializer: name, dtype, shape, SHA-256, and where it came from.
+
+        Args:
+            model: the graph.
+            checkpoint_names: the name in the checkpoint where it is not the network's own.
+        """
+        entries = []
+        for name in sorted(model.graph.initializers):
+            array = initializer_array(model.graph.initializers[name])
+            origin = self.origins.get(name, Origin(CONSTANT))
+            entries.append(
+                {
+                    "name": name,
+                    "dtype": str(array.dtype),
+                    "shape": list(array.shape),
+                    "sha256": array_digest(array),
+                    "transform": origin.transform,
+                    "sources": [checkpoint_names.get(source, source) for source in origin.sources],
+                }
+            )
+        return entries
+
+
+def initializer_array(value: ir.Value) -> npt.NDArray[Any]:
+    """An initializer's content."""
+    if value.const_value is None:
+        raise ExportError(
+            f"the initializer {value.name} has no content",
+            hint="the ONNX file keeps it elsewhere (external data); merge it into one file",
+        )
+    return value.const_value.numpy()
+
+
+def array_digest(array: npt.NDArray[Any]) -> str:
+    """SHA-256 of an array's content as ONNX stores it: little-endian, row by row."""
+    little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+    return sha256_bytes(little.reshape(-1).view(np.uint8).data if little.size else b"")

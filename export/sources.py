@@ -1,0 +1,91 @@
+"""Where weights are looked for: ``--weights``, ``$TRUFOR_WEIGHTS``, ``weights/``, or nowhere."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from export.checkpoints import Checkpoint, load_checkpoint
+from export.errors import ExportError
+from export.spec import ModelSpec
+from export.standin import DEFAULT_SEED
+from export.weights import Weights, checkpoint_weights, stand_in_weights
+
+if TYPE_CHECKING:
+    import torch
+
+ENVIRONMENT_VARIABLE = "TRUFOR_WEIGHTS"
+DEFAULT_FOLDER = Path("weights")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class WeightsSource:
+    """The user's choice of weights; one load serves all models of a command.
+
+    Attributes:
+        path: a file or a folder (``--weights``), or None.
+        stand_in: a seed (``--stand-in``), or None. With a path: for what the file lacks.
+    """
+
+    path: Path | None = None
+    stand_in: str | None = None
+    _loaded: dict[Path, Checkpoint] = field(default_factory=dict, repr=False)
+
+    def weights_for(self, spec: ModelSpec, module: torch.nn.Module) -> Weights:
+        """The network's weights by the user's choice.
+
+        Without a choice: the first file that suits in ``$TRUFOR_WEIGHTS``, then in ``weights/``;
+        where there is none, stand-in weights with seed ``golden``, which every report says.
+
+        Raises:
+            ExportError: the chosen file is missing, unreadable, or does not cover the network.
+        """
+        if self.stand_in == "":
+            raise ExportError("--stand-in needs a seed", hint="any text, such as golden")
+        if self.path is None and self.stand_in is not None:
+            return stand_in_weights(spec, module, self.stand_in)
+        file = self._file_for(spec)
+        if file is None:
+            logger.info("%s: no checkpoint found, stand-in weights are used", spec.name)
+            return stand_in_weights(spec, module, DEFAULT_SEED)
+        return checkpoint_weights(spec, module, self._load(file), fill_seed=self.stand_in or "")
+
+    def _file_for(self, spec: ModelSpec) -> Path | None:
+        if self.path is not None:
+            return _in_place(self.path, spec, chosen_by="--weights")
+        variable = os.environ.get(ENVIRONMENT_VARIABLE, "")
+        if variable:
+            place = Path(variable)
+            if place.is_dir():  # a folder of everything: one network may not be in it
+                return _first_in(place, spec)
+            return _in_place(place, spec, chosen_by=f"${ENVIRONMENT_VARIABLE}")
+        return _first_in(DEFAULT_FOLDER, spec)
+
+    def _load(self, file: Path) -> Checkpoint:
+        key = file.resolve()
+        if key not in self._loaded:
+            self._loaded[key] = load_checkpoint(file)
+        return self._loaded[key]
+
+
+def _first_in(folder: Path, spec: ModelSpec) -> Path | None:
+    return next((folder / name for name in spec.files if (folder / name).is_file()), None)
+
+
+def _in_place(place: Path, spec: ModelSpec, *, chosen_by: str) -> Path:
+    """The file that the user chose, or the one in the folder that the user chose."""
+    if not place.is_dir():
+        return place  # a missing file is reported when it is loaded
+    found = _first_in(place, spec)
+    if found is None:
+        names = ", ".join(spec.files) or "a file named directly"
+        raise ExportError(
+            f"{chosen_by} {place}: no weights for {spec.name} in this folder",
+            hint=f"it loads from {names}; or choose stand-in weights: --stand-in {DEFAULT_SEED}",
+        )
+    return found

@@ -1,0 +1,124 @@
+"""From a torch network to an ONNX graph without weights. The only caller of torch.onnx.export.
+
+The trace gives the graph's structure only: weights enter the graph as named inputs, and
+`export.attach` puts the checkpoint's tensors there by name. So no weight passes through the
+tracer, and which tensor stands where is known by name, not guessed from bytes.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from export.errors import ExportError
+from export.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import onnx
+    import torch
+
+LEAST_OPSET = 17  # LayerNormalization is one operator from here on
+TRACER_OPSET = 20  # the newest that torch's tracer writes; newer ones are converted to
+DEFAULT_OPSET = 17
+TRACE_BATCH = 2  # one would let a tracer take the batch axis for a constant unseen
+
+
+def newest_opset() -> int:
+    """The newest opset that the installed onnx can write."""
+    import onnx
+
+    return int(onnx.defs.onnx_opset_version())
+
+
+def trace(spec: ModelSpec, module: torch.nn.Module, opset: int = DEFAULT_OPSET) -> onnx.ModelProto:
+    """The network's graph at an opset; its weights are graph inputs named as in ``state_dict()``.
+
+    ``module`` is changed: its tensors get values of their own, because the tracer merges tensors
+    of equal content (two fresh BatchNorms, say), and that would depend on the checkpoint.
+
+    Args:
+        spec: the network's inputs and outputs.
+        module: the network, in evaluation mode.
+        opset: from 17 to the newest that onnx knows.
+
+    Raises:
+        ExportError: the opset is out of range, or the network cannot be traced.
+    """
+    import onnx
+    import torch
+
+    if not LEAST_OPSET <= opset <= newest_opset():
+        raise ExportError(
+            f"opset {opset} is out of range",
+            hint=f"from {LEAST_OPSET} to {newest_opset()} with the installed onnx",
+        )
+    _make_distinct(module)
+    with tempfile.TemporaryDirectory() as folder, _tracing_warnings(), torch.no_grad():
+        target = Path(folder) / "graph.onnx"
+        try:
+            torch.onnx.export(
+                module,
+                example_inputs(spec),
+                str(target),
+                dynamo=False,
+                opset_version=min(opset, TRACER_OPSET),
+                export_params=False,
+                do_constant_folding=False,
+                training=torch.onnx.TrainingMode.PRESERVE,
+                input_names=[tensor.name for tensor in spec.inputs],
+                output_names=[tensor.name for tensor in spec.outputs],
+                dynamic_axes=spec.dynamic_axes(),
+            )
+        except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ExportError(
+                f"{spec.name}: the network cannot be traced at opset {opset} ({reason})",
+                hint="try a newer --opset; operators without an ONNX form need a rewrite",
+            ) from error
+        graph = onnx.load(target)
+    return graph if opset <= TRACER_OPSET else onnx.version_converter.convert_version(graph, opset)
+
+
+def example_inputs(
+    spec: ModelSpec, *, batch: int = TRACE_BATCH, size: tuple[int, int] | None = None
+) -> tuple[torch.Tensor, ...]:
+    """Inputs of the network's shapes, with values in [0, 1) that are the same everywhere.
+
+    Args:
+        spec: the network.
+        batch: images in the batch.
+        size: height and width in pixels; ``spec.trace_size`` where None.
+    """
+    import torch
+
+    height, width = size or spec.fixed_size or spec.trace_size
+    free = {"batch": batch, "height": height, "width": width}
+    shapes = [
+        [axis if isinstance(axis, int) else free.get(axis, 1) for axis in tensor.axes]
+        for tensor in spec.inputs
+    ]
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.rand(shape, generator=generator) for shape in shapes)
+
+
+def _make_distinct(module: torch.nn.Module) -> None:
+    """Give every floating-point tensor of the state dict a value of its own."""
+    import torch
+
+    with torch.no_grad():
+        for number, tensor in enumerate(module.state_dict().values(), start=1):
+            if tensor.is_floating_point():
+                tensor.fill_(number * 2.0**-12)
+
+
+@contextmanager
+def _tracing_warnings() -> Iterator[None]:
+    """Silence what is known and harmless; anything else the tracer warns of stays visible."""
+    with warnings.catch_warnings():
+        # The older tracer is a decision: docs/decisions/exporter.md.
+        warnings.filterwarnings("ignore", message=r".*legacy TorchScript-based ONNX export.*")
+        yield

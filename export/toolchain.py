@@ -1,0 +1,20 @@
+"""The versions that decide an exported file's bytes."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+DECIDING = ("torch", "onnx", "onnx-ir", "onnxsim", "numpy")
+
+
+def toolchain() -> dict[str, str]:
+    """Version by package, without local suffixes: ``2.13.0+cpu`` and ``2.13.0`` write the same."""
+    return {name: package_version(name) for name in DECIDING}
+
+
+def package_version(name: str) -> str:
+    """A package's version without its local suffix, or ``absent``."""
+    try:
+        return version(name).partition("+")[0]
+    except PackageNotFoundError:
+        return "absent"

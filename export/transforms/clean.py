@@ -1,0 +1,28 @@
+"""Remove what a graph need not carry: copies, dead nodes, stack traces, shapes of inner values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from export.provenance import Provenance
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+NAME = "clean"
+
+
+def apply(model: ir.Model, provenance: Provenance) -> int:
+    """Clean the graph in place. Returns how many nodes went away."""
+    import onnx_ir.passes.common as common
+    from onnx_ir.passes import Sequential
+
+    before = model.graph.num_nodes()
+    Sequential(
+        common.IdentityEliminationPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.RemoveUnusedNodesPass(),
+        common.ClearMetadataAndDocStringPass(),
+    )(model)
+    provenance.forget_unused(model)
+    return before - model.graph.num_nodes()

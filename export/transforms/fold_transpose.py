@@ -1,0 +1,50 @@
+"""Store a linear layer's weight as the matrix product wants it, instead of transposing each run.
+
+``Transpose(W)`` of an initializer becomes the initializer ``W.T``: the same numbers in another
+order, nothing is rounded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from export.provenance import Provenance, initializer_array
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+NAME = "transpose"
+
+
+def apply(model: ir.Model, provenance: Provenance) -> int:
+    """Fold every transposition of an initializer. Returns how many were folded."""
+    import onnx_ir as ir
+
+    folded = 0
+    for node in list(model.graph):
+        if node.op_type != "Transpose" or node.domain:
+            continue
+        source = node.inputs[0]
+        if source is None or not source.is_initializer() or source.name not in provenance.origins:
+            continue
+        array = initializer_array(source)
+        permutation = node.attributes.get_ints("perm", tuple(reversed(range(array.ndim))))
+        name = f"{source.name}.T"
+        while name in model.graph.initializers:  # the same weight, transposed in two ways
+            name += "'"
+        turned = np.ascontiguousarray(array.transpose(permutation))
+        value = ir.Value(
+            name=name,
+            const_value=ir.Tensor(turned, name=name),
+            shape=ir.Shape(turned.shape),
+            type=source.type,
+        )
+        model.graph.register_initializer(value)
+        provenance.derive(name, NAME, str(source.name))
+        ir.convenience.replace_all_uses_with(node.outputs[0], value)
+        model.graph.remove(node, safe=True)
+        folded += 1
+    provenance.forget_unused(model)
+    return folded

@@ -1,0 +1,100 @@
+"""Decide: does a candidate's output pass? Checks in a fixed order, the first difference wins.
+
+The order: names, shape, dtype, finite values, distance. NaN ends on the failing side everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from parity.errors import ParityError
+from parity.metrics import Errors, accuracy_ratio, mean_absolute_error, measure
+from parity.results import Status
+from parity.tolerances import Tolerance
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One output's comparison.
+
+    Attributes:
+        status: pass or fail.
+        reason: the first check that failed, in words.
+        errors: against float64, where the shapes allow a comparison.
+        mae_torch32: against PyTorch float32.
+        ratio: the accuracy ratio.
+    """
+
+    status: Status
+    reason: str = ""
+    errors: Errors | None = None
+    mae_torch32: float | None = None
+    ratio: float | None = None
+
+
+def compare_names(
+    expected: Iterable[str], found: Mapping[str, Array], where: str
+) -> dict[str, str]:
+    """Why an output fails by its name alone: absent, or not asked for. Empty where all is right.
+
+    Raises:
+        ParityError: the network has no outputs; comparing nothing is no comparison.
+    """
+    wanted = list(expected)
+    if not wanted:
+        raise ParityError(f"{where}: no outputs to compare", hint="the network's spec names none")
+    problems = {name: "the output is missing" for name in wanted if name not in found}
+    problems |= {
+        name: "an output that the network does not have" for name in found if name not in wanted
+    }
+    return problems
+
+
+def judge(candidate: Array, reference: Array, source: Array, tolerance: Tolerance) -> Verdict:
+    """Compare one output with the float64 network and with PyTorch float32.
+
+    ``mae <= max(tolerance.mae, tolerance.row_ratio * mae(source))`` and the same for ``max_abs``.
+
+    Args:
+        candidate: what the backend gave.
+        reference: what the float64 network gave.
+        source: what PyTorch float32 gave.
+        tolerance: what is allowed, with its reason.
+    """
+    if candidate.shape != reference.shape:
+        return _failed(f"shape {candidate.shape} instead of {reference.shape}")
+    if not np.issubdtype(candidate.dtype, np.floating):
+        return _failed(f"dtype {candidate.dtype} instead of a floating-point type")
+    if candidate.size == 0:
+        return _failed("an empty array")
+    bad = int(candidate.size - np.isfinite(candidate).sum())
+    if bad:
+        return _failed(f"{bad} of {candidate.size} values are NaN or infinite")
+    if not np.isfinite(reference).all() or not np.isfinite(source).all():
+        return _failed("the reference itself has NaN or infinite values: nothing can be proven")
+    errors = measure(candidate, reference)
+    of_source = measure(source, reference)
+    ratio = accuracy_ratio(errors.mae, of_source.mae)
+    limits = {
+        "mae": max(tolerance.mae, tolerance.row_ratio * of_source.mae),
+        "max_abs": max(tolerance.max_abs, tolerance.row_ratio * of_source.max_abs),
+    }
+    reason = ""
+    for name, limit in limits.items():
+        value = getattr(errors, name)
+        if not value <= limit:
+            reason = f"{name} {value:.3g} is over {limit:.3g} ({tolerance.reason})"
+            break
+    status = Status.FAIL if reason else Status.PASS
+    return Verdict(status, reason, errors, mean_absolute_error(candidate, source), ratio)
+
+
+def _failed(reason: str) -> Verdict:
+    return Verdict(Status.FAIL, reason)

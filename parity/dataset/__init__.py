@@ -1,0 +1,1 @@
+"""The sample pictures that this project makes itself, and the CocoGlide subset it can recreate."""

@@ -1,0 +1,169 @@
+"""What a comparison found, as data. Reports are views of these; nothing here runs a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+
+class Status(StrEnum):
+    """How a row ended. ``not run`` never counts as passed."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    ERROR = "error"
+    NOT_RUN = "not run"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model x backend x image x output.
+
+    Attributes:
+        model: the network's name.
+        variant: the exported variant, or ``candidate`` for a file that the user named.
+        weights: what the weights are called, ``stand-in weights`` included.
+        proof: ``proven`` where every weight in the file was traced to the checkpoint by digest,
+            ``weights unproven`` where the file has no lock, ``source`` for PyTorch itself.
+        backend: ``torch32`` or ``onnxruntime``.
+        provider: the execution provider that really ran.
+        image: the image's path below the data set, or the name of a shape case.
+        image_sha256: the digest of the image's file.
+        label: ``real``, ``fake`` or "" where the data set does not say.
+        shape: of the network's first input.
+        output: the output's name.
+        status: how it ended.
+        reason: why it is not ``pass``; a sentence.
+        mae: mean absolute error against float64, in the output's own units.
+        max_abs: maximum absolute error against float64.
+        p99_abs: 99th percentile of the absolute error against float64.
+        rel_l2: relative error against float64 in the Euclidean norm.
+        mae_torch32: mean absolute error against PyTorch float32 (the published measure).
+        accuracy_ratio: ``mae`` over PyTorch float32's own ``mae``.
+        outcome: for outputs that people act on: differences as decisions.
+    """
+
+    model: str
+    variant: str
+    weights: str
+    proof: str
+    backend: str
+    provider: str
+    image: str
+    image_sha256: str
+    label: str
+    shape: tuple[int, ...]
+    output: str
+    status: Status
+    reason: str = ""
+    mae: float | None = None
+    max_abs: float | None = None
+    p99_abs: float | None = None
+    rel_l2: float | None = None
+    mae_torch32: float | None = None
+    accuracy_ratio: float | None = None
+    outcome: Mapping[str, float | bool] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """The row as JSON has it; what is not finite becomes null (the reason says why)."""
+        given = asdict(self) | {"shape": list(self.shape), "status": self.status.value}
+        return {key: finite_or_none(value) for key, value in given.items()}
+
+
+@dataclass(frozen=True)
+class Group:
+    """All rows of one model x backend x provider x output.
+
+    Attributes:
+        rows: how many rows were measured.
+        mean, std, worst: of the rows' ``mae`` against float64.
+        mean_torch32, std_torch32, worst_torch32: of the rows' ``mae_torch32``.
+        max_abs: the largest ``max_abs``.
+        accuracy_ratio: mean ``mae`` over PyTorch float32's mean ``mae`` on the same rows.
+        status: the worst of the rows' and the group's own verdict.
+        reason: why it is not ``pass``.
+        counts: rows by status.
+    """
+
+    model: str
+    variant: str
+    weights: str
+    backend: str
+    provider: str
+    output: str
+    rows: int
+    counts: Mapping[str, int]
+    mean: float | None
+    std: float | None
+    worst: float | None
+    mean_torch32: float | None
+    std_torch32: float | None
+    worst_torch32: float | None
+    max_abs: float | None
+    accuracy_ratio: float | None
+    status: Status
+    reason: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """The group as JSON has it."""
+        return {key: finite_or_none(value) for key, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole run.
+
+    Attributes:
+        environment: versions, machine, threads, settings.
+        models: provenance by model: file, digests, weights, proof, preprocessing.
+        rows: every comparison.
+        groups: every model x backend x output.
+    """
+
+    environment: Mapping[str, Any]
+    models: Mapping[str, Any]
+    rows: tuple[Row, ...]
+    groups: tuple[Group, ...]
+
+    @property
+    def status(self) -> Status:
+        """The whole run's verdict: any failure, else anything that could not be compared."""
+        found = [row.status for row in self.rows] + [group.status for group in self.groups]
+        return worst_status(found)
+
+    def document(self) -> dict[str, Any]:
+        """The report as ``parity.json`` has it."""
+        counts = {s.value: sum(row.status is s for row in self.rows) for s in Status}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "environment": dict(self.environment),
+            "models": dict(self.models),
+            "rows": [row.document() for row in self.rows],
+            "summary": {
+                "status": self.status.value,
+                "counts": counts,
+                "groups": [group.document() for group in self.groups],
+            },
+        }
+
+
+def worst_status(found: list[Status]) -> Status:
+    """Failure first, then error; ``not run`` alone, or nothing at all, is no pass."""
+    for status in (Status.FAIL, Status.ERROR):
+        if status in found:
+            return status
+    return Status.PASS if Status.PASS in found else Status.NOT_RUN
+
+
+def finite_or_none(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: finite_or_none(inner) for key, inner in value.items()}
+    return value
