@@ -47,9 +47,8 @@ class MiTB2(nn.Module):
                 embedding = PatchEmbedding(channels_in, channels, kernel=kernel, stride=stride)
                 self.add_module(f"{branch}patch_embed{stage}", embedding)
                 channels_in = channels
-        sizes = zip(STAGES, config.channels, config.depths, strict=True)
-        for stage, channels, depth in sizes:
-            heads, reduction = config.heads[stage - 1], config.reductions[stage - 1]
+        sizes = zip(config.channels, config.depths, config.heads, config.reductions, strict=True)
+        for stage, (channels, depth, heads, reduction) in zip(STAGES, sizes, strict=True):
             for branch in ("", "extra_"):
                 blocks = [Block(channels, heads=heads, reduction=reduction) for _ in range(depth)]
                 self.add_module(f"{branch}block{stage}", nn.ModuleList(blocks))

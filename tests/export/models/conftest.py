@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -25,6 +29,15 @@ TINY = TruForConfig(
     decoder_width=10,
     score_width=7,
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads gain a tiny network nothing, and waiting for each other they can cost seconds."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +68,37 @@ def fill_fixture() -> Callable[..., nn.Module]:
 def tiny() -> TruForConfig:
     """A TruFor of a few thousand parameters."""
     return TINY
+
+
+def arrays(network: nn.Module) -> dict[str, np.ndarray]:
+    """The state dict as float64 arrays."""
+    return {name: tensor.double().numpy() for name, tensor in network.state_dict().items()}
+
+
+@pytest.fixture(name="arrays", scope="session")
+def arrays_fixture() -> Callable[..., dict[str, np.ndarray]]:
+    return arrays
+
+
+@pytest.fixture(scope="session")
+def plain() -> ModuleType:
+    """`plain.py` beside this file: the networks in numpy, written independently."""
+    spec = importlib.util.spec_from_file_location(
+        "plain_networks", Path(__file__).with_name("plain.py")
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def draw() -> Callable[..., torch.Tensor]:
+    """float64 in [-1, 1), the same in every run: ``draw(B, C, h, w)``."""
+    generator = torch.Generator().manual_seed(7)
+
+    def numbers(*shape: int) -> torch.Tensor:
+        return torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1
+
+    return numbers
