@@ -80,6 +80,7 @@ class Group:
     """All rows of one model x backend x provider x output.
 
     Attributes:
+        cases: ``images`` or ``shapes``.
         rows: how many rows were measured.
         mean, std, worst: of the rows' ``mae`` against float64.
         mean_torch32, std_torch32, worst_torch32: of the rows' ``mae_torch32``.
@@ -90,9 +91,11 @@ class Group:
         counts: rows by status.
     """
 
+    cases: str
     model: str
     variant: str
     weights: str
+    proof: str
     backend: str
     provider: str
     output: str
@@ -121,29 +124,37 @@ class Report:
     Attributes:
         environment: versions, machine, threads, settings.
         models: provenance by model: file, digests, weights, proof, preprocessing.
-        rows: every comparison.
-        groups: every model x backend x output.
+        rows: every comparison on an image of the data set.
+        shape_rows: the same on the shape matrix.
+        groups: every model x backend x output, for images and shapes apart.
     """
 
     environment: Mapping[str, Any]
     models: Mapping[str, Any]
     rows: tuple[Row, ...]
+    shape_rows: tuple[Row, ...]
     groups: tuple[Group, ...]
+
+    @property
+    def all_rows(self) -> tuple[Row, ...]:
+        """Images and shapes."""
+        return (*self.rows, *self.shape_rows)
 
     @property
     def status(self) -> Status:
         """The whole run's verdict: any failure, else anything that could not be compared."""
-        found = [row.status for row in self.rows] + [group.status for group in self.groups]
+        found = [row.status for row in self.all_rows] + [group.status for group in self.groups]
         return worst_status(found)
 
     def document(self) -> dict[str, Any]:
         """The report as ``parity.json`` has it."""
-        counts = {s.value: sum(row.status is s for row in self.rows) for s in Status}
+        counts = {s.value: sum(row.status is s for row in self.all_rows) for s in Status}
         return {
             "schema_version": SCHEMA_VERSION,
             "environment": dict(self.environment),
             "models": dict(self.models),
             "rows": [row.document() for row in self.rows],
+            "shape_rows": [row.document() for row in self.shape_rows],
             "summary": {
                 "status": self.status.value,
                 "counts": counts,

@@ -12,7 +12,7 @@ from typing import Any
 from parity.errors import ParityError
 
 FILE = "tolerances.toml"
-NUMBERS = ("mae", "max_abs", "row_ratio", "accuracy_ratio")
+NUMBERS = ("mae", "max_abs", "row_ratio", "accuracy_ratio", "noise_floor")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Tolerance:
         max_abs: likewise for the maximum.
         row_ratio: or up to this many times PyTorch float32's own error on the same image.
         accuracy_ratio: the limit for all images together: mean error over PyTorch float32's.
+        noise_floor: a mean error up to this is rounding of the output itself; its ratio to
+            another such error says nothing and is not judged.
         reason: the measurement that the limits come from.
     """
 
@@ -31,6 +33,7 @@ class Tolerance:
     max_abs: float
     row_ratio: float
     accuracy_ratio: float
+    noise_floor: float
     reason: str
 
 

@@ -1,0 +1,40 @@
+"""What a report must say of the machine it was made on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from export.toolchain import package_version
+
+PACKAGES = ("trufor-onnx", "torch", "onnxruntime", "onnxruntime-gpu", "onnx", "numpy", "pillow")
+
+
+def environment(*, threads: int, settings: dict[str, Any]) -> dict[str, Any]:
+    """Versions, machine and settings; no host name, no user, no path, no time.
+
+    Args:
+        threads: the number asked for (0: the backend's own choice).
+        settings: what else decides the figures.
+    """
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
+        "logical_processors": os.cpu_count() or 0,
+        "threads": threads,
+        "packages": {name: package_version(name) for name in PACKAGES},
+        **settings,
+    }
+
+
+def processor() -> str:
+    """The processor's name, as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown"

@@ -1,0 +1,127 @@
+"""From arrays to rows: each output of each backend becomes one judged row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from parity.cases import Case
+from parity.compare import compare_names, judge
+from parity.outcomes import outcome
+from parity.results import Row, Status
+from parity.runners.base import Feeds, Outputs, Runner
+from parity.runners.onnxruntime_runner import BACKEND
+from parity.runners.providers import Provider
+from parity.subjects import Subject
+from parity.tolerances import tolerance_for
+
+SOURCE_PROOF = "source"  # PyTorch itself runs the checkpoint's tensors
+
+
+@dataclass(frozen=True)
+class About:
+    """Which case a row speaks of."""
+
+    case: Case
+    sha256: str
+    shape: tuple[int, ...]
+
+
+class RowMaker:
+    """Makes the rows of one network."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._outputs = [tensor.name for tensor in subject.spec.outputs]
+
+    def about(self, case: Case, sha256: str, feeds: Feeds) -> About:
+        """What all rows of a case share."""
+        return About(case, sha256, feeds[self._subject.spec.inputs[0].name].shape)
+
+    def judged(
+        self, about: About, runner: Runner, found: Outputs, reference: Outputs, source: Outputs
+    ) -> Iterator[Row]:
+        """One row an output, compared with the float64 network and with PyTorch float32."""
+        spec = self._subject.spec
+        problems = compare_names(self._outputs, found, spec.name)
+        for name in self._outputs:
+            if name in problems:
+                yield self._row(about, runner, name, Status.FAIL, problems.pop(name))
+                continue
+            tolerance = tolerance_for(spec.name, self._variant(runner.backend), name)
+            verdict = judge(found[name], reference[name], source[name], tolerance)
+            errors = verdict.errors
+            yield self._row(
+                about,
+                runner,
+                name,
+                verdict.status,
+                verdict.reason,
+                mae=errors and errors.mae,
+                max_abs=errors and errors.max_abs,
+                p99_abs=errors and errors.p99_abs,
+                rel_l2=errors and errors.rel_l2,
+                mae_torch32=verdict.mae_torch32,
+                accuracy_ratio=verdict.ratio,
+                outcome=outcome(spec.judged, name, found[name], reference[name]),
+            )
+        for name, reason in problems.items():
+            yield self._row(about, runner, name, Status.FAIL, reason)
+
+    def unreadable(self, case: Case, reason: str) -> Row:
+        """The one row of a case whose input could not be made."""
+        return self._plain(About(case, "", ()), "", "", "", Status.ERROR, reason)
+
+    def refuted(self, about: About) -> Iterator[Row]:
+        """Rows of a file that is not the network: failed without being run."""
+        for name in self._outputs:
+            reason = self._subject.identity.reason
+            yield self._plain(about, BACKEND, "", name, Status.FAIL, reason)
+
+    def not_run(self, about: About, provider: Provider, reason: str) -> Iterator[Row]:
+        """Rows of a provider that is absent and was not asked for by name."""
+        for name in self._outputs:
+            yield self._plain(about, BACKEND, provider.name, name, Status.NOT_RUN, reason)
+
+    def failed_to_run(self, about: About, runner: Runner, reason: str) -> Iterator[Row]:
+        """Rows of a backend that could not run a case."""
+        for name in self._outputs:
+            yield self._row(about, runner, name, Status.ERROR, reason)
+
+    def _row(
+        self, about: About, runner: Runner, output: str, status: Status, reason: str, **found: Any
+    ) -> Row:
+        return self._plain(about, runner.backend, runner.provider, output, status, reason, **found)
+
+    def _plain(
+        self,
+        about: About,
+        backend: str,
+        provider: str,
+        output: str,
+        status: Status,
+        reason: str,
+        **found: Any,
+    ) -> Row:
+        subject = self._subject
+        candidate = backend == BACKEND
+        return Row(
+            model=subject.spec.name,
+            variant=self._variant(backend),
+            weights=subject.weights.label,
+            proof=subject.identity.proof if candidate else SOURCE_PROOF,
+            backend=backend,
+            provider=provider,
+            image=about.case.name,
+            image_sha256=about.sha256,
+            label=about.case.label,
+            shape=about.shape,
+            output=output,
+            status=status,
+            reason=reason,
+            **found,
+        )
+
+    def _variant(self, backend: str) -> str:
+        return self._subject.identity.variant if backend == BACKEND else SOURCE_PROOF

@@ -1,0 +1,68 @@
+"""Convolutions in float64 as sums of matrix products.
+
+PyTorch's own float64 convolution is several times slower than its float32 one on a CPU. A k x k
+convolution with stride 1 is the sum over its k * k taps of a matrix product with a shifted view
+of the padded image: rows are laid out one after the other, so each shift is one contiguous view
+and nothing is copied. Only the order of the additions differs (measured 3e-13 on Noiseprint++).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def use_matrix_products(module: torch.nn.Module) -> int:
+    """Let every convolution that allows it run as matrix products. Returns how many do."""
+    import torch
+
+    count = 0
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.Conv2d) and _suits(layer):
+            layer.forward = partial(_convolve, layer)  # type: ignore[method-assign] # an instance
+            count += 1
+    return count
+
+
+def _suits(layer: torch.nn.Conv2d) -> bool:
+    """Square kernel, stride 1, "same" zero padding, one group, no dilation."""
+    size = layer.kernel_size[0]
+    return (
+        layer.kernel_size == (size, size)
+        and layer.stride == (1, 1)
+        and layer.dilation == (1, 1)
+        and layer.groups == 1
+        and size % 2 == 1
+        and layer.padding == (size // 2, size // 2)
+        and layer.padding_mode == "zeros"
+    )
+
+
+def _convolve(layer: torch.nn.Conv2d, maps: torch.Tensor) -> torch.Tensor:
+    """(B, C, H, W) to (B, C', H, W), as ``layer`` computes it."""
+    import torch
+
+    size = layer.kernel_size[0]
+    border = size // 2
+    batch, channels, height, width = maps.shape
+    stride = width + 2 * border  # of a padded row
+    # One row more below, so that the last shifts do not run over the end.
+    padded = torch.nn.functional.pad(maps, (border, border, border, border + 1))
+    flat = padded.reshape(batch, channels, -1)
+    span = height * stride  # every padded row's columns; the surplus ones are cut off at the end
+    result = maps.new_empty(batch, layer.out_channels, span)
+    for image in range(batch):
+        target = result[image]
+        for tap in range(size * size):
+            shift = (tap // size) * stride + tap % size
+            view = flat[image, :, shift : shift + span]
+            kernel = layer.weight[:, :, tap // size, tap % size]
+            if tap == 0:
+                torch.mm(kernel, view, out=target)
+            else:
+                torch.addmm(target, kernel, view, out=target)
+    grid = result.reshape(batch, layer.out_channels, height, stride)[..., :width]
+    return grid if layer.bias is None else grid + layer.bias[:, None, None]

@@ -1,0 +1,109 @@
+"""Execution providers by the names that users type, and the proof that one really runs.
+
+ONNX Runtime falls back to the CPU with a warning, and lists providers that cannot load. So a
+provider counts as present only when a session was made with it and says so itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from parity.errors import ProviderError
+
+AUTO = "auto"
+CPU = "cpu"
+NAMES = {
+    CPU: "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+# What is pinned: TF32 rounds inputs to 10 bits, and an exhaustive cuDNN search picks another
+# algorithm, with other rounding, from run to run.
+OPTIONS: dict[str, dict[str, str]] = {
+    "cuda": {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"},
+}
+INSTALL = {
+    "cuda": "pip install 'trufor-onnx[gpu]' in place of [cpu], with CUDA and cuDNN on the machine",
+    "tensorrt": "pip install onnxruntime-gpu, with TensorRT on the machine",
+    "openvino": "pip install onnxruntime-openvino in place of onnxruntime",
+}
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A provider that somebody asked for.
+
+    Attributes:
+        name: ``cpu``, ``cuda``, ``tensorrt`` or ``openvino``.
+        required: asked for by name: its absence is an error, not a row "not run".
+        options: its settings, shown in every report.
+    """
+
+    name: str
+    required: bool
+    options: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def execution_provider(self) -> str:
+        """What ONNX Runtime calls it."""
+        return NAMES[self.name]
+
+
+def parse_providers(text: str) -> list[Provider]:
+    """``cpu,cuda`` or ``auto``, which means the CPU and whatever else ONNX Runtime was built for.
+
+    Raises:
+        ProviderError: an unknown name, none, or ONNX Runtime is not installed.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if names == [AUTO]:
+        built_for = import_onnxruntime().get_available_providers()
+        return [
+            Provider(name, required=name == CPU, options=OPTIONS.get(name, {}))
+            for name, long_name in NAMES.items()
+            if name == CPU or long_name in built_for
+        ]
+    unknown = [name for name in names if name not in NAMES]
+    if unknown or not names:
+        raise ProviderError(
+            f"unknown provider: {', '.join(unknown) or 'none given'}",
+            hint=f"--providers takes {', '.join(NAMES)}, or {AUTO} alone",
+        )
+    return [Provider(n, required=True, options=OPTIONS.get(n, {})) for n in dict.fromkeys(names)]
+
+
+def require_ran(provider: Provider, session_providers: list[str]) -> None:
+    """Refuse a session that fell back to another provider.
+
+    Args:
+        provider: what was asked for.
+        session_providers: what the session says of itself (``session.get_providers()``).
+
+    Raises:
+        ProviderError: the first provider of the session is not the one asked for.
+    """
+    ran = session_providers[0] if session_providers else "none"
+    if ran != provider.execution_provider:
+        raise ProviderError(
+            f"{provider.name} was asked for and {ran} ran: {provider.execution_provider} did not "
+            "load",
+            hint=INSTALL.get(provider.name, "reinstall onnxruntime"),
+        )
+
+
+def import_onnxruntime() -> Any:
+    """The onnxruntime module.
+
+    Raises:
+        ProviderError: it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise ProviderError(
+            "onnxruntime is not installed",
+            hint="pip install 'trufor-onnx[cpu]' or 'trufor-onnx[gpu]', or `make setup`",
+        ) from error
+    return onnxruntime

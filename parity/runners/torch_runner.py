@@ -1,0 +1,70 @@
+"""PyTorch on the CPU: in float64 the reference, in float32 the source that users know."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from export.spec import ModelSpec
+from export.weights import Weights
+from parity.runners.base import Feeds, Outputs
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TorchRunner:
+    """A network in PyTorch.
+
+    Args:
+        spec: the network.
+        weights: its tensors, complete.
+        precision: 64 for the reference, 32 for the source.
+        threads: threads of an operator; 0 leaves torch's own choice.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, weights: Weights, *, precision: int, threads: int = 0
+    ) -> None:
+        import torch
+
+        from parity.runners.float64 import use_matrix_products
+
+        self.backend = f"torch{precision}"
+        self.provider = "cpu"
+        self._spec = spec
+        self._dtype = {64: torch.float64, 32: torch.float32}[precision]
+        if threads:
+            torch.set_num_threads(threads)
+        module: torch.nn.Module = spec.build()
+        module.load_state_dict(dict(weights.tensors), strict=True)
+        self._module: torch.nn.Module | None = module.to(self._dtype).eval()
+        if precision == 64:
+            use_matrix_products(module)
+
+    def run(self, feeds: Feeds) -> Outputs:
+        """Named outputs, in this runner's precision."""
+        import torch
+
+        assert self._module is not None  # `run` is called inside the `with` block
+        inputs = [
+            torch.from_numpy(feeds[tensor.name]).to(self._dtype) for tensor in self._spec.inputs
+        ]
+        with torch.inference_mode():
+            given = self._module(*inputs)
+        outputs = (given,) if isinstance(given, torch.Tensor) else tuple(given)
+        return {
+            tensor.name: output.numpy()
+            for tensor, output in zip(self._spec.outputs, outputs, strict=True)
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._module = None  # the weights go; two networks in float64 need not fit in memory
