@@ -10,9 +10,10 @@ from rich.table import Table
 
 from chunking.console import EXIT_OK, run_cli, stderr_console
 from export import check
+from export.arguments import add_weights_arguments
 from export.build import Exported, export_model
 from export.registry import ENTRY_POINT_GROUP, find, registered
-from export.sources import ENVIRONMENT_VARIABLE, WeightsSource
+from export.sources import WeightsSource
 from export.to_onnx import DEFAULT_OPSET
 
 OUT = Path("onnx_models")
@@ -28,23 +29,6 @@ def _main(argv: list[str]) -> int:
     if argv and argv[0] in commands:
         return commands[argv[0]](argv[1:])
     return _export(argv)
-
-
-def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
-    """The two options that choose weights, the same in every command."""
-    parser.add_argument(
-        "--weights",
-        type=Path,
-        metavar="PATH",
-        help=f"checkpoint file, or folder of them (default: ${ENVIRONMENT_VARIABLE}, then "
-        "weights/, then stand-in weights, which every report says)",
-    )
-    parser.add_argument(
-        "--stand-in",
-        metavar="SEED",
-        help="deterministic stand-in weights from any text; with --weights: only for tensors "
-        "that the checkpoint lacks",
-    )
 
 
 def _export(argv: list[str]) -> int:

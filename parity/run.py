@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
-
-from chunking.errors import UserError
 from export.sources import WeightsSource
-from export.trufor_specs import NOISEPRINT_PP
-from parity.cases import Case, Pixels, describe, find_images, shape_cases
+from parity.bench import Bench
+from parity.cases import describe, find_images, shape_cases
 from parity.environment import environment
-from parity.errors import ParityError, ProviderError
-from parity.feeds import make_feeds
-from parity.identity import REFUTED
-from parity.judging import RowMaker
+from parity.errors import ParityError
 from parity.results import Report, Row
-from parity.runners.base import Outputs, Runner
-from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
 from parity.runners.providers import Provider
-from parity.runners.torch_runner import TorchRunner
-from parity.subjects import Subject, make_subject
+from parity.subjects import make_subject
 from parity.summary import summarise
 
 
@@ -98,14 +88,16 @@ def run_parity(plan: Plan, listener: Listener | None = None) -> Report:
             candidates=plan.candidates,
             folder=plan.folder,
             pixel_scale=plan.pixel_scale,
-            say=lambda text, name=name: listener.say(f"{name}: {text}"),
+            say=listener.say,
         )
-        documents[name] = subject.document()
-        shapes = shape_cases(subject.spec, images) if plan.shapes else []
-        listener.model(name, len(images) + len(shapes))
-        with ExitStack() as stack:
-            bench = _Bench(subject, plan, stack)
-            for target, cases in ((rows, images), (shape_rows, shapes)):
+        shapes = shape_cases(subject.spec, images)
+        turns = ((rows, images), (shape_rows, shapes if plan.shapes else []))
+        listener.model(name, sum(len(cases) for _, cases in turns))
+        listener.say(f"{name}: proving the reference reproducible")
+        trials = sorted(shapes, key=lambda case: case.size or (0, 0))
+        with Bench(subject, plan.providers, trials, threads=plan.threads) as bench:
+            documents[name] = subject.document() | bench.document()
+            for target, cases in turns:
                 for case in cases:
                     found = list(bench.rows(case))
                     target.extend(found)
@@ -124,70 +116,3 @@ def run_parity(plan: Plan, listener: Listener | None = None) -> Report:
         shape_rows=tuple(shape_rows),
         groups=(*summarise(rows, "images"), *summarise(shape_rows, "shapes")),
     )
-
-
-class _Bench:
-    """A network's runners, open for as long as its turn lasts."""
-
-    def __init__(self, subject: Subject, plan: Plan, stack: ExitStack) -> None:
-        self._subject = subject
-        self._maker = RowMaker(subject)
-        spec, weights, threads = subject.spec, subject.weights, plan.threads
-        self._reference = stack.enter_context(
-            TorchRunner(spec, weights, precision=64, threads=threads)
-        )
-        self._source = stack.enter_context(
-            TorchRunner(spec, weights, precision=32, threads=threads)
-        )
-        self._noiseprint: Callable[[Pixels], npt.NDArray[Any]] | None = None
-        if subject.noiseprint is not None:
-            extractor = TorchRunner(
-                NOISEPRINT_PP, subject.noiseprint, precision=64, threads=threads
-            )
-            self._noiseprint = _noiseprint_with(stack.enter_context(extractor))
-        self._candidates: list[Runner] = []
-        self._absent: list[tuple[Provider, str]] = []
-        if subject.identity.proof == REFUTED:
-            return  # identity before numbers: such a file is not run
-        for provider in plan.providers:
-            try:
-                runner = OnnxRuntimeRunner(subject.path, provider, threads=threads)
-            except ProviderError as error:
-                if provider.required:
-                    raise
-                self._absent.append((provider, error.problem))
-            else:
-                self._candidates.append(stack.enter_context(runner))
-
-    def rows(self, case: Case) -> Iterator[Row]:
-        """Everything that there is to say of one case."""
-        try:
-            pixels, sha256 = case.load()
-            feeds = make_feeds(
-                self._subject.spec, pixels, self._subject.preprocessing, self._noiseprint
-            )
-        except UserError as error:
-            yield self._maker.unreadable(case, error.problem)
-            return
-        about = self._maker.about(case, sha256, feeds)
-        reference, source = self._reference.run(feeds), self._source.run(feeds)
-        yield from self._maker.judged(about, self._source, source, reference, source)
-        if self._subject.identity.proof == REFUTED:
-            yield from self._maker.refuted(about)
-        for provider, reason in self._absent:
-            yield from self._maker.not_run(about, provider, reason)
-        for runner in self._candidates:
-            try:
-                found: Outputs = runner.run(feeds)
-            except ParityError as error:
-                yield from self._maker.failed_to_run(about, runner, error.problem)
-            else:
-                yield from self._maker.judged(about, runner, found, reference, source)
-
-
-def _noiseprint_with(runner: TorchRunner) -> Callable[[Pixels], npt.NDArray[Any]]:
-    def noiseprint(pixels: Pixels) -> npt.NDArray[Any]:
-        feeds = make_feeds(NOISEPRINT_PP, pixels, NOISEPRINT_PP.preprocessing)
-        return runner.run(feeds)["noiseprint"]
-
-    return noiseprint

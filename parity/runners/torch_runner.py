@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import torch
 
 
+ONEDNN, NATIVE = "onednn", "native"
+
+
 class TorchRunner:
     """A network in PyTorch.
 
@@ -21,13 +24,24 @@ class TorchRunner:
         weights: its tensors, complete.
         precision: 64 for the reference, 32 for the source.
         threads: threads of an operator; 0 leaves torch's own choice.
+        kernel: ``onednn``, or ``native`` for dense convolutions in float32 without it.
+
+    Attributes:
+        replaced: how many convolutions do not run as torch would run them by itself.
     """
 
     def __init__(
-        self, spec: ModelSpec, weights: Weights, *, precision: int, threads: int = 0
+        self,
+        spec: ModelSpec,
+        weights: Weights,
+        *,
+        precision: int,
+        threads: int = 0,
+        kernel: str = ONEDNN,
     ) -> None:
         import torch
 
+        from parity.runners.float32 import use_native_convolutions
         from parity.runners.float64 import use_matrix_products
 
         self.backend = f"torch{precision}"
@@ -39,8 +53,11 @@ class TorchRunner:
         module: torch.nn.Module = spec.build()
         module.load_state_dict(dict(weights.tensors), strict=True)
         self._module: torch.nn.Module | None = module.to(self._dtype).eval()
+        self.replaced = 0
         if precision == 64:
-            use_matrix_products(module)
+            self.replaced = use_matrix_products(module)
+        elif kernel == NATIVE:
+            self.replaced = use_native_convolutions(module)
 
     def run(self, feeds: Feeds) -> Outputs:
         """Named outputs, in this runner's precision."""

@@ -1,0 +1,62 @@
+"""Choose the PyTorch float32 that candidates are measured against, and say which it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from export.spec import ModelSpec
+from export.weights import Weights
+from parity.metrics import mean_absolute_error
+from parity.runners.base import Feeds, Outputs
+from parity.runners.torch_runner import NATIVE, ONEDNN, TorchRunner
+
+# oneDNN is what users run; it is left only where it is clearly the worse of PyTorch's kernels.
+CLEARLY_WORSE = 1.5
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """PyTorch float32 as it is used in a run.
+
+    Attributes:
+        runner: the network in float32.
+        kernel: ``onednn`` or ``native``.
+        errors: mean absolute error against float64 on the trial, by kernel and output.
+    """
+
+    runner: TorchRunner
+    kernel: str
+    errors: dict[str, dict[str, float]]
+
+    def document(self) -> dict[str, object]:
+        """As the report has it."""
+        return {"convolution_kernel": self.kernel, "trial_mae": self.errors}
+
+
+def choose_yardstick(
+    spec: ModelSpec, weights: Weights, feeds: Feeds, reference: Outputs, *, threads: int
+) -> Yardstick:
+    """The more accurate of PyTorch's float32 kernels on one trial.
+
+    Args:
+        spec: the network.
+        weights: its tensors.
+        feeds: the trial's inputs.
+        reference: what the float64 network gave for them.
+        threads: threads of an operator; 0 leaves torch's choice.
+    """
+    plain = TorchRunner(spec, weights, precision=32, threads=threads)
+    errors = {ONEDNN: _errors(plain, feeds, reference)}
+    native = TorchRunner(spec, weights, precision=32, threads=threads, kernel=NATIVE)
+    if native.replaced == 0:
+        return Yardstick(plain, ONEDNN, errors)
+    errors[NATIVE] = _errors(native, feeds, reference)
+    worse = any(
+        errors[ONEDNN][name] > CLEARLY_WORSE * errors[NATIVE][name] for name in errors[NATIVE]
+    )
+    return Yardstick(native if worse else plain, NATIVE if worse else ONEDNN, errors)
+
+
+def _errors(runner: TorchRunner, feeds: Feeds, reference: Outputs) -> dict[str, float]:
+    found = runner.run(feeds)
+    return {name: mean_absolute_error(found[name], reference[name]) for name in reference}
