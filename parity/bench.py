@@ -1,4 +1,4 @@
-"""A network's runners side by side: reference, source, candidates, for as long as its turn lasts."""
+"""A network's runners side by side: reference, source and candidates, for one network's turn."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Bench:
     Args:
         subject: the network, its weights and the file to judge.
         providers: where the file is to run.
-        trials: small cases, the smallest first: one that can be read proves the reference
-            reproducible and chooses the yardstick.
+        trials: small cases; the first that can be read proves the reference reproducible and
+            chooses the yardstick.
         threads: threads of an operator; 0 leaves the backend's choice.
 
     Raises:

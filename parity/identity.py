@@ -116,7 +116,7 @@ def initializer_digests(path: Path) -> dict[str, str]:
         ExportError: it is no readable ONNX file, or keeps its weights elsewhere.
     """
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # no stubs
 
     try:
         proto = onnx.load(path, load_external_data=False)

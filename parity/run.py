@@ -9,13 +9,15 @@ from typing import Any
 
 from export.sources import WeightsSource
 from parity.bench import Bench
-from parity.cases import describe, find_images, shape_cases
+from parity.cases import Case, describe, find_images, shape_cases
 from parity.environment import environment
 from parity.errors import ParityError
 from parity.results import Report, Row
 from parity.runners.providers import Provider
 from parity.subjects import make_subject
 from parity.summary import summarise
+
+LEAST_TRIAL = 64  # pixels a side
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def run_parity(plan: Plan, listener: Listener | None = None) -> Report:
         turns = ((rows, images), (shape_rows, shapes if plan.shapes else []))
         listener.model(name, sum(len(cases) for _, cases in turns))
         listener.say(f"{name}: proving the reference reproducible")
-        trials = sorted(shapes, key=lambda case: case.size or (0, 0))
+        trials = sorted(shapes, key=_trial_order)
         with Bench(subject, plan.providers, trials, threads=plan.threads) as bench:
             documents[name] = subject.document() | bench.document()
             for target, cases in turns:
@@ -116,3 +118,9 @@ def run_parity(plan: Plan, listener: Listener | None = None) -> Report:
         shape_rows=tuple(shape_rows),
         groups=(*summarise(rows, "images"), *summarise(shape_rows, "shapes")),
     )
+
+
+def _trial_order(case: Case) -> tuple[bool, int]:
+    """The smallest image first, but none so small that its borders outweigh its content."""
+    height, width = case.size or (0, 0)
+    return min(height, width) < LEAST_TRIAL, height * width * len(case.paths)

@@ -30,8 +30,9 @@ def _convolve(layer: torch.nn.Conv2d, maps: torch.Tensor) -> torch.Tensor:
     """(B, C, H, W) to (B, C', H', W'), by PyTorch's own kernel."""
     import torch
 
-    before = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = False
+    # Not `torch.backends.mkldnn.flags`: that one warns about TF32 on every call.
+    before = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
     try:
         return torch.nn.functional.conv2d(
             maps,
@@ -43,4 +44,4 @@ def _convolve(layer: torch.nn.Conv2d, maps: torch.Tensor) -> torch.Tensor:
             layer.groups,
         )
     finally:
-        torch.backends.mkldnn.enabled = before
+        torch._C._set_mkldnn_enabled(before)
