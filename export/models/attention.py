@@ -33,12 +33,6 @@ def split_heads(grid: Tensor, heads: int, size: int) -> Tensor:
     return grid.reshape(grid.shape[0], -1, heads, size).transpose(1, 2)
 
 
-def split_keys_values(grid: Tensor, heads: int, size: int) -> tuple[Tensor, Tensor]:
-    """(B, h, w, 2 * heads * size), keys before values, to two of (B, heads, h * w, size)."""
-    keys, values = torch.split(split_heads(grid, 2 * heads, size), heads, dim=1)
-    return keys, values
-
-
 def join_heads(heads: Tensor, like: Tensor) -> Tensor:
     """(B, heads, h * w, d) back to the shape of ``like``, (B, h, w, C)."""
     return heads.transpose(1, 2).reshape_as(like)
@@ -86,7 +80,9 @@ class Attention(nn.Module):
         if self.reduction > 1:
             source = self.norm(to_grid(self.sr(to_maps(grid))))
         query = split_heads(self.q(grid), self.heads, self.head_size) * self.head_size**-0.5
-        key, value = split_keys_values(self.kv(source), self.heads, self.head_size)
+        # Heads of the keys come before heads of the values.
+        keys_values = split_heads(self.kv(source), 2 * self.heads, self.head_size)
+        key, value = torch.split(keys_values, self.heads, dim=1)
         weights = torch.softmax(query @ key.transpose(-2, -1), dim=-1)
         attended: Tensor = self.proj(join_heads(weights @ value, like=grid))
         return attended

@@ -71,27 +71,50 @@ def log_sigmoid(logits: Tensor) -> Tensor:
     return -F.softplus(-logits, threshold=SOFTPLUS_LINEAR_FROM)
 
 
+def _peak(maps: Tensor) -> Tensor:
+    """(B, H, W) to the greatest of all pixels, (B, 1, 1)."""
+    return maps.amax((1, 2), keepdim=True)
+
+
+def _total(maps: Tensor) -> Tensor:
+    """(B, H, W) to the sum of all pixels, (B,).
+
+    Row by row, then over the rows: one long float32 sum loses digits, two of them at a megapixel in
+    ONNX Runtime (measured: docs/decisions/sums-by-rows.md).
+    """
+    return maps.sum(2).sum(1)
+
+
 def weighted_statistics(values: Tensor, log_weights: Tensor) -> Tensor:
     """Soft minimum, soft maximum, mean and mean square of the pixels, weighted.
 
     The weights are ``softmax(log_weights)`` over all pixels. Soft minimum and maximum are
-    ``-log sum w exp(-v)`` and ``log sum w exp(v)``, computed with the greatest term taken out.
+    ``-log sum w exp(-v)`` and ``log sum w exp(v)``, with the greatest term of each sum taken out,
+    so that nothing overflows and equal weights are exactly equal.
 
     Args:
-        values: (B, N).
-        log_weights: (B, N), up to a constant.
+        values: (B, H, W).
+        log_weights: (B, H, W), up to a constant.
 
     Returns:
         (B, 4), in the order above.
     """
-    log_shares = torch.log_softmax(log_weights, dim=1)
-    shares = torch.softmax(log_weights, dim=1)
+    top = _peak(log_weights)
+    weights = torch.exp(log_weights - top)
+    weight = _total(weights)
+
+    def soft_maximum(exponents: Tensor) -> Tensor:
+        joint = log_weights + exponents
+        joint_top = _peak(joint)
+        share = _total(torch.exp(joint - joint_top)) / weight
+        return (joint_top - top)[:, 0, 0] + torch.log(share)
+
     return torch.stack(
         [
-            -torch.logsumexp(log_shares - values, dim=1),
-            torch.logsumexp(log_shares + values, dim=1),
-            (shares * values).sum(1),
-            (shares * values * values).sum(1),
+            -soft_maximum(-values),
+            soft_maximum(values),
+            _total(weights * values) / weight,
+            _total(weights * values * values) / weight,
         ],
         dim=1,
     )
@@ -107,11 +130,9 @@ def score_features(confidence: Tensor, evidence: Tensor) -> Tensor:
     Returns:
         (B, 8): ``statistics(c, uniform)``, then ``statistics(evidence, sigmoid(c))``.
     """
-    confidence, evidence = confidence.flatten(1), evidence.flatten(1)
-    uniform = torch.zeros_like(confidence)
     return torch.cat(
         [
-            weighted_statistics(confidence, uniform),
+            weighted_statistics(confidence, torch.zeros_like(confidence)),
             weighted_statistics(evidence, log_sigmoid(confidence)),
         ],
         dim=1,

@@ -9,11 +9,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from export.models.attention import join_heads, split_heads, split_keys_values, to_grid, to_maps
+from export.models.attention import join_heads, split_heads, to_grid, to_maps
 
 CROSS_NORM_EPS = 1e-5
 BATCH_NORM_EPS = 1e-5
 CHANNEL_SHARE = SPATIAL_SHARE = 0.5  # of each kind of weight in a rectification
+
+
+def _mean(maps: Tensor) -> Tensor:
+    """(B, C, h, w) to the mean of all pixels, (B, C, 1, 1).
+
+    Row by row, then over the rows: one long float32 sum loses digits, and what a mean loses, every
+    pixel of the rectified maps inherits (measured: docs/decisions/sums-by-rows.md).
+    """
+    return maps.mean(3, keepdim=True).mean(2, keepdim=True)
 
 
 class ChannelWeights(nn.Module):
@@ -31,7 +40,7 @@ class ChannelWeights(nn.Module):
 
     def forward(self, rgb: Tensor, extra: Tensor) -> tuple[Tensor, Tensor]:
         """Two maps (B, C, h, w) to two weights (B, C, 1, 1) in 0..1."""
-        means = [rgb.mean((2, 3), keepdim=True), extra.mean((2, 3), keepdim=True)]
+        means = [_mean(rgb), _mean(extra)]
         maxima = [rgb.amax((2, 3), keepdim=True), extra.amax((2, 3), keepdim=True)]
         summary = to_grid(torch.cat(means + maxima, dim=1))
         first, second = torch.split(to_maps(self.mlp(summary)), self.channels, dim=1)
@@ -90,9 +99,15 @@ class CrossAttention(nn.Module):
         self.kv2 = nn.Linear(channels, 2 * channels, bias=False)
 
     def _context(self, keys_values: Tensor) -> Tensor:
-        """(B, h, w, 2C) to (B, heads, d, d), each column summing to 1."""
-        key, value = split_keys_values(keys_values, self.heads, self.head_size)
-        return torch.softmax(key.transpose(-2, -1) @ value * self.head_size**-0.5, dim=-2)
+        """(B, h, w, 2C) to (B, heads, d, d), each column summing to 1.
+
+        ``k^T v`` is summed row by row, then over the rows, for the reason given at `_mean`: the
+        sums reach hundreds, and the exponential that follows turns their rounding into factors.
+        """
+        rows = keys_values.reshape(*keys_values.shape[:3], 2 * self.heads, self.head_size)
+        key, value = torch.split(rows.permute(0, 3, 1, 2, 4), self.heads, dim=1)
+        products = (key.transpose(-2, -1) @ value).sum(2)
+        return torch.softmax(products * self.head_size**-0.5, dim=-2)
 
     def forward(self, rgb: Tensor, extra: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens of both branches on their grid (B, h, w, C) to two of the same shape."""

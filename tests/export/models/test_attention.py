@@ -14,7 +14,6 @@ from export.models.attention import (
     PatchEmbedding,
     join_heads,
     split_heads,
-    split_keys_values,
     to_grid,
     to_maps,
 )
@@ -105,11 +104,3 @@ def test_heads_are_contiguous_channels_and_tokens_run_row_by_row() -> None:
     assert heads.shape == (2, 3, 6, 2)
     assert torch.equal(heads[1, 2, 3], grid[1, 1, 1, 4:])
     assert torch.equal(join_heads(heads, like=grid), grid)
-
-
-def test_keys_come_before_values() -> None:
-    grid = torch.arange(1 * 2 * 2 * 12).reshape(1, 2, 2, 12)
-    keys, values = split_keys_values(grid, 3, 2)
-    assert keys.shape == values.shape == (1, 3, 4, 2)
-    assert torch.equal(keys[0, :, 0].flatten(), grid[0, 0, 0, :6])
-    assert torch.equal(values[0, :, 0].flatten(), grid[0, 0, 0, 6:])
