@@ -1,9 +1,11 @@
 # Everything people do with this repository. `make` alone lists it.
+#   make parity                      the whole suite on sample_dataset/
+#   make parity MODELS=mit_b2 IMAGES=photos WEIGHTS=weights/trufor.pth.tar
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-MODELS ?= noiseprint_pp
+MODELS ?= noiseprint_pp mit_b2 trufor trufor_head
 IMAGES ?= sample_dataset
 OUT    ?= reports/parity
 WEIGHTS ?=
@@ -23,8 +25,17 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-export: $(READY) ## export MODELS (default noiseprint_pp) to onnx_models/; WEIGHTS=file or folder
+constraints: ## write constraints.txt anew from a fresh environment
+	@rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	@build/constraints/bin/python -m pip install --quiet -e '.[dev]' torch==2.13.0
+	@build/constraints/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//' > build/constraints.txt
+	@(sed -n '/^#/p' constraints.txt; cat build/constraints.txt) > build/new && mv build/new constraints.txt
+
+export: $(READY) ## export MODELS (default: all four) to onnx_models/; WEIGHTS=file or folder
 	@$(BIN)/python -m export $(MODELS) $(W)
+
+export-check: $(READY) ## rebuild the committed locks and compare: 0 same, 1 different, 2 could not
+	@$(BIN)/python -m export check
 
 split: $(READY) ## cut onnx_models/*.onnx into pieces that a git host takes
 	@$(BIN)/python -m chunking split onnx_models
