@@ -6,10 +6,12 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from chunking.errors import UserError
+
+if TYPE_CHECKING:  # a third of a command's start goes into importing rich
+    from rich.console import Console
 
 EXIT_OK, EXIT_FAILED, EXIT_COULD_NOT = 0, 1, 2
 EXIT_INTERRUPTED = 130  # the shell's number for SIGINT
@@ -17,6 +19,8 @@ EXIT_INTERRUPTED = 130  # the shell's number for SIGINT
 
 def stderr_console() -> Console:
     """Progress and messages go to standard error, so that standard output can be piped."""
+    from rich.console import Console
+
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 

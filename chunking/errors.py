@@ -15,3 +15,31 @@ class UserError(Exception):
         self.problem = problem
         self.hint = hint
         super().__init__(f"{problem}\n  hint: {hint}" if hint else problem)
+
+
+class ChunkingError(UserError):
+    """A file could not be split, merged or checked."""
+
+
+class ManifestError(ChunkingError):
+    """A manifest is not one that ``split`` writes."""
+
+
+class FramingError(ChunkingError):
+    """Bytes are not the protobuf framing of an ONNX model."""
+
+
+class ExternalDataError(ChunkingError):
+    """An ONNX model keeps weights in another file, which the pieces would not hold."""
+
+
+class StorageError(ChunkingError):
+    """The file system refused: no space, no permission, no such folder, a broken disk."""
+
+
+class UnsafeFileError(ChunkingError):
+    """A link, a device or a folder stands where a regular file must be."""
+
+
+class SourceChangedError(ChunkingError):
+    """A file changed while it was read."""

@@ -14,9 +14,10 @@ def sha256_bytes(data: bytes | bytearray | memoryview) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file's content, read in blocks of 1 MiB."""
+    """The SHA-256 of a file's content, read in blocks of 1 MiB into one buffer."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(BLOCK_BYTES):
-            digest.update(block)
+    block = memoryview(bytearray(BLOCK_BYTES))
+    with path.open("rb", buffering=0) as stream:
+        while count := stream.readinto(block):
+            digest.update(block[:count])
     return digest.hexdigest()

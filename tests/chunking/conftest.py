@@ -1,0 +1,95 @@
+"""Files to cut: random bytes, small ONNX models, and the maker of full-size ones."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+ROOT = Path(__file__).parents[2]
+
+
+def random_bytes(size: int, seed: str = "") -> bytes:
+    return random.Random(f"{seed}/{size}").randbytes(size)
+
+
+def model_bytes(
+    tensors: dict[str, bytes], *, nodes: list[onnx.NodeProto] | None = None, **graph: object
+) -> bytes:
+    """A model with these raw uint8 initializers; ``graph`` goes to ``make_graph``."""
+    initializers = [
+        helper.make_tensor(name, TensorProto.UINT8, [len(raw)], raw, raw=True)
+        for name, raw in tensors.items()
+    ]
+    nodes = nodes or [helper.make_node("Identity", ["x"], ["y"])]
+    made = helper.make_graph(nodes, "graph", [], [], initializer=initializers, **graph)
+    return helper.make_model(made).SerializeToString()
+
+
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> ModuleType:
+    """`benchmarks/synthetic_onnx.py`, which writes a full-size model."""
+    return _load(ROOT / "benchmarks" / "synthetic_onnx.py")
+
+
+@pytest.fixture
+def names() -> Callable[[Path], list[str]]:
+    """What lies in a folder."""
+    return lambda folder: sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def open_files() -> Callable[[], int]:
+    """How many descriptors this process has open."""
+    return lambda: len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture
+def failing() -> Callable[[int], Callable[..., None]]:
+    """A function that takes anything and raises the system's error of this number."""
+
+    def make(number: int) -> Callable[..., None]:
+        def fail(*_args: object, **_kwargs: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        return fail
+
+    return make
+
+
+@pytest.fixture
+def make_bytes() -> Callable[..., bytes]:
+    return random_bytes
+
+
+@pytest.fixture
+def make_model() -> Callable[..., bytes]:
+    return model_bytes
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model of 12 tensors of 1 to 12 KiB."""
+    path = tmp_path / "net.onnx"
+    path.write_bytes(
+        model_bytes({f"layer{i}.weight": random_bytes(1024 * (i + 1), f"{i}") for i in range(12)})
+    )
+    return path
