@@ -1,0 +1,141 @@
+"""The records of an ONNX model: where its tensors lie in the file.
+
+Field numbers come from onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), whose
+numbers never change meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from chunking.errors import ExternalDataError, FramingError
+from chunking.framing import BYTES, VARINT, Field, RandomAccess, Walker
+
+MODEL_IR_VERSION, MODEL_GRAPH = 1, 7
+GRAPH_INITIALIZER, GRAPH_SPARSE_INITIALIZER = 5, 15
+SPARSE_VALUES = 1
+TENSOR_NAME, TENSOR_LOCATION, EXTERNAL = 8, 14, 1
+MAX_NAME_BYTES = 1024
+MAX_DEPTH = 64
+
+# The ways to a tensor: which fields of a message hold messages on the way, and of what kind.
+_BELOW: dict[str, dict[int, str]] = {
+    "model": {20: "training", 25: "function"},  # the graph (7) is walked record by record
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
+    "graph": {1: "node", GRAPH_INITIALIZER: "tensor", GRAPH_SPARSE_INITIALIZER: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {SPARSE_VALUES: "tensor", 2: "tensor"},
+}
+
+
+class Record(NamedTuple):
+    """A run of bytes that no cut should part: a field of the graph, or one outside it."""
+
+    start: int
+    end: int
+    is_tensor: bool  # an initializer, dense or sparse
+    name: str = ""  # of the initializer, if it was asked for
+
+
+def records(
+    source: RandomAccess, *, names: bool = False, check_external: bool = False
+) -> Iterator[Record]:
+    """The model's records in file order. Together they cover the file.
+
+    Records are yielded as they are found: an error may come after good ones.
+
+    Args:
+        source: the file.
+        names: look into the initializers for their names.
+        check_external: look into every message for tensors kept in another file.
+
+    Raises:
+        FramingError: the bytes are not the framing of an ONNX model.
+        ExternalDataError: a tensor is kept in another file (only with ``check_external``, and
+            only after the last record: what is no model has no such tensors).
+    """
+    walker = Walker(source)
+    external = _ExternalTensors(walker)
+    has_graph = has_version = False
+    for field in walker.fields(0, source.size):
+        if field.number == MODEL_GRAPH:
+            _expect_message(field, "graph")
+            has_graph = True
+            yield Record(field.start, field.body, False)
+            for part in walker.fields(field.body, field.end):
+                if check_external and part.number in _BELOW["graph"]:
+                    external.look_into(part, _BELOW["graph"][part.number])
+                is_tensor = part.number in (GRAPH_INITIALIZER, GRAPH_SPARSE_INITIALIZER)
+                name = _name(walker, part) if is_tensor and names else ""
+                yield Record(part.start, part.end, is_tensor, name)
+            continue
+        has_version |= field.number == MODEL_IR_VERSION and field.wire == VARINT
+        if check_external and field.number in _BELOW["model"]:
+            external.look_into(field, _BELOW["model"][field.number])
+        yield Record(field.start, field.end, False)
+    if not has_graph or not has_version:
+        raise FramingError("no graph or no version of the format")
+    external.refuse()
+
+
+def _name(walker: Walker, tensor: Field) -> str:
+    """The name of an initializer; a sparse one has that of its values."""
+    _expect_message(tensor, "initializer")
+    name = b""
+    for field in walker.fields(tensor.body, tensor.end):
+        if field.wire == BYTES and field.number == TENSOR_NAME:
+            name = walker.content(field, MAX_NAME_BYTES)
+        elif tensor.number == GRAPH_SPARSE_INITIALIZER and field.number == SPARSE_VALUES:
+            return _name(walker, field)
+    return _text(name)
+
+
+class _ExternalTensors:
+    """Finds tensors that are kept in another file, anywhere in a model."""
+
+    def __init__(self, walker: Walker) -> None:
+        self._walker = walker
+        self._first: bytes | None = None
+
+    def look_into(self, message: Field, kind: str, depth: int = 1) -> None:
+        """Search one message of the given kind (a key of ``_BELOW``, or "tensor")."""
+        _expect_message(message, kind)
+        if depth > MAX_DEPTH:
+            raise FramingError(f"messages nested deeper than {MAX_DEPTH} at byte {message.start}")
+        if kind == "tensor":
+            self._look_at_tensor(message)
+            return
+        for field in self._walker.fields(message.body, message.end):
+            if field.number in _BELOW[kind]:
+                self.look_into(field, _BELOW[kind][field.number], depth + 1)
+
+    def refuse(self) -> None:
+        """Raise `ExternalDataError` if one was found."""
+        if self._first is not None:
+            raise ExternalDataError(
+                f"the tensor {_text(self._first)!a} keeps its values in another file, which "
+                "the pieces would not hold",
+                hint="save the model as one file: onnx.save(onnx.load(PATH), PATH)",
+            )
+
+    def _look_at_tensor(self, tensor: Field) -> None:
+        location, name = 0, b""
+        for field in self._walker.fields(tensor.body, tensor.end):
+            if field.number == TENSOR_LOCATION and field.wire == VARINT:
+                location = field.value & 0xFFFFFFFF  # an enum is read as 32 bits; the last counts
+            elif field.number == TENSOR_NAME and field.wire == BYTES:
+                name = self._walker.content(field, MAX_NAME_BYTES)
+        if location == EXTERNAL and self._first is None:
+            self._first = name
+
+
+def _expect_message(field: Field, kind: str) -> None:
+    if field.wire != BYTES:
+        raise FramingError(f"the {kind} at byte {field.start} is no message")
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "backslashreplace")
