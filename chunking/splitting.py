@@ -1,0 +1,199 @@
+"""Cut a file into pieces, which git hosts and CDNs take."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from chunking.atomic import PendingFile, atomic_write, fsync_folder
+from chunking.cuts import DEFAULT_MAX, DEFAULT_TARGET, Plan, plan_cuts
+from chunking.errors import ChunkingError, ExternalDataError, ManifestError, SourceChangedError
+from chunking.folder_check import PIECE_NAME, find_unlisted
+from chunking.folder_lock import folder_lock
+from chunking.folders import PieceFolder, default_folder
+from chunking.manifest import MANIFEST_NAME, Manifest, Piece, WholeFile, check_name
+from chunking.manifest_json import encode, load, release_id
+from chunking.pipeline import HashingCopy, OnBytes
+from chunking.publishing import Published, Publisher
+from chunking.sources import OpenFile, opened
+from chunking.storage import check_space, explained
+
+
+@dataclass(frozen=True)
+class Split:
+    """What `split` did.
+
+    Attributes:
+        file: the file that was cut.
+        folder: the folder of pieces.
+        manifest: what the folder holds now.
+        release_id: the SHA-256 of the manifest's bytes.
+        written_pieces: how many pieces were written; the others were there already.
+        written_bytes: their size together.
+        leftovers: pieces in the folder that no manifest there lists any more.
+    """
+
+    file: Path
+    folder: Path
+    manifest: Manifest
+    release_id: str
+    written_pieces: int
+    written_bytes: int
+    leftovers: int
+
+
+def split(
+    file: Path,
+    out: Path | None = None,
+    *,
+    target: int = DEFAULT_TARGET,
+    maximum: int = DEFAULT_MAX,
+    on_bytes: OnBytes | None = None,
+) -> Split:
+    """Cut a file into a folder of pieces named by their content, and a manifest.
+
+    The same bytes give the same folder on every machine. Pieces that are there already are left
+    alone, others are written and fsynced, and the manifest comes last, in one step: until then an
+    earlier release in the folder stays whole. Nothing is ever deleted (`prune` does that).
+
+    Args:
+        file: the file to cut; at its tensors if it is an ONNX model, else at fixed offsets.
+        out: the folder, made if it is missing; by default ``NAME.chunks`` beside the file.
+        target: bytes at which a piece is full.
+        maximum: bytes that no piece exceeds.
+        on_bytes: progress; in all the file's size.
+
+    Raises:
+        ExternalDataError: the model keeps weights in another file.
+        SourceChangedError: the file changed meanwhile; the old manifest, if any, still stands.
+        ChunkingError: the sizes or the name are not fit, or the file system refused.
+    """
+    check_name(file.name)
+    folder = out or default_folder(file)
+    with opened(file, follow_link=True) as source:
+        before = _state(source)
+        plan = _plan(source, target, maximum)
+        with _prepared(folder, file.name):
+            _check_space(folder, source.size)
+            whole, published = _write_pieces(source, plan, folder, on_bytes)
+            if _state(source) != before:
+                raise SourceChangedError(f"{file} changed while it was read", hint="run it again")
+            manifest = _manifest(WholeFile(file.name, source.size, whole), plan, published)
+            _write_manifest(folder, manifest)
+            leftovers = _count_leftovers(folder, manifest)
+    written = [
+        piece.size for piece, done in zip(manifest.chunks, published, strict=True) if done.written
+    ]
+    return Split(
+        file, folder, manifest, release_id(manifest), len(written), sum(written), leftovers
+    )
+
+
+def _state(source: OpenFile) -> tuple[int, int]:
+    status = os.fstat(source.descriptor)
+    return status.st_size, status.st_mtime_ns
+
+
+def _plan(source: OpenFile, target: int, maximum: int) -> Plan:
+    try:
+        return plan_cuts(source, target=target, maximum=maximum)
+    except ExternalDataError as error:
+        raise ExternalDataError(f"{source.path}: {error.problem}", hint=error.hint) from None
+
+
+@contextmanager
+def _prepared(folder: Path, name: str) -> Iterator[None]:
+    """Make the folder and hold its lock; if the block raises, an empty new folder goes again."""
+    with explained("write to", folder):
+        is_new = not folder.is_dir()
+        if is_new:
+            folder.mkdir()
+        try:
+            with folder_lock(folder, exclusive=False):
+                _refuse_other(folder, name)
+                yield
+        except BaseException:
+            if is_new:
+                with suppress(OSError):  # not empty: finished pieces stay for the next try
+                    folder.rmdir()
+            raise
+        if is_new:
+            fsync_folder(folder.absolute().parent)
+
+
+def _refuse_other(folder: Path, name: str) -> None:
+    """Refuse to replace the manifest of a file of another name."""
+    path = folder / MANIFEST_NAME
+    try:
+        other = load(path).file.name
+    except ChunkingError:
+        return  # missing, or not worth keeping
+    if other != name:
+        raise ManifestError(
+            f"{folder} holds the pieces of {other!r}, not of {name!r}",
+            hint="choose another folder with --out; or, to keep both in this one, rename its "
+            f"{MANIFEST_NAME} to another name ending in .json",
+        )
+
+
+def _check_space(folder: Path, size: int) -> None:
+    """Raise if the disk is too full even if every piece in the folder can be used again."""
+    with os.scandir(folder) as entries:
+        reusable = sum(
+            entry.stat(follow_symlinks=False).st_size
+            for entry in entries
+            if PIECE_NAME.fullmatch(entry.name)
+        )
+    check_space(folder, size - reusable)
+
+
+def _write_pieces(
+    source: OpenFile, plan: Plan, folder: Path, on_bytes: OnBytes | None
+) -> tuple[str, list[Published]]:
+    """Write the pieces; returns the SHA-256 of the whole, and the pieces in order."""
+    start = 0
+    with HashingCopy() as copy:
+        with Publisher(folder) as publisher:
+            for end in plan.ends:
+                pending = PendingFile(folder, reserve=end - start)
+                try:
+                    digest = copy.copy_piece(source, start, end - start, pending.stream, on_bytes)
+                except BaseException:
+                    pending.discard()
+                    raise
+                publisher.put(pending, digest)
+                start = end
+            published = publisher.finish()
+        copy.finish()
+    fsync_folder(folder)
+    return copy.whole, published
+
+
+def _manifest(file: WholeFile, plan: Plan, published: list[Published]) -> Manifest:
+    starts = (0, *plan.ends[:-1]) if plan.ends else ()
+    return Manifest(
+        file,
+        plan.chunker,
+        tuple(
+            Piece(start, end - start, done.sha256)
+            for start, end, done in zip(starts, plan.ends, published, strict=True)
+        ),
+    )
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
+    path = folder / MANIFEST_NAME
+    try:
+        if load(path) == manifest:
+            return
+    except ChunkingError:
+        pass  # missing, or to be replaced
+    atomic_write(path, encode(manifest))
+
+
+def _count_leftovers(folder: Path, manifest: Manifest) -> int:
+    unlisted = find_unlisted(PieceFolder(folder, folder / MANIFEST_NAME, manifest))
+    return sum(PIECE_NAME.fullmatch(fault.name) is not None for fault in unlisted)
