@@ -37,3 +37,14 @@ def test_other_shapes_are_refused_with_what_came(shapes: list[tuple[int, ...]]) 
     with pytest.raises(InputShapeError) as caught:
         check_images(*(torch.zeros(shape) for shape in shapes))
     assert all(str(shape) in caught.value.problem for shape in shapes)
+
+
+def test_a_one_channel_map_passes_only_where_it_may() -> None:
+    image, extra = torch.zeros(2, 3, 40, 48), torch.zeros(2, 1, 40, 48)
+    check_images(image, extra, one_channel=True)
+    with pytest.raises(InputShapeError):
+        check_images(image, extra)
+    with pytest.raises(InputShapeError):
+        check_images(image, extra[:, :, 1:], one_channel=True)
+    with pytest.raises(InputShapeError):
+        check_images(extra, extra, one_channel=True)

@@ -82,6 +82,8 @@ def test_the_head_with_the_same_noiseprint_is_the_whole(
         *expected, noiseprint = network(batch)
         extra = noiseprint.repeat(1, 3, 1, 1)
         found, logits = head(batch, extra), head.logits(batch, extra)
+        for one, other in zip(head(batch, noiseprint), found, strict=True):
+            assert torch.equal(one, other)
         assert torch.equal(logits.localization, network.logits(batch).localization)
     for one, other in zip(found, expected, strict=True):
         assert torch.equal(one, other)
