@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,23 +10,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chunking.atomic import atomic_writer
+from chunking.hashing import sha256_bytes
 from export import lock
 from export.attach import attach
+from export.errors import ExportError
 from export.finish import provenance_document, to_checked_proto
+from export.replacing import existing, keeps, require_replaceable
 from export.self_check import self_check
 from export.sources import WeightsSource
 from export.spec import ModelSpec
-from export.to_onnx import DEFAULT_OPSET, trace
+from export.to_onnx import DEFAULT_OPSET, check_opset, trace
 from export.transforms import clean, fold_batchnorm, fold_transpose, simplify
 from export.weights import Weights
 
 if TYPE_CHECKING:
     import onnx
+    import torch
 
 DEFAULT_VARIANT = "portable"
 PORTABLE = (clean, fold_batchnorm, fold_transpose, simplify, clean)
 
 Stage = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished file that is not on disk yet.
+
+    Attributes:
+        data: the ONNX file's bytes.
+        document: its lock.
+        nodes: how many nodes its graph has.
+    """
+
+    data: bytes
+    document: dict[str, Any]
+    nodes: int
 
 
 @dataclass(frozen=True)
@@ -37,7 +57,8 @@ class Exported:
         sha256: its digest.
         size_bytes: its size.
         weights: what its weights are called in every report.
-        nodes: how many nodes its graph has.
+        replaced: what the weights of the file before it were called, where they were others.
+        nodes: how many nodes its graph has; 0 where the file was there already.
         seconds: what the export took; 0.0 where the file was there already.
     """
 
@@ -45,6 +66,7 @@ class Exported:
     sha256: str
     size_bytes: int
     weights: str
+    replaced: str
     nodes: int
     seconds: float
 
@@ -69,50 +91,55 @@ def export_model(
         stage: told what is being done.
 
     Raises:
-        ExportError: the weights do not cover the network, or a check failed. Nothing is written.
+        ExportError: the weights do not cover the network, a check failed, the file there was made
+            from a checkpoint and would be replaced by stand-in weights that nobody asked for, or
+            the folder cannot be written. The old file is left as it was.
     """
     started = time.perf_counter_ns()
     path = out / f"{file_stem(spec)}.onnx"
-    stage("building the network")
-    module = spec.build()
-    stage("loading weights")
-    weights = source.weights_for(spec, module)
-    if missing_only and (found := _up_to_date(path, weights, opset)):
-        return found
-    proto, document = build_proto(spec, module, weights, opset=opset, stage=stage)
-    stage("checking the file against the network")
-    module.load_state_dict(dict(weights.tensors), strict=True)
-    self_check(proto, spec, module)
+    check_opset(opset)
+    module, weights = _weighted(spec, source, stage)
+    before = existing(path)
+    if missing_only and before and keeps(before, path, spec, weights, opset, DEFAULT_VARIANT):
+        return _exported(path, before)
+    require_replaceable(path, before, weights, named=source.named_stand_in)
+    built = _build(spec, module, weights, opset, stage)
     stage("writing")
-    out.mkdir(parents=True, exist_ok=True)
-    nodes = len(proto.graph.node)
-    with atomic_writer(path) as stream:
-        stream.write(proto.SerializeToString(deterministic=True))
-    del proto
-    lock.write_lock(path, document)
-    written = lock.read_lock(path)
-    assert written is not None  # it was written a line above
-    return _result(path, written, nodes, (time.perf_counter_ns() - started) / 1e9)
+    _write(path, built)
+    seconds = (time.perf_counter_ns() - started) / 1e9
+    return _exported(path, built.document, before, built.nodes, seconds)
+
+
+def build_file(
+    spec: ModelSpec,
+    source: WeightsSource,
+    *,
+    opset: int = DEFAULT_OPSET,
+    stage: Stage = lambda text: None,  # noqa: ARG005 - the default says nothing
+) -> Built:
+    """The file that `export_model` would write, in memory. Raises as it does."""
+    module, weights = _weighted(spec, source, stage)
+    return _build(spec, module, weights, opset, stage)
 
 
 def build_proto(
     spec: ModelSpec,
-    module: Any,
+    module: torch.nn.Module,
     weights: Weights,
     *,
     opset: int,
     stage: Stage = lambda text: None,  # noqa: ARG005 - the default says nothing
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
-    """The finished graph and its provenance document. ``module``'s tensors are overwritten."""
+    """The finished graph and its provenance document. ``module`` gets the weights."""
     stage("tracing")
     graph = trace(spec, module, opset)
+    module.load_state_dict(dict(weights.tensors), strict=True, assign=True)  # no second copy
     model, provenance = attach(graph, spec, module, weights)
     changes: dict[str, int] = {}
     for transform in PORTABLE:
         stage(f"transform: {transform.NAME}")
-        changes[transform.NAME] = changes.get(transform.NAME, 0) + transform.apply(
-            model, provenance
-        )
+        changed = transform.apply(model, provenance)
+        changes[transform.NAME] = changes.get(transform.NAME, 0) + changed
         provenance.require_sound(model, strict=spec.strict)
     document = provenance_document(
         model, spec, weights, provenance, variant=DEFAULT_VARIANT, transforms=changes
@@ -126,23 +153,58 @@ def file_stem(spec: ModelSpec) -> str:
     return spec.name.replace(":", "_").replace("/", "_")
 
 
-def _up_to_date(path: Path, weights: Weights, opset: int) -> Exported | None:
-    """The file on disk, if its lock fits it and the wanted weights, opset and variant."""
-    if not path.is_file():
-        return None
-    found = lock.read_lock(path)
-    if found is None or found["file"] != lock.file_entry(path):
-        return None
-    same = (
-        found["weights"]["digest"] == weights.digest
-        and found["weights"]["label"] == weights.label
-        and found["opset"] == opset
-        and found["variant"] == DEFAULT_VARIANT
+def _weighted(
+    spec: ModelSpec, source: WeightsSource, stage: Stage
+) -> tuple[torch.nn.Module, Weights]:
+    stage("building the network")
+    module = spec.build()
+    stage("loading weights")
+    return module, source.weights_for(spec, module)
+
+
+def _build(
+    spec: ModelSpec, module: torch.nn.Module, weights: Weights, opset: int, stage: Stage
+) -> Built:
+    proto, document = build_proto(spec, module, weights, opset=opset, stage=stage)
+    nodes = len(proto.graph.node)
+    data: bytes = proto.SerializeToString(deterministic=True)
+    del proto
+    gc.collect()  # graphs refer to themselves, and to the weights
+    stage("checking the file against the network")
+    self_check(data, spec, module)
+    name = f"{file_stem(spec)}.onnx"
+    file = {"name": name, "size_bytes": len(data), "sha256": sha256_bytes(data)}
+    return Built(data, {**document, "file": file}, nodes)
+
+
+def _write(path: Path, built: Built) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_writer(path, reserve=len(built.data)) as stream:
+            stream.write(built.data)
+        lock.write_lock(path, built.document)
+    except OSError as error:
+        raise ExportError(
+            f"{path}: cannot be written ({error.strerror or error})",
+            hint="free disk space, or choose a folder that you may write to with --out",
+        ) from error
+
+
+def _exported(
+    path: Path,
+    document: dict[str, Any],
+    before: dict[str, Any] | None = None,
+    nodes: int = 0,
+    seconds: float = 0.0,
+) -> Exported:
+    file, label = document["file"], document["weights"]["label"]
+    replaced = before["weights"]["label"] if before else ""
+    return Exported(
+        path,
+        file["sha256"],
+        file["size_bytes"],
+        label,
+        replaced if replaced != label else "",
+        nodes,
+        seconds,
     )
-    return _result(path, found, 0, 0.0) if same else None
-
-
-def _result(path: Path, document: dict[str, Any], nodes: int, seconds: float) -> Exported:
-    file = document["file"]
-    label = document["weights"]["label"]
-    return Exported(path, file["sha256"], file["size_bytes"], label, nodes, seconds)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chunking.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
-from export.build import export_model, file_stem
+from chunking.hashing import sha256_file
+from export.build import build_file, file_stem
 from export.errors import ExportError
-from export.lock import read_lock
+from export.lock import lock_path, read_lock
 from export.registry import find
 from export.sources import WeightsSource
-from export.toolchain import toolchain
 
 SHOWN = 6  # differing initializers that a finding names
 
@@ -31,17 +31,22 @@ class Finding:
     sentence: str
 
 
-def locks(folder: Path, models: Sequence[str]) -> list[Path]:
-    """The locks to check: those of ``models``, or all in the folder.
+def locked_files(folder: Path, models: Sequence[str]) -> list[Path]:
+    """The ONNX files (there or not) whose locks are to be checked.
+
+    Args:
+        folder: where the locks are.
+        models: whose locks; all in the folder where this is empty.
 
     Raises:
-        ExportError: there are none, or a model's is missing.
+        ExportError: there are no locks, or a model's is missing.
     """
     if models:
-        found = [folder / f"{file_stem(find(name))}.lock.json" for name in models]
+        found = [folder / f"{file_stem(find(name))}.onnx" for name in models]
     else:
-        found = sorted(folder.glob("*.lock.json"))
-    missing = [path.name for path in found if not path.is_file()]
+        locks = sorted(folder.glob("*.lock.json"))
+        found = [p.with_name(p.name.removesuffix(".lock.json") + ".onnx") for p in locks]
+    missing = [lock_path(path).name for path in found if not lock_path(path).is_file()]
     if missing or not found:
         raise ExportError(
             f"no lock file in {folder}: {', '.join(missing) or '*.lock.json'}",
@@ -50,44 +55,46 @@ def locks(folder: Path, models: Sequence[str]) -> list[Path]:
     return found
 
 
-def check_lock(path: Path, source: WeightsSource) -> Finding:
-    """Rebuild a lock's model and compare digests, without touching the folder.
+def check_file(
+    path: Path,
+    source: WeightsSource,
+    *,
+    stage: Callable[[str], None] = lambda text: None,  # noqa: ARG005 - the default says nothing
+) -> Finding:
+    """Rebuild an ONNX file by its lock, in memory, and compare; nothing is written.
 
     Args:
-        path: the lock file.
+        path: the ONNX file; only its lock need be there.
         source: weights for locks of a checkpoint; stand-in locks rebuild from their own seed.
+        stage: told what is being done.
+
+    Raises:
+        ExportError: the lock cannot be read, or the network cannot be built.
     """
-    locked = read_lock(path.with_name(path.name.removesuffix(".lock.json") + ".onnx"))
-    assert locked is not None  # `locks` gave the path of a file that is there
-    name, weights = locked["model"], locked["weights"]
+    locked = read_lock(path)
+    if locked is None:
+        raise ExportError(
+            f"no lock file in {path.parent}: {lock_path(path).name}",
+            hint="make one with `python -m export MODEL`",
+        )
+    name = lock_path(path).name
+    spec = find(locked["model"])
+    if file_stem(spec) != path.stem:
+        return Finding(EXIT_FAILED, f"{name}: is the lock of {spec.name}, under another name")
+    if spec.version != locked["network_version"]:
+        return Finding(
+            EXIT_COULD_NOT,
+            f"{name}: locked at network version {locked['network_version']}, this is version "
+            f"{spec.version}; export it again",
+        )
+    weights = locked["weights"]
     if weights["kind"] == "stand-in":
         source = WeightsSource(stand_in=weights["seed"])
-    with tempfile.TemporaryDirectory() as folder:
-        built = export_model(find(name), source, Path(folder), opset=locked["opset"])
-        rebuilt = read_lock(built.path)
-    assert rebuilt is not None  # `export_model` wrote it
-    if rebuilt["file"]["sha256"] == locked["file"]["sha256"]:
-        return Finding(EXIT_OK, f"{path.name}: the same bytes, {built.sha256[:16]}")
-    if rebuilt["weights"]["digest"] != weights["digest"]:
-        return Finding(
-            EXIT_COULD_NOT,
-            f"{path.name}: locked with {weights['label']}, rebuilt with "
-            f"{rebuilt['weights']['label']}; name the checkpoint with --weights",
-        )
-    if rebuilt["toolchain"] != locked["toolchain"]:
-        other = ", ".join(
-            f"{package} {version} (locked {locked['toolchain'].get(package, 'absent')})"
-            for package, version in toolchain().items()
-            if locked["toolchain"].get(package) != version
-        )
-        return Finding(
-            EXIT_COULD_NOT,
-            f"{path.name}: another toolchain writes other bytes: {other}; install the locked "
-            "versions with `pip install -c constraints.txt -e '.[dev]'`",
-        )
-    names = _differing(locked["initializers"], rebuilt["initializers"])
-    what = f"initializers {', '.join(names[:SHOWN])}" if names else "the graph, no initializer"
-    return Finding(EXIT_FAILED, f"{path.name}: DIFFERENT bytes from the same toolchain: {what}")
+    rebuilt = build_file(spec, source, opset=locked["opset"], stage=stage).document
+    outcome, sentence = _compare(locked, rebuilt)
+    if outcome == EXIT_OK and path.is_file() and sha256_file(path) != locked["file"]["sha256"]:
+        outcome, sentence = EXIT_FAILED, f"{path.name} beside it is not the file that it locks"
+    return Finding(outcome, f"{name}: {sentence}")
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
@@ -98,8 +105,40 @@ def exit_code(findings: Iterable[Finding]) -> int:
     return EXIT_OK if outcomes == {EXIT_OK} else EXIT_COULD_NOT
 
 
-def _differing(locked: list[dict[str, object]], rebuilt: list[dict[str, object]]) -> list[str]:
-    """Names of initializers that only one side has, or whose digests differ."""
-    old = {str(entry["name"]): entry["sha256"] for entry in locked}
-    new = {str(entry["name"]): entry["sha256"] for entry in rebuilt}
+def _compare(locked: dict[str, Any], rebuilt: dict[str, Any]) -> tuple[int, str]:
+    """Outcome and sentence for a lock and the document of its rebuild."""
+    if rebuilt == locked:
+        return EXIT_OK, f"the same bytes, {rebuilt['file']['sha256'][:16]}"
+    stand_in = locked["weights"]["kind"] == "stand-in"
+    if rebuilt["weights"]["digest"] != locked["weights"]["digest"] and not stand_in:
+        labels = f"{locked['weights']['label']}, rebuilt with {rebuilt['weights']['label']}"
+        return EXIT_COULD_NOT, f"locked with {labels}; name the checkpoint with --weights"
+    if rebuilt["toolchain"] != locked["toolchain"]:
+        other = _other_versions(locked["toolchain"], rebuilt["toolchain"])
+        mend = "install the locked versions with `pip install -c constraints.txt -e '.[dev]'`"
+        return EXIT_COULD_NOT, f"another toolchain writes other bytes: {other}; {mend}"
+    names = _differing(locked["initializers"], rebuilt["initializers"])
+    if names:
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        what = f"initializers {', '.join(names[:SHOWN])}{more}"
+    elif rebuilt["file"]["sha256"] != locked["file"]["sha256"]:
+        what = "the graph; no initializer differs"
+    else:
+        keys = sorted(k for k in rebuilt.keys() | locked.keys() if rebuilt.get(k) != locked.get(k))
+        return EXIT_FAILED, f"DIFFERENT lock, though the file is the same: {', '.join(keys)}"
+    return EXIT_FAILED, f"DIFFERENT bytes from the same toolchain: {what}"
+
+
+def _other_versions(locked: dict[str, str], rebuilt: dict[str, str]) -> str:
+    return ", ".join(
+        f"{package} {rebuilt.get(package)} (locked {locked.get(package)})"
+        for package in sorted(locked | rebuilt)
+        if locked.get(package) != rebuilt.get(package)
+    )
+
+
+def _differing(locked: list[dict[str, Any]], rebuilt: list[dict[str, Any]]) -> list[str]:
+    """Names of initializers that only one side has, or whose entries differ."""
+    old = {str(entry["name"]): entry for entry in locked}
+    new = {str(entry["name"]): entry for entry in rebuilt}
     return [name for name in sorted(old | new) if old.get(name) != new.get(name)]

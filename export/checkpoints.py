@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import re
+import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chunking.hashing import sha256_file
+from chunking.hashing import sha256_bytes
 from export.errors import ExportError
 
 if TYPE_CHECKING:
@@ -17,6 +21,14 @@ if TYPE_CHECKING:
 
 CONTAINERS = ("network", "state_dict", "model")
 PARALLEL_PREFIX = "module."  # what DataParallel puts before every name
+GIT_LFS_START = b"version https://git-lfs"
+# What torch.load raises for a damaged file depends on where it is damaged; found by cutting
+# checkpoints at every place and by changing bytes in them (tests/export/test_checkpoints.py).
+_DAMAGED = (
+    *(RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
+    *(ImportError, ArithmeticError, MemoryError, OSError, struct.error, zipfile.BadZipFile),
+)
+_HINT = "it may be truncated: compare its size and digest with the source, or fetch it again"
 
 
 @dataclass(frozen=True)
@@ -39,8 +51,9 @@ class Checkpoint:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint without running any code in it (``weights_only=True``).
 
-    The tensors may be at the top or under ``network``, ``state_dict`` or ``model``, with or
-    without ``module.`` before each name; ``.safetensors`` files are read too.
+    The tensors may be at the top or under ``network``, ``state_dict`` or ``model`` (looked at in
+    this order), with or without ``module.`` before each name; ``.safetensors`` files are read
+    too. The file is read once: what is digested is what is loaded.
 
     Raises:
         ExportError: the file is missing, damaged, unsafe, or holds no tensors.
@@ -51,52 +64,68 @@ def load_checkpoint(path: Path) -> Checkpoint:
             hint="name a file with --weights, download with `make weights`, "
             "or choose stand-in weights by name with --stand-in golden",
         )
-    if path.suffix == ".safetensors":
-        content: object = _read_safetensors(path)
-    else:
-        content = _read_torch(path)
-    container, tensors = _find_tensors(path, content)
-    return Checkpoint(path, sha256_file(path), container, _strip_parallel(path, tensors))
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ExportError(
+            f"{path}: cannot be read ({error.strerror})", hint="check its permissions"
+        ) from error
+    if data.startswith(GIT_LFS_START):
+        raise ExportError(f"{path}: a git-lfs pointer, not the file itself", hint="git lfs pull")
+    read = _from_safetensors if path.suffix == ".safetensors" else _from_torch
+    container, tensors = _find_tensors(path, read(path, data))
+    return Checkpoint(path, sha256_bytes(data), container, _strip_parallel(path, tensors))
 
 
-def _read_torch(path: Path) -> object:
+def _from_torch(path: Path, data: bytes) -> object:
     import torch
 
-    # What torch.load raises for a file that is no checkpoint depends on where it is damaged.
-    damaged = (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        _require_whole_records(path, data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols and old storages, no fault here
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        first_line = str(error).strip().splitlines()[0]
         raise ExportError(
-            f"{path}: refused, it is damaged or holds more than tensors ({first_line})",
-            hint="only checkpoints that load with torch.load(weights_only=True) are read; save "
-            "the state dict alone: torch.save(model.state_dict(), FILE)",
+            f"{path}: refused, it is damaged or holds more than tensors ({_refused(error)})",
+            hint="only checkpoints that load without running code are read; where you trust its "
+            "source, save the state dict alone: torch.save(model.state_dict(), FILE)",
         ) from error
-    except damaged as error:
+    except _DAMAGED as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ExportError(
-            f"{path}: not a readable checkpoint ({reason})",
-            hint="it may be truncated: compare its size and digest with the source, "
-            "or download it again with `make weights`",
-        ) from error
+        raise ExportError(f"{path}: not a readable checkpoint ({reason})", hint=_HINT) from error
 
 
-def _read_safetensors(path: Path) -> object:
+def _require_whole_records(path: Path, data: bytes) -> None:
+    """torch reads the records of its zip files without looking at their checksums."""
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        return  # the format before zip files, which has no checksums
+    with zipfile.ZipFile(io.BytesIO(data)) as records:
+        damaged = records.testzip()
+    if damaged is not None:
+        raise ExportError(f"{path}: damaged, the checksum of {damaged} is wrong", hint=_HINT)
+
+
+def _refused(error: pickle.UnpicklingError) -> str:
+    """What was refused, without torch's advice to load the file unsafely."""
+    found = re.search(r"unsupported (?:global: )?((?:global|operand) [\w.]*\w)", str(error), re.I)
+    return f"it needs {found.group(1)}" if found else "its pickle cannot be followed"
+
+
+def _from_safetensors(path: Path, data: bytes) -> object:
     try:
         import safetensors
-        from safetensors.torch import load_file
+        from safetensors.torch import load
     except ModuleNotFoundError as error:
         raise ExportError(
             f"{path}: reading it needs safetensors, which is not installed",
             hint="pip install safetensors",
         ) from error
     try:
-        return load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
+        return load(data)
+    except (safetensors.SafetensorError, *_DAMAGED) as error:
         raise ExportError(
-            f"{path}: not a readable safetensors file ({error})",
-            hint="it may be truncated: compare its size and digest with the source",
+            f"{path}: not a readable safetensors file ({error})", hint=_HINT
         ) from error
 
 

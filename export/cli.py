@@ -1,22 +1,25 @@
-"""``python -m export``: export networks, check the committed locks, download weights."""
+"""``python -m export``: export networks, list them, check locks, download weights."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from chunking.console import EXIT_OK, run_cli, stderr_console
-from export import check
+from export import check, tables
 from export.arguments import add_weights_arguments
-from export.build import Exported, export_model
-from export.registry import ENTRY_POINT_GROUP, find, registered
-from export.sources import WeightsSource
+from export.build import Exported, Stage, export_model
+from export.registry import find, registered
+from export.sources import DEFAULT_FOLDER, WeightsSource
 from export.to_onnx import DEFAULT_OPSET
 
 OUT = Path("onnx_models")
+WIDTH_OF_FILES = 120  # columns where standard output is no terminal
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,9 +37,9 @@ def _main(argv: list[str]) -> int:
 def _export(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m export",
-        description="Export networks to ONNX: the same bytes on every run, every weight proven. "
-        "Other commands: `list`, `check` (rebuild and compare with the committed locks), "
-        "`weights` (download the published weights).",
+        description="Export networks to ONNX: the same bytes on every run, every weight proven.",
+        epilog="Other commands: `list` the networks, `check` (rebuild and compare with the "
+        "locks), `weights` (download the published weights). Each has its own --help.",
     )
     parser.add_argument("models", nargs="+", metavar="MODEL", help="see `python -m export list`")
     add_weights_arguments(parser)
@@ -52,73 +55,92 @@ def _export(argv: list[str]) -> int:
     specs = [find(name) for name in dict.fromkeys(args.models)]
     console = stderr_console()
     done: list[Exported] = []
-    for spec in specs:
-        with console.status(f"{spec.name}: starting") as status:
-            result = export_model(
-                spec,
-                source,
-                args.out,
-                opset=args.opset,
-                missing_only=args.missing_only,
-                stage=lambda text, status=status, name=spec.name: status.update(f"{name}: {text}"),
-            )
-        done.append(result)
-        verb = f"written in {result.seconds:.1f} s" if result.seconds else "up to date"
-        console.print(f"{result.path}: {verb}; {result.weights}")
-    Console(highlight=False).print(_table(done))
+    try:
+        for spec in specs:
+            with _progress(console, spec.name) as stage:
+                result = export_model(
+                    spec,
+                    source,
+                    args.out,
+                    opset=args.opset,
+                    missing_only=args.missing_only,
+                    stage=stage,
+                )
+            done.append(result)
+            console.print(tables.sentence(result), markup=False)
+    finally:  # also where a later one fails: these are written
+        if done:
+            _stdout().print(tables.exported(done))
     return EXIT_OK
 
 
-def _table(done: list[Exported]) -> Table:
-    table = Table(title="Exported")
-    table.add_column("file", no_wrap=True)
-    table.add_column("MB", justify="right")
-    table.add_column("SHA-256", no_wrap=True)
-    table.add_column("weights")
-    for result in done:
-        size = f"{result.size_bytes / 1e6:.1f}"
-        table.add_row(str(result.path), size, result.sha256[:16], result.weights)
-    return table
-
-
 def _list(argv: list[str]) -> int:
-    argparse.ArgumentParser(prog="python -m export list").parse_args(argv)
-    table = Table(caption=f"and timm:NAME; packages add more (entry point {ENTRY_POINT_GROUP})")
-    for heading in ("model", "what", "inputs", "outputs", "loads from"):
-        table.add_column(heading)
-    for spec in registered().values():
-        table.add_row(
-            spec.name,
-            spec.title,
-            ", ".join(tensor.name for tensor in spec.inputs),
-            ", ".join(tensor.name for tensor in spec.outputs),
-            ", ".join(spec.files),
-        )
-    Console(highlight=False).print(table)
+    parser = argparse.ArgumentParser(
+        prog="python -m export list", description="Which networks can be exported."
+    )
+    parser.parse_args(argv)
+    _stdout().print(tables.networks(registered().values()))
     return EXIT_OK
 
 
 def _check(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m export check",
-        description="Rebuild models and compare them with their lock files. Exit 0: the same "
-        "bytes; 1: other bytes; 2: could not compare (another toolchain, no lock).",
+        description="Rebuild models in memory and compare them with their lock files. Exit 0: "
+        "the same bytes; 1: other bytes; 2: could not compare (another toolchain, no lock).",
     )
     parser.add_argument("models", nargs="*", metavar="MODEL", help="default: every lock in --out")
     parser.add_argument("--out", type=Path, default=OUT, help="folder (default: %(default)s)")
     add_weights_arguments(parser)
     args = parser.parse_args(argv)
-    console = stderr_console()
-    source = WeightsSource(args.weights, args.stand_in)
+    console, source = stderr_console(), WeightsSource(args.weights, args.stand_in)
     findings = []
-    for lock_file in check.locks(args.out, args.models):
-        with console.status(f"rebuilding {lock_file.name}"):
-            findings.append(check.check_lock(lock_file, source))
-        console.print(findings[-1].sentence)
+    for path in check.locked_files(args.out, args.models):
+        with _progress(console, path.name) as stage:
+            finding = check.check_file(path, source, stage=stage)
+        findings.append(finding)
+        _stdout().print(finding.sentence, markup=False, soft_wrap=True)
     return check.exit_code(findings)
 
 
 def _weights(argv: list[str]) -> int:
-    from export.weights_cli import run  # its downloads are needed nowhere else
+    # What downloads is needed nowhere else.
+    from export.download import fetch_weights
+    from export.progress import download_progress
+    from export.publication import WEIGHTS, WEIGHTS_TERMS
 
-    return run(argv)
+    parser = argparse.ArgumentParser(
+        prog="python -m export weights",
+        description="Download the published weights, check their digest, unpack the one file "
+        "that is needed. An interrupted download is continued.",
+        epilog=WEIGHTS_TERMS,
+    )
+    parser.add_argument(
+        "--out", type=Path, default=DEFAULT_FOLDER, help="folder (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--url",
+        action="append",
+        metavar="URL",
+        help="mirror to try; may be given several times (default: the publisher's address). "
+        "The digest must be the published one all the same",
+    )
+    args = parser.parse_args(argv)
+    console = stderr_console()
+    console.print(WEIGHTS_TERMS, markup=False)
+    with download_progress(WEIGHTS.archive_name, console) as progress:
+        fetched = fetch_weights(args.out, url=args.url, progress=progress)
+    _stdout().print(fetched.describe(), markup=False, soft_wrap=True)
+    return EXIT_OK
+
+
+@contextmanager
+def _progress(console: Console, name: str) -> Iterator[Stage]:
+    """Show what is being done while the block runs; nothing where there is no terminal."""
+    with console.status(escape(name)) as status:
+        yield lambda text: status.update(escape(f"{name}: {text}"))
+
+
+def _stdout() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDTH_OF_FILES)

@@ -13,5 +13,9 @@ class CoverageError(ExportError):
     """The checkpoint does not set every tensor of the network exactly once."""
 
 
+class LockError(ExportError):
+    """A lock file cannot be read as one; exporting again writes it anew."""
+
+
 class PreprocessError(ExportError):
     """An image could not be read as the networks need it."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 PRODUCER = "trufor-onnx"
+LARGE_BYTES = 1024  # initializers above this are checked one by one, not with the graph
 
 
 def provenance_document(
@@ -45,7 +46,7 @@ def provenance_document(
         "toolchain": toolchain(),
         "transforms": dict(transforms),
         "unused_tensors": unused,
-        "initializers": provenance.document(model, weights.sources),
+        "initializers": provenance.document(model, weights.sources, weights.digests),
     }
 
 
@@ -75,7 +76,8 @@ def to_checked_proto(
     onnx.helper.set_model_props(proto, _metadata(document))
     try:
         onnx.checker.check_model(_without_weights(proto), full_check=True)
-        onnx.checker.check_model(proto)
+        for tensor in proto.graph.initializer:
+            onnx.checker.check_tensor(tensor)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(
             f"{spec.name}: the graph is not valid ONNX ({str(error).strip().splitlines()[0]})",
@@ -115,22 +117,21 @@ def _without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
     """A copy whose larger initializers are inputs: full checks without copying the weights."""
     import onnx
 
-    slim = onnx.ModelProto()
-    slim.CopyFrom(
-        onnx.ModelProto(
-            ir_version=proto.ir_version, opset_import=proto.opset_import, functions=proto.functions
-        )
+    slim = onnx.ModelProto(
+        ir_version=proto.ir_version,
+        opset_import=proto.opset_import,
+        functions=proto.functions,
+        metadata_props=proto.metadata_props,
     )
-    graph = slim.graph
-    graph.name = proto.graph.name
-    graph.node.extend(proto.graph.node)
-    graph.input.extend(proto.graph.input)
-    graph.output.extend(proto.graph.output)
+    slim.graph.name = proto.graph.name
+    slim.graph.node.extend(proto.graph.node)
+    slim.graph.input.extend(proto.graph.input)
+    slim.graph.output.extend(proto.graph.output)
     for tensor in proto.graph.initializer:
-        if len(tensor.raw_data) > 1024:
-            graph.input.append(
+        if len(tensor.raw_data) > LARGE_BYTES:
+            slim.graph.input.append(
                 onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
             )
         else:
-            graph.initializer.append(tensor)
+            slim.graph.initializer.append(tensor)
     return slim

@@ -7,17 +7,30 @@ file's own digest, which cannot be inside.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from chunking.atomic import atomic_write
 from chunking.hashing import sha256_file
-from export.errors import ExportError
+from export.errors import LockError
 
 LOCK_VERSION = 1
 METADATA_KEY = "trufor_onnx.provenance"
 LARGEST_LOCK = 16 << 20  # bytes; ours are under 300 KB
+
+# The keys that readers rely on, with their types; a list holds items of one shape.
+SHAPE: dict[str, Any] = {
+    "lock_version": int,
+    "model": str,
+    "network_version": str,
+    "variant": str,
+    "opset": int,
+    "toolchain": dict,
+    "weights": {"label": str, "kind": str, "digest": str, "seed": str},
+    "file": {"name": str, "size_bytes": int, "sha256": str},
+    "initializers": [{"name": str, "sha256": str, "transform": str, "sources": list}],
+}
 
 
 def lock_path(onnx_path: Path) -> Path:
@@ -40,15 +53,15 @@ def canonical(value: object) -> str:
     )
 
 
-def write_lock(onnx_path: Path, provenance: Mapping[str, Any]) -> Path:
-    """Write the lock of a file that is on disk. Returns the lock's path."""
+def write_lock(onnx_path: Path, document: Mapping[str, Any]) -> Path:
+    """Write the lock of a file, the file's own entry included. Returns the lock's path."""
     path = lock_path(onnx_path)
-    atomic_write(path, encode({**provenance, "file": file_entry(onnx_path)}))
+    atomic_write(path, encode(document))
     return path
 
 
 def file_entry(onnx_path: Path) -> dict[str, Any]:
-    """Name, size and digest of a file, as a lock holds them."""
+    """Name, size and digest of a file on disk, as a lock holds them."""
     return {
         "name": onnx_path.name,
         "size_bytes": onnx_path.stat().st_size,
@@ -60,24 +73,53 @@ def read_lock(onnx_path: Path) -> dict[str, Any] | None:
     """The lock of an ONNX file, or None where it has none.
 
     Raises:
-        ExportError: the lock cannot be read as one.
+        LockError: the lock cannot be read as one.
     """
     path = lock_path(onnx_path)
     if not path.is_file():
         return None
-    hint = f"delete it and export again: python -m export {onnx_path.stem}"
+    hint = f"export again: python -m export {onnx_path.stem}"
     try:
         if path.stat().st_size > LARGEST_LOCK:
-            raise ExportError(f"{path}: too large for a lock file", hint=hint)
-        document = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ExportError(f"{path}: not a lock file ({error})", hint=hint) from error
-    wanted = {"lock_version", "model", "weights", "initializers", "file", "opset", "variant"}
-    if not isinstance(document, dict) or not wanted <= document.keys():
-        raise ExportError(f"{path}: not a lock file (keys are missing)", hint=hint)
-    if document["lock_version"] != LOCK_VERSION:
-        raise ExportError(
-            f"{path}: lock version {document['lock_version']}, this tool reads {LOCK_VERSION}",
-            hint=hint,
+            raise LockError(f"{path}: too large for a lock file", hint=hint)
+        document = json.loads(path.read_bytes(), object_pairs_hook=_no_key_twice)
+    except (ValueError, RecursionError, OSError) as error:
+        raise LockError(f"{path}: not a lock file ({error})", hint=hint) from error
+    version = document.get("lock_version") if isinstance(document, dict) else None
+    if isinstance(version, int) and version != LOCK_VERSION:
+        raise LockError(
+            f"{path}: lock version {version}, this tool reads {LOCK_VERSION}", hint=hint
         )
+    fault = _fault(document, SHAPE, "")
+    if fault:
+        raise LockError(f"{path}: not a lock file ({fault})", hint=hint)
+    checked: dict[str, Any] = document
+    return checked
+
+
+def _fault(value: object, shape: Any, where: str) -> str:
+    """The first place where a document has not the shape that it should have, or ""."""
+    faults: Iterable[str]
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            return f"{where or 'the top'} is no object"
+        faults = (
+            _fault(value[key], inner, f"{where}.{key}") if key in value else f"no {where}.{key}"
+            for key, inner in shape.items()
+        )
+    elif isinstance(shape, list):
+        if not isinstance(value, list):
+            return f"{where} is no list"
+        faults = (_fault(item, shape[0], f"{where}[{n}]") for n, item in enumerate(value))
+    elif not isinstance(value, shape) or isinstance(value, bool):
+        return f"{where} is no {shape.__name__}"
+    else:  # texts are printed: no line breaks, no control sequences
+        return f"{where} is not printable" if shape is str and not value.isprintable() else ""
+    return next(filter(None, faults), "").removeprefix(".")
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a key stands twice in an object")
     return document

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CHECKPOINT = "checkpoint"  # a tensor of the state dict, byte for byte
 BUFFER = "buffer"  # computed by the network's constructor, in no checkpoint
 CONSTANT = "constant"  # a number or shape written in the network's code
-LARGEST_CONSTANT = 64  # elements; a larger floating-point constant must have an origin
+LARGEST_CONSTANT = 64  # elements; a larger tensor must have an origin
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,12 @@ class Provenance:
     def require_sound(self, model: ir.Model, *, strict: bool) -> None:
         """Every recorded initializer is in the graph, and every other one is a small constant.
 
+        Constants inside of nodes (also in branches and loops) are looked at too.
+
+        Args:
+            model: the graph.
+            strict: refuse larger constants; else only lost weights are errors.
+
         Raises:
             ExportError: a weight was lost, or a tensor appeared that has no origin.
         """
@@ -68,10 +74,10 @@ class Provenance:
                 f"the graph lost {len(lost)} initializers: {', '.join(lost[:8])}",
                 hint="a transform dropped weights; please report this with the command you ran",
             )
-        for name, value in initializers.items():
-            array = initializer_array(value)
-            strange = np.issubdtype(array.dtype, np.floating) and array.size > LARGEST_CONSTANT
-            if strict and strange and name not in self.origins:
+        if not strict:
+            return
+        for name, array in _constants(model):
+            if array.size > LARGEST_CONSTANT and name not in self.origins:
                 raise ExportError(
                     f"the graph holds {name} {array.dtype}{list(array.shape)}, which is no tensor "
                     "of the checkpoint nor derived from one by a named transform",
@@ -83,29 +89,54 @@ class Provenance:
         return {source for origin in self.origins.values() for source in origin.sources}
 
     def document(
-        self, model: ir.Model, checkpoint_names: Mapping[str, str]
+        self, model: ir.Model, checkpoint_names: Mapping[str, str], digests: Mapping[str, str]
     ) -> list[dict[str, Any]]:
         """One entry an initializer: name, dtype, shape, SHA-256, and where it came from.
 
         Args:
             model: the graph.
             checkpoint_names: the name in the checkpoint where it is not the network's own.
+            digests: SHA-256 of the state dict's tensors, by the network's own names.
+
+        Raises:
+            ExportError: an initializer that should be a tensor of the state dict is not.
         """
         entries = []
         for name in sorted(model.graph.initializers):
             array = initializer_array(model.graph.initializers[name])
             origin = self.origins.get(name, Origin(CONSTANT))
+            digest = array_digest(array)
+            if origin.transform == CHECKPOINT and digest != digests[origin.sources[0]]:
+                raise ExportError(
+                    f"{name} in the graph is not {origin.sources[0]} of the weights any more",
+                    hint="a transform changed it unseen; please report this",
+                )
             entries.append(
                 {
                     "name": name,
                     "dtype": str(array.dtype),
                     "shape": list(array.shape),
-                    "sha256": array_digest(array),
+                    "sha256": digest,
                     "transform": origin.transform,
                     "sources": [checkpoint_names.get(source, source) for source in origin.sources],
                 }
             )
         return entries
+
+
+def _constants(model: ir.Model) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """Every constant tensor of a graph with its name: initializers, and tensors inside of nodes."""
+    import onnx_ir as ir
+
+    for graph in model.graphs():
+        for name, value in graph.initializers.items():
+            yield name, initializer_array(value)
+        for node in graph:
+            for attribute in node.attributes.values():
+                if attribute.type == ir.AttributeType.TENSOR:
+                    yield f"in {node.op_type} {node.name}", attribute.as_tensor().numpy()
+                elif attribute.type in (ir.AttributeType.FLOATS, ir.AttributeType.INTS):
+                    yield f"in {node.op_type} {node.name}", np.asarray(attribute.value)
 
 
 def initializer_array(value: ir.Value) -> npt.NDArray[Any]:

@@ -36,6 +36,11 @@ class WeightsSource:
     stand_in: str | None = None
     _loaded: dict[Path, Checkpoint] = field(default_factory=dict, repr=False)
 
+    @property
+    def named_stand_in(self) -> bool:
+        """Whether somebody asked for stand-in weights; else they are what was left."""
+        return self.stand_in is not None
+
     def weights_for(self, spec: ModelSpec, module: torch.nn.Module) -> Weights:
         """The network's weights by the user's choice.
 
@@ -45,7 +50,7 @@ class WeightsSource:
         Raises:
             ExportError: the chosen file is missing, unreadable, or does not cover the network.
         """
-        if self.stand_in == "":
+        if self.stand_in is not None and not _is_text(self.stand_in):
             raise ExportError("--stand-in needs a seed", hint="any text, such as golden")
         if self.path is None and self.stand_in is not None:
             return stand_in_weights(spec, module, self.stand_in)
@@ -61,9 +66,10 @@ class WeightsSource:
         variable = os.environ.get(ENVIRONMENT_VARIABLE, "")
         if variable:
             place = Path(variable)
-            if place.is_dir():  # a folder of everything: one network may not be in it
-                return _first_in(place, spec)
-            return _in_place(place, spec, chosen_by=f"${ENVIRONMENT_VARIABLE}")
+            if not place.is_dir():
+                return _in_place(place, spec, chosen_by=f"${ENVIRONMENT_VARIABLE}")
+            if (found := _first_in(place, spec)) is not None:
+                return found  # else: a folder of everything, and this network is not in it
         return _first_in(DEFAULT_FOLDER, spec)
 
     def _load(self, file: Path) -> Checkpoint:
@@ -73,14 +79,25 @@ class WeightsSource:
         return self._loaded[key]
 
 
+def _is_text(seed: str) -> bool:
+    """Not empty, and it can be written as UTF-8 (an argument in another encoding cannot)."""
+    return bool(seed) and seed == seed.encode(errors="replace").decode()
+
+
 def _first_in(folder: Path, spec: ModelSpec) -> Path | None:
     return next((folder / name for name in spec.files if (folder / name).is_file()), None)
 
 
 def _in_place(place: Path, spec: ModelSpec, *, chosen_by: str) -> Path:
     """The file that the user chose, or the one in the folder that the user chose."""
-    if not place.is_dir():
-        return place  # a missing file is reported when it is loaded
+    if place.is_file():
+        return place
+    if not place.exists():
+        raise ExportError(
+            f"{chosen_by} {place}: there is no such file or folder",
+            hint="download with `make weights`, or choose stand-in weights by name: "
+            f"--stand-in {DEFAULT_SEED}",
+        )
     found = _first_in(place, spec)
     if found is None:
         names = ", ".join(spec.files) or "a file named directly"

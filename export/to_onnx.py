@@ -11,11 +11,13 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.errors import ExportError
 from export.spec import ModelSpec
+from export.threads import one_torch_thread
 
 if TYPE_CHECKING:
     import onnx
@@ -27,11 +29,50 @@ DEFAULT_OPSET = 17
 TRACE_BATCH = 2  # one would let a tracer take the batch axis for a constant unseen
 
 
+@cache
 def newest_opset() -> int:
-    """The newest opset that the installed onnx can write."""
-    import onnx
+    """The newest opset that the installed onnx writes and the installed ONNX Runtime runs.
 
-    return int(onnx.defs.onnx_opset_version())
+    ONNX Runtime does not say which it is, so a graph of one node is tried (milliseconds).
+    """
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    for opset in range(int(onnx.defs.onnx_opset_version()), LEAST_OPSET, -1):
+        shape = onnx.TensorProto.FLOAT, [1]
+        graph = onnx.helper.make_graph(
+            [onnx.helper.make_node("Relu", ["x"], ["y"])],
+            "probe",
+            [onnx.helper.make_tensor_value_info("x", *shape)],
+            [onnx.helper.make_tensor_value_info("y", *shape)],
+        )
+        imports = [onnx.helper.make_opsetid("", opset)]
+        probe = onnx.helper.make_model_gen_version(graph, opset_imports=imports)
+        try:
+            onnxruntime.InferenceSession(
+                probe.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except onnxruntime.capi.onnxruntime_pybind11_state.Fail:
+            continue
+        return opset
+    return LEAST_OPSET
+
+
+def check_opset(opset: int) -> None:
+    """Refuse an opset that cannot be written or run here.
+
+    Raises:
+        ExportError: says the range.
+    """
+    newest = newest_opset()
+    if not LEAST_OPSET <= opset <= newest:
+        raise ExportError(
+            f"opset {opset} is out of range: {LEAST_OPSET} to {newest} with the installed onnx "
+            "and ONNX Runtime",
+            hint=f"--opset {min(max(opset, LEAST_OPSET), newest)}",
+        )
 
 
 def trace(spec: ModelSpec, module: torch.nn.Module, opset: int = DEFAULT_OPSET) -> onnx.ModelProto:
@@ -43,7 +84,7 @@ def trace(spec: ModelSpec, module: torch.nn.Module, opset: int = DEFAULT_OPSET) 
     Args:
         spec: the network's inputs and outputs.
         module: the network, in evaluation mode.
-        opset: from 17 to the newest that onnx knows.
+        opset: from 17 to `newest_opset`.
 
     Raises:
         ExportError: the opset is out of range, or the network cannot be traced.
@@ -51,13 +92,14 @@ def trace(spec: ModelSpec, module: torch.nn.Module, opset: int = DEFAULT_OPSET) 
     import onnx
     import torch
 
-    if not LEAST_OPSET <= opset <= newest_opset():
-        raise ExportError(
-            f"opset {opset} is out of range",
-            hint=f"from {LEAST_OPSET} to {newest_opset()} with the installed onnx",
-        )
+    check_opset(opset)
     _make_distinct(module)
-    with tempfile.TemporaryDirectory() as folder, _tracing_warnings(), torch.no_grad():
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _tracing_warnings(),
+        one_torch_thread(),
+        torch.no_grad(),
+    ):
         target = Path(folder) / "graph.onnx"
         try:
             torch.onnx.export(
@@ -106,13 +148,13 @@ def example_inputs(
 
 
 def _make_distinct(module: torch.nn.Module) -> None:
-    """Give every floating-point tensor of the state dict a value of its own."""
+    """Give every floating-point tensor of the state dict a first element of its own."""
     import torch
 
     with torch.no_grad():
         for number, tensor in enumerate(module.state_dict().values(), start=1):
-            if tensor.is_floating_point():
-                tensor.fill_(number * 2.0**-12)
+            if tensor.is_floating_point() and tensor.numel():
+                tensor[(0,) * tensor.dim()] = number * 2.0**-12
 
 
 @contextmanager

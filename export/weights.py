@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from chunking.hashing import sha256_bytes
 from export.checkpoints import Checkpoint
-from export.coverage import Coverage, groups, measure, require_complete, signatures
+from export.coverage import Coverage, group_list, groups, measure, require_complete, signatures
 from export.errors import CoverageError, ExportError
+from export.parts import own_part
+from export.provenance import array_digest
 from export.spec import ModelSpec
 from export.standin import stand_in_tensor
 
 if TYPE_CHECKING:
     import torch
 
-Kind = str  # "checkpoint", "stand-in" or "checkpoint+stand-in"
+Kind = Literal["checkpoint", "stand-in", "checkpoint+stand-in"]
+SHOWN = 8  # tensors that an error names
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Weights:
 
     Attributes:
         tensors: all tensors by the network's own names.
-        digest: SHA-256 over name, dtype, shape and content of every tensor.
+        digests: SHA-256 of each tensor's content, by the same names.
+        digest: SHA-256 over name, dtype, shape and digest of every tensor, in order of names.
         kind: ``checkpoint``, ``stand-in``, or ``checkpoint+stand-in``.
         file: the checkpoint's file name, without its folder ("" for stand-in weights).
         file_sha256: the checkpoint's digest ("" for stand-in weights).
@@ -39,6 +42,7 @@ class Weights:
     """
 
     tensors: Mapping[str, torch.Tensor]
+    digests: Mapping[str, str]
     digest: str
     kind: Kind
     file: str
@@ -78,13 +82,10 @@ class Weights:
 
 def stand_in_weights(spec: ModelSpec, module: torch.nn.Module, seed: str) -> Weights:
     """Stand-in values for every tensor of the network, under its names in the whole network."""
-    tensors = {
-        name: _stand_in(spec, seed, name, tensor) for name, tensor in module.state_dict().items()
-    }
+    state = module.state_dict()
+    tensors = {name: _stand_in(spec, seed, name, tensor) for name, tensor in state.items()}
     expected = signatures(tensors)
-    return _weights(
-        tensors, measure(expected, expected), seed=seed, stand_in=tuple(tensors), sources={}
-    )
+    return _weights(tensors, measure(expected, expected), seed=seed, stand_in=tuple(tensors))
 
 
 def checkpoint_weights(
@@ -97,99 +98,59 @@ def checkpoint_weights(
         module: the network itself, for its tensors' names, shapes and dtypes.
         checkpoint: the file.
         fill_seed: where not empty, tensors that the checkpoint lacks get stand-in values from
-            this seed. Every report then says so.
+            this seed. Every report then says so. A checkpoint that has none of the network's
+            tensors is an error all the same.
 
     Raises:
         CoverageError: a tensor is missing, left over, or has another shape or dtype.
         ExportError: a tensor holds NaN or infinity.
     """
-    expected = signatures(module.state_dict())
-    part = _own_part(spec, checkpoint.tensors, expected)
+    state = module.state_dict()
+    expected = signatures(state)
+    part = own_part(spec, checkpoint.tensors, expected)
     coverage = measure(expected, signatures(part.tensors))
     stand_in: tuple[str, ...] = ()
     tensors = dict(part.tensors)
     if fill_seed and coverage.missing and coverage.found:
         stand_in = coverage.missing
         for name in stand_in:
-            tensors[name] = _stand_in(spec, fill_seed, name, module.state_dict()[name])
+            tensors[name] = _stand_in(spec, fill_seed, name, state[name])
         coverage = measure(expected, signatures(tensors))
-    _require(spec, checkpoint, coverage, one_branch=part.one_branch)
+    if part.one_branch:
+        _refuse_one_branch(spec, checkpoint, coverage)
+    require_complete(
+        coverage,
+        _what(spec, checkpoint),
+        hint=f"{spec.name} loads from {' or '.join(spec.files) or 'a full checkpoint'}; tensors "
+        "that a file lacks get stand-in values only if you say so: --weights FILE --stand-in SEED",
+    )
     _require_finite(checkpoint, tensors)
-    ordered = {name: tensors[name].contiguous() for name in expected}
-    sources = {name: source for name, source in part.sources.items() if name in expected}
     return _weights(
-        ordered,
+        {name: tensors[name].detach().contiguous() for name in expected},
         coverage,
         seed=fill_seed if stand_in else "",
         stand_in=stand_in,
-        sources=sources,
+        sources=part.sources,
         checkpoint=checkpoint,
         left=groups(part.left),
     )
 
 
-def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over every tensor's name, dtype, shape and content, in order of names."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        array = tensors[name].detach().contiguous().numpy()
-        line = f"{name}\0{array.dtype.str}\0{list(array.shape)}\0{sha256_bytes(array.data)}\n"
-        digest.update(line.encode())
-    return digest.hexdigest()
+def _what(spec: ModelSpec, checkpoint: Checkpoint) -> str:
+    return f"{checkpoint.path} as {spec.name}"
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A network's share of a checkpoint: tensors and source names by the network's names."""
-
-    tensors: Mapping[str, torch.Tensor]
-    sources: Mapping[str, str]
-    left: tuple[str, ...]
-    one_branch: bool
-
-
-def _own_part(
-    spec: ModelSpec, given: Mapping[str, torch.Tensor], expected: Mapping[str, Any]
-) -> _Part:
-    """Map names of the checkpoint to names of the network; decide by names alone."""
-    if spec.prefix and any(name.startswith(spec.prefix) for name in given):
-        sources = {n.removeprefix(spec.prefix): n for n in given if n.startswith(spec.prefix)}
-        left = tuple(name for name in given if not name.startswith(spec.prefix))
-        return _Part({own: given[n] for own, n in sources.items()}, sources, left, False)
+def _refuse_one_branch(spec: ModelSpec, checkpoint: Checkpoint, coverage: Coverage) -> None:
+    """Say what a whole one-branch checkpoint cannot have; other faults are reported as ever."""
     branch = spec.second_branch
-    one_branch = bool(branch) and not any(name.startswith(branch) for name in given)
-    elsewhere = spec.elsewhere
-    if one_branch:  # an image classifier's encoder: both branches start from it
-        classifier = {name.partition(".")[0] + "." for name in given} - {
-            name.partition(".")[0] + "." for name in expected
-        }
-        elsewhere = (*elsewhere, *sorted(classifier))
-    left = tuple(name for name in given if name.startswith(elsewhere)) if elsewhere else ()
-    sources = {name: name for name in given if name not in left}
-    if one_branch:
-        sources |= {branch + name: name for name in sources if branch + name in expected}
-    return _Part({own: given[n] for own, n in sources.items()}, sources, left, one_branch)
-
-
-def _require(
-    spec: ModelSpec, checkpoint: Checkpoint, coverage: Coverage, *, one_branch: bool
-) -> None:
-    what = f"{checkpoint.path} as {spec.name}"
-    if one_branch and coverage.found and coverage.missing and not coverage.misfits:
-        absent = ", ".join(
-            f"{g}.*"
-            for g in dict.fromkeys(n.split(".")[0] for n in sorted(coverage.missing, reverse=True))
-        )
-        raise CoverageError(
-            f"{what}: {coverage.share()}; {absent} are in no such file",
-            hint="use the full checkpoint (trufor.pth.tar: `make weights`), or choose stand-in "
-            "values for the missing part by name: --weights FILE --stand-in golden",
-        )
-    require_complete(
-        coverage,
-        what,
-        hint=f"{spec.name} loads from {' or '.join(spec.files) or 'a full checkpoint'}; tensors "
-        "that a file lacks get stand-in values only if you say so: --weights FILE --stand-in SEED",
+    twins = [n for n in coverage.missing if n.startswith(branch) or branch + n in coverage.expected]
+    if twins or coverage.misfits or coverage.unexpected or not coverage.missing:
+        return
+    absent = group_list(coverage.missing, coverage.expected)
+    raise CoverageError(
+        f"{_what(spec, checkpoint)}: {coverage.share()}; {absent} are in no such file",
+        hint=f"use the full checkpoint ({spec.files[0]}: `make weights`), or choose stand-in "
+        "values for the missing part by name: --weights FILE --stand-in golden",
     )
 
 
@@ -200,8 +161,10 @@ def _require_finite(checkpoint: Checkpoint, tensors: Mapping[str, torch.Tensor])
         if tensor.is_floating_point() and not bool(tensor.isfinite().all())
     ]
     if bad:
+        more = f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
         raise ExportError(
-            f"{checkpoint.path}: NaN or infinity in {len(bad)} tensors: {', '.join(bad[:8])}",
+            f"{checkpoint.path}: NaN or infinity in {len(bad)} tensors: "
+            f"{', '.join(bad[:SHOWN])}{more}",
             hint="the checkpoint is damaged or the training diverged; use another one",
         )
 
@@ -209,9 +172,9 @@ def _require_finite(checkpoint: Checkpoint, tensors: Mapping[str, torch.Tensor])
 def _stand_in(spec: ModelSpec, seed: str, name: str, like: torch.Tensor) -> torch.Tensor:
     import torch
 
-    array = stand_in_tensor(seed, spec.prefix + name, tuple(like.shape))
     if not like.is_floating_point():
         return like.detach().clone()  # counters and index tables: the network's own values
+    array = stand_in_tensor(seed, spec.prefix + name, tuple(like.shape))
     return torch.from_numpy(array).to(like.dtype)
 
 
@@ -221,21 +184,29 @@ def _weights(
     *,
     seed: str,
     stand_in: tuple[str, ...],
-    sources: Mapping[str, str],
+    sources: Mapping[str, str] | None = None,
     checkpoint: Checkpoint | None = None,
     left: str = "",
 ) -> Weights:
-    kind = "stand-in" if checkpoint is None else "checkpoint"
+    kind: Kind = "stand-in"
+    if checkpoint is not None:
+        kind = "checkpoint+stand-in" if stand_in else "checkpoint"
+    digests = {name: array_digest(tensor.numpy()) for name, tensor in tensors.items()}
+    whole = hashlib.sha256()
+    for name, (shape, dtype) in sorted(signatures(tensors).items()):
+        whole.update(f"{name}\0{dtype}\0{list(shape)}\0{digests[name]}\n".encode())
     return Weights(
         tensors=tensors,
-        digest=tensors_digest(tensors),
-        kind=kind if checkpoint is None or not stand_in else "checkpoint+stand-in",
-        file=checkpoint.path.name if checkpoint else "",
+        digests=digests,
+        digest=whole.hexdigest(),
+        kind=kind,
+        # A name that is not UTF-8 must not end up in an ONNX file.
+        file=checkpoint.path.name.encode(errors="replace").decode() if checkpoint else "",
         file_sha256=checkpoint.sha256 if checkpoint else "",
         container=checkpoint.container if checkpoint else "",
         seed=seed,
         stand_in=stand_in,
-        sources=sources,
+        sources=sources or {},
         left=left,
         coverage=coverage.document() | {"parameters_stand_in": coverage.parameters(stand_in)},
     )

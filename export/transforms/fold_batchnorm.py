@@ -10,13 +10,13 @@ PyTorch float32 is (docs/decisions/fold-batchnorm.md).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from export.errors import ExportError
 from export.provenance import Provenance, initializer_array
 
 if TYPE_CHECKING:
@@ -38,28 +38,35 @@ class _Folded:
 
 
 def apply(model: ir.Model, provenance: Provenance) -> int:
-    """Fold every BatchNorm that follows convolutions or sums of them. Returns how many."""
-    import onnx_ir as ir
+    """Fold every BatchNorm that follows convolutions or sums of them. Returns how many.
 
-    pending: dict[str, _Folded] = {}
+    Left as they are: one that follows anything else, whose input is read elsewhere too, that is
+    in training mode, or whose parameters or weights are not float32 tensors of known origin.
+
+    Raises:
+        ExportError: a folded weight is no finite float32.
+    """
+    pending: dict[int, _Folded] = {}
     count = 0
     for node in list(model.graph):
-        if node.op_type != "BatchNormalization" or node.domain:
-            continue
-        data, *parameters = (value for value in node.inputs if value is not None)
-        if not all(value.name in provenance.origins for value in parameters):
-            continue
+        parameters = _parameters(node, provenance)
+        data = node.inputs[0] if parameters else None
         convolutions = _convolutions_before(data, provenance)
-        if not convolutions:
+        if data is None or not convolutions:
             continue
         scale, shift = _scale_and_shift(node, parameters)
-        names = [str(value.name) for value in parameters]
+        if any(_channels(convolution) != scale.size for convolution in convolutions):
+            continue  # the sum repeats a channel: its one weight would need several scales
+        names = [_name(value) for value in parameters]
+        scaling = [names[0], names[3]]
         for index, convolution in enumerate(convolutions):
-            folded = pending.setdefault(str(convolution.name), _start(convolution))
+            if id(convolution) not in pending:
+                pending[id(convolution)] = _start(convolution)
+            folded = pending[id(convolution)]
             folded.weight *= scale.reshape(-1, *[1] * (folded.weight.ndim - 1))
             folded.bias *= scale
-            folded.weight_parents += [names[0], names[3]]
-            folded.bias_parents += [names[0], names[3]]
+            folded.weight_parents += scaling
+            folded.bias_parents += scaling
             if index == 0:
                 folded.bias += shift
                 folded.bias_parents += names
@@ -77,24 +84,49 @@ def exact_decimal(rounded: float) -> float:
     return float(str(np.float32(rounded)))
 
 
-def _convolutions_before(value: ir.Value, provenance: Provenance) -> list[ir.Node]:
-    """The convolutions that ``value`` is the sum of, or none where something else is in between."""
-    node = value.producer()
-    if node is None or len(value.uses()) != 1 or value.is_graph_output():
+def _parameters(node: ir.Node, provenance: Provenance) -> list[ir.Value]:
+    """Weight, bias, mean and variance of a BatchNorm that can be folded; else none."""
+    if node.op_type != "BatchNormalization" or node.domain:
         return []
-    if node.op_type == "Conv":
-        known = all(v is None or v.name in provenance.origins for v in node.inputs[1:])
-        return [node] if known else []
-    if node.op_type == "Add":
-        sides = [_convolutions_before(side, provenance) for side in node.inputs if side is not None]
+    if node.attributes.get_int("training_mode", 0) or len(node.outputs) != 1:
+        return []
+    parameters = [value for value in node.inputs[1:] if value is not None]
+    known = len(parameters) == 4 and all(_is_known(value, provenance) for value in parameters)
+    return parameters if known else []
+
+
+def _is_known(value: ir.Value, provenance: Provenance) -> bool:
+    """A float32 initializer of recorded origin."""
+    if not value.is_initializer() or value.name not in provenance.origins:
+        return False
+    return bool(initializer_array(value).dtype == np.float32)
+
+
+def _convolutions_before(value: ir.Value | None, provenance: Provenance) -> list[ir.Node]:
+    """The convolutions that ``value`` is the sum of, or none where something else is in between."""
+    node = value.producer() if value is not None else None
+    if value is None or node is None or len(value.uses()) != 1 or value.is_graph_output():
+        return []
+    if node.op_type == "Conv" and not node.domain:
+        weights = [v for v in node.inputs[1:] if v is not None]
+        return [node] if all(_is_known(v, provenance) for v in weights) else []
+    if node.op_type == "Add" and not node.domain:
+        sides = [_convolutions_before(side, provenance) for side in node.inputs]
         return [n for side in sides for n in side] if all(sides) else []
     return []
+
+
+def _channels(convolution: ir.Node) -> int:
+    weight = convolution.inputs[1]
+    assert weight is not None  # a convolution has one
+    return int(initializer_array(weight).shape[0])
 
 
 def _scale_and_shift(node: ir.Node, parameters: list[ir.Value]) -> tuple[Float64, Float64]:
     weight, bias, mean, var = (initializer_array(v).astype(np.float64) for v in parameters)
     epsilon = exact_decimal(node.attributes.get_float("epsilon", 1e-5))
-    scale = weight / np.sqrt(var + epsilon)
+    with np.errstate(invalid="ignore", divide="ignore"):  # `_write` refuses what comes of it
+        scale = weight / np.sqrt(var + epsilon)
     return scale, bias - mean * scale
 
 
@@ -113,15 +145,11 @@ def _start(node: ir.Node) -> _Folded:
     bias_value = node.inputs[2] if len(node.inputs) > 2 else None
     assert weight_value is not None  # a convolution has one
     weight = initializer_array(weight_value).astype(np.float64)
-    bias: Any = np.zeros(weight.shape[0])
+    bias: Float64 = np.zeros(weight.shape[0])
     if bias_value is not None:
         bias = initializer_array(bias_value).astype(np.float64)
     return _Folded(
-        node,
-        weight,
-        bias,
-        [str(weight_value.name)],
-        [] if bias_value is None else [str(bias_value.name)],
+        node, weight, bias, [_name(weight_value)], [_name(bias_value)] if bias_value else []
     )
 
 
@@ -131,16 +159,22 @@ def _write(model: ir.Model, provenance: Provenance, folded: _Folded) -> None:
 
     weight_name = folded.weight_parents[0]
     stem = weight_name.removesuffix(".weight")
-    parts = (
+    parts = [
         (1, f"{stem}.folded_weight", folded.weight, folded.weight_parents),
         (2, f"{stem}.folded_bias", folded.bias, folded.bias_parents),
-    )
+    ]
+    if not folded.bias.any() and not set(folded.bias_parents) - set(folded.weight_parents):
+        parts = parts[:1]  # it had no bias, and another convolution of the sum took the shift
     for index, name, array, parents in parts:
-        if index == 2 and not parents:
-            continue  # neither had a bias
-        rounded = array.astype(np.float32)
-        if not np.isfinite(rounded).all() or not math.isfinite(float(np.abs(array).max())):
-            raise ValueError(f"folding BatchNorm into {weight_name} overflows float32")
+        with np.errstate(over="ignore"):
+            rounded = array.astype(np.float32)
+        if not np.isfinite(rounded).all():
+            raise ExportError(
+                f"folding BatchNorm into {weight_name} gives numbers that are no finite float32",
+                hint="a variance in the checkpoint is negative or next to zero; is it damaged?",
+            )
+        while name in model.graph.initializers:  # convolutions that share a weight
+            name += "'"
         value = ir.Value(
             name=name,
             const_value=ir.Tensor(rounded, name=name),
@@ -152,3 +186,7 @@ def _write(model: ir.Model, provenance: Provenance, folded: _Folded) -> None:
         if index >= len(folded.node.inputs):
             folded.node.resize_inputs(index + 1)
         folded.node.replace_input_with(index, value)
+
+
+def _name(value: ir.Value) -> str:
+    return str(value.name)

@@ -33,7 +33,7 @@ def apply(model: ir.Model, provenance: Provenance) -> int:
     proto = ir.to_proto(model)
     del proto.graph.value_info[:]  # shapes of the traced example; the simplifier infers its own
     simplified, _ = onnxsim.simplify(proto, skip_fuse_bn=True, certify=False)
-    slim = ir.from_proto(simplified)
+    slim: ir.Model = ir.from_proto(simplified)
     after = {str(value.name): value for value in slim.graph.inputs}
     missing = [str(v.name) for v in data_inputs if str(v.name) not in after]
     missing += [name for name in contents if name not in after]
