@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 import numpy.typing as npt
 
 from chunking.errors import UserError
@@ -17,13 +16,14 @@ from parity.errors import ParityError, ProviderError
 from parity.feeds import make_feeds
 from parity.identity import REFUTED
 from parity.judging import RowMaker
+from parity.reference import require_reproducible
 from parity.results import Row
-from parity.runners.base import Feeds, Outputs, Runner
+from parity.runners.base import Feeds, Runner
 from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
 from parity.runners.providers import Provider
 from parity.runners.torch_runner import TorchRunner
 from parity.subjects import Subject
-from parity.yardstick import Yardstick, choose_yardstick
+from parity.yardstick import choose_yardstick
 
 
 class Bench:
@@ -32,12 +32,12 @@ class Bench:
     Args:
         subject: the network, its weights and the file to judge.
         providers: where the file is to run.
-        trials: small cases; the first that can be read proves the reference reproducible and
-            chooses the yardstick.
+        trial: a small case that can be read: on it the reference is proven reproducible and the
+            yardstick is chosen.
         threads: threads of an operator; 0 leaves the backend's choice.
 
     Raises:
-        ParityError: the reference is not reproducible, or no trial can be read.
+        ParityError: the reference is not reproducible, or the file cannot be loaded.
         ProviderError: a provider that was asked for by name is not there.
     """
 
@@ -45,27 +45,21 @@ class Bench:
         self,
         subject: Subject,
         providers: Sequence[Provider],
-        trials: Sequence[Case],
+        trial: Case,
         *,
         threads: int = 0,
     ) -> None:
         self._subject = subject
-        self._maker = RowMaker(subject)
-        self._stack = ExitStack()
         self._threads = threads
-        self._reference = self._torch(64)
-        self._extractor: TorchRunner | None = None
-        if subject.noiseprint is not None:
-            extractor = TorchRunner(
-                NOISEPRINT_PP, subject.noiseprint, precision=64, threads=threads
-            )
-            self._extractor = self._stack.enter_context(extractor)
-        self._yardstick = self._prove(trials)
-        self._source = self._stack.enter_context(self._yardstick.runner)
+        self._maker = RowMaker(subject)
         self._candidates: list[Runner] = []
         self._absent: list[tuple[Provider, str]] = []
-        if subject.identity.proof != REFUTED:  # identity before numbers: others are not run
-            self._open(providers)
+        self._stack = ExitStack()
+        try:
+            self._open(providers, trial)
+        except BaseException:
+            self._stack.close()
+            raise
 
     def document(self) -> dict[str, Any]:
         """What the report says of the reference and the yardstick."""
@@ -75,11 +69,11 @@ class Bench:
         """Everything that there is to say of one case."""
         try:
             feeds, sha256 = self._feeds(case)
+            reference, source = self._reference.run(feeds), self._source.run(feeds)
         except UserError as error:
-            yield self._maker.unreadable(case, error.problem)
+            yield self._maker.unusable(case, error.problem)
             return
         about = self._maker.about(case, sha256, feeds)
-        reference, source = self._reference.run(feeds), self._source.run(feeds)
         yield from self._maker.judged(about, self._source, source, reference, source)
         if self._subject.identity.proof == REFUTED:
             yield from self._maker.refuted(about)
@@ -87,7 +81,7 @@ class Bench:
             yield from self._maker.not_run(about, provider, reason)
         for runner in self._candidates:
             try:
-                found: Outputs = runner.run(feeds)
+                found = runner.run(feeds)
             except ParityError as error:
                 yield from self._maker.failed_to_run(about, runner, error.problem)
             else:
@@ -104,37 +98,45 @@ class Bench:
     ) -> None:
         self._stack.close()
 
-    def _torch(self, precision: int) -> TorchRunner:
-        spec, weights = self._subject.spec, self._subject.weights
-        runner = TorchRunner(spec, weights, precision=precision, threads=self._threads)
-        return self._stack.enter_context(runner)
-
-    def _prove(self, trials: Sequence[Case]) -> Yardstick:
-        """The reference, built again, gives the same numbers; then the yardstick is chosen."""
-        spec, weights = self._subject.spec, self._subject.weights
-        feeds = self._first_feeds(trials)
-        outputs = self._reference.run(feeds)
-        with TorchRunner(spec, weights, precision=64, threads=self._threads) as again:
-            repeated = again.run(feeds)
-        for name, array in outputs.items():
-            if not np.array_equal(array, repeated[name]):
-                raise ParityError(
-                    f"{spec.name}: the float64 reference, built twice, differs in {name}",
-                    hint="a tensor of the network is not set by its weights, or an operator is "
-                    "not deterministic; nothing can be compared with it",
-                )
-        return choose_yardstick(spec, weights, feeds, outputs, threads=self._threads)
-
-    def _first_feeds(self, trials: Sequence[Case]) -> Feeds:
-        problem = "no trial"
-        for case in trials:
-            try:
-                return self._feeds(case)[0]
-            except UserError as error:
-                problem = error.problem
-        raise ParityError(
-            f"no image can be read ({problem})", hint="name a folder of images with --images"
+    def _open(self, providers: Sequence[Provider], trial: Case) -> None:
+        subject, threads = self._subject, self._threads
+        if subject.identity.proof != REFUTED:  # identity before numbers: others are not run
+            self._open_candidates(providers)
+        self._reference = self._stack.enter_context(
+            TorchRunner(subject.spec, subject.weights, precision=64, threads=threads)
         )
+        self._extractor: TorchRunner | None = None
+        if subject.noiseprint is not None:
+            self._extractor = self._stack.enter_context(
+                TorchRunner(NOISEPRINT_PP, subject.noiseprint, precision=64, threads=threads)
+            )
+        feeds, _ = self._feeds(trial)
+        outputs = self._reference.run(feeds)
+        require_reproducible(subject.spec, subject.weights, feeds, outputs, threads=threads)
+        self._yardstick = choose_yardstick(
+            subject.spec, subject.weights, feeds, outputs, threads=threads
+        )
+        self._source = self._stack.enter_context(self._yardstick.runner)
+
+    def _open_candidates(self, providers: Sequence[Provider]) -> None:
+        spec = self._subject.spec
+        wanted = {tensor.name for tensor in spec.inputs}
+        for provider in providers:
+            try:
+                runner = OnnxRuntimeRunner(self._subject.path, provider, threads=self._threads)
+            except ProviderError as error:
+                if provider.required:
+                    raise
+                self._absent.append((provider, error.problem))
+                continue
+            self._candidates.append(self._stack.enter_context(runner))
+            found = runner.input_names()
+            if set(found) != wanted:
+                raise ParityError(
+                    f"{self._subject.path}: its inputs are {', '.join(found)}; {spec.name} has "
+                    f"{', '.join(sorted(wanted))}",
+                    hint="it is another network's file, or its inputs were renamed",
+                )
 
     def _feeds(self, case: Case) -> tuple[Feeds, str]:
         pixels, sha256 = case.load()
@@ -147,14 +149,3 @@ class Bench:
         assert self._extractor is not None  # `_feeds` passes this method on only then
         feeds = make_feeds(NOISEPRINT_PP, pixels, NOISEPRINT_PP.preprocessing)
         return self._extractor.run(feeds)["noiseprint"]
-
-    def _open(self, providers: Sequence[Provider]) -> None:
-        for provider in providers:
-            try:
-                runner = OnnxRuntimeRunner(self._subject.path, provider, threads=self._threads)
-            except ProviderError as error:
-                if provider.required:
-                    raise
-                self._absent.append((provider, error.problem))
-            else:
-                self._candidates.append(self._stack.enter_context(runner))

@@ -1,113 +1,179 @@
-"""What the networks are run on: the data set's images, and shapes cut from them."""
+"""What the networks are run on: images, and batches of crops of given shapes."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from export.preprocess import SUFFIXES, read_image
+from chunking.errors import UserError
+from chunking.hashing import sha256_file
+from export.preprocess import read_image
 from export.spec import ModelSpec
 from parity.errors import ParityError
 
-LABELS = ("real", "fake")
-NOT_IMAGES = ("masks", "mask")  # folders of ground truth
-MANIFEST = "manifest.json"
 SHAPE_PREFIX = "shape:"
 
 Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Case:
-    """One thing to run: an image, or a batch of crops of a given size.
+class Picture:
+    """An image file of a data set.
 
     Attributes:
-        name: the path below the data set, or ``shape:101x77``, ``shape:2x96x128``.
+        path: the file.
+        name: its path below the data set, with forward slashes.
         label: ``real``, ``fake`` or "".
-        paths: the images; several make a batch.
-        size: height and width to crop (or mirror) to, or None for the image as it is.
         expected_sha256: what the data set's manifest says of the file ("" where it does not).
     """
 
+    path: Path
     name: str
-    label: str
-    paths: tuple[Path, ...]
-    size: tuple[int, int] | None = None
+    label: str = ""
     expected_sha256: str = ""
+
+    def load(self) -> tuple[Pixels, str]:
+        """(H, W, 3) uint8 and the digest of the file.
+
+        Raises:
+            PreprocessError: the picture cannot be decoded.
+            ParityError: it is no regular file, or not the one that the manifest lists.
+        """
+        self._require_file()
+        image = read_image(self.path)
+        self._require_listed(image.sha256)
+        return image.rgb, image.sha256
+
+    def digest(self) -> str:
+        """The SHA-256 of the file, without decoding it.
+
+        Raises:
+            ParityError: as for `load`.
+        """
+        self._require_file()
+        try:
+            digest = sha256_file(self.path)
+        except OSError as error:
+            raise ParityError(
+                f"{self.path}: cannot be read ({error.strerror})", hint="check its permissions"
+            ) from error
+        self._require_listed(digest)
+        return digest
+
+    def _require_file(self) -> None:
+        """A named pipe would be waited for without end."""
+        if not self.path.is_file():
+            what = "not a regular file" if self.path.exists() else "no such file"
+            raise ParityError(f"{self.path}: {what}", hint="restore it, or take it out")
+
+    def _require_listed(self, sha256: str) -> None:
+        if self.expected_sha256 and sha256 != self.expected_sha256:
+            raise ParityError(
+                f"{self.path}: not the file that the manifest lists (SHA-256 {sha256[:16]})",
+                hint="restore the data set: `git checkout sample_dataset` or `make dataset`",
+            )
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to run: an image as it is, or a batch of crops of one size.
+
+    Attributes:
+        name: the picture's name, or ``shape:101x77``, ``shape:2x96x128``.
+        pictures: several make a batch; one that appears again is mirrored, because a batch of
+            equal images would not show that its members were mixed up.
+        size: height and width to crop (or mirror) to, or None for the image as it is.
+    """
+
+    name: str
+    pictures: tuple[Picture, ...]
+    size: tuple[int, int] | None = None
+
+    @property
+    def label(self) -> str:
+        """The first picture's."""
+        return self.pictures[0].label
 
     def load(self) -> tuple[Pixels, str]:
         """(B, H, W, 3) uint8 and the digest of the first image's file.
 
         Raises:
-            PreprocessError: a picture cannot be read.
-            ParityError: it is not the file that the manifest lists.
+            UserError: a picture cannot be used; see `Picture.load`.
         """
-        images = [read_image(path) for path in self.paths]
-        sha256 = images[0].sha256
-        if self.expected_sha256 and sha256 != self.expected_sha256:
-            raise ParityError(
-                f"{self.name}: not the file that {MANIFEST} lists (SHA-256 {sha256[:16]})",
-                hint="restore the data set: `git checkout sample_dataset` or `make dataset`",
-            )
-        pixels = [i.rgb if self.size is None else fit(i.rgb, self.size) for i in images]
-        return np.stack(pixels), sha256
+        images: list[Pixels] = []
+        first = ""
+        for index, picture in enumerate(self.pictures):
+            rgb, sha256 = picture.load()
+            first = first or sha256
+            image = rgb if self.size is None else fit(rgb, self.size)
+            images.append(image[:, ::-1] if picture in self.pictures[:index] else image)
+        return np.stack(images), first
+
+    def digests(self) -> list[str]:
+        """The digests of all its files.
+
+        Raises:
+            UserError: a picture cannot be used; see `Picture.load`.
+        """
+        return [picture.digest() for picture in self.pictures]
 
 
-def find_images(folder: Path, *, most: int | None = None) -> list[Case]:
-    """The images of a data set, in order of their paths.
-
-    A folder with a ``manifest.json`` has the images and labels that it lists; in any other, all
-    pictures below it count (but for folders called ``masks``), and folders called ``real`` and
-    ``fake`` label theirs.
+def readable(pictures: Sequence[Picture], *, wanted: int) -> list[Picture]:
+    """The first pictures that can be used, at most ``wanted``.
 
     Raises:
-        ParityError: no such folder, or no images in it.
+        ParityError: none can; the first reasons are given.
     """
-    if not folder.is_dir():
+    found: list[Picture] = []
+    problems: list[str] = []
+    for picture in pictures:
+        try:
+            picture.load()
+        except UserError as error:
+            problems.append(error.problem)
+            continue
+        found.append(picture)
+        if len(found) == wanted:
+            break
+    if not found:
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise ParityError(
-            f"no folder {folder}", hint="name a folder of images with --images; `make dataset`"
+            f"no image can be read: {'; '.join(problems[:3])}{more}",
+            hint="name a folder of images with --images",
         )
-    if most is not None and most < 1:
-        raise ParityError("--max-images must be 1 or more", hint="leave it out for all images")
-    listed = (folder / MANIFEST).is_file()
-    cases = _from_manifest(folder) if listed else list(_walk(folder))
-    if not cases:
-        raise ParityError(
-            f"no images in {folder}", hint=f"looked for {', '.join(SUFFIXES)} in all its folders"
-        )
-    return cases[:most]
+    return found
 
 
-def shape_cases(spec: ModelSpec, images: list[Case]) -> list[Case]:
-    """The shape matrix of a network, cut from the first images of the data set.
+def shape_cases(spec: ModelSpec, pictures: Sequence[Picture]) -> list[Case]:
+    """The shape matrix of a network, cut from readable pictures.
 
     The traced size proves nothing about the others: so a non-square, a non-multiple of 32, an odd
     size, the smallest allowed and a batch of two are always run.
     """
-    if spec.fixed_size:
-        sizes = {(1, spec.fixed_size), (2, spec.fixed_size)}
-    else:
-        least = (spec.least_size, spec.least_size)
-        sizes = {
-            (1, spec.trace_size),
-            (1, (160, 96)),  # not square, the other way round
-            (1, (200, 136)),  # multiples of 8, not of 32
-            (1, (101, 77)),  # odd
-            (1, least),
-            (2, (96, 128)),
-        }
     cases = []
-    for batch, size in sorted(sizes):
+    for batch, size in sorted(set(_shapes(spec))):
         name = SHAPE_PREFIX + "x".join(map(str, size if batch == 1 else (batch, *size)))
-        paths = tuple(images[index % len(images)].paths[0] for index in range(batch))
-        cases.append(Case(name, images[0].label, paths, size))
+        batched = tuple(pictures[index % len(pictures)] for index in range(batch))
+        cases.append(Case(name, batched, size))
     return cases
+
+
+def _shapes(spec: ModelSpec) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Batch and (height, width)."""
+    if spec.fixed_size:
+        yield from ((1, spec.fixed_size), (2, spec.fixed_size))
+        return
+    yield 1, spec.trace_size
+    yield 1, (spec.least_size, spec.least_size)
+    # Not square the other way round; multiples of 8 but not of 32; odd; a batch.
+    for batch, (height, width) in ((1, (160, 96)), (1, (200, 136)), (1, (101, 77)), (2, (96, 128))):
+        # For networks that take large images only: larger, and the same modulo 32.
+        more = max(0, -(-(spec.least_size - min(height, width)) // 32) * 32)
+        yield batch, (height + more, width + more)
 
 
 def fit(rgb: Pixels, size: tuple[int, int]) -> Pixels:
@@ -125,34 +191,3 @@ def fit(rgb: Pixels, size: tuple[int, int]) -> Pixels:
         start = (rgb.shape[axis] - wanted) // 2
         rgb = rgb.take(range(start, start + wanted), axis=axis)
     return np.ascontiguousarray(rgb)
-
-
-def _walk(folder: Path) -> Iterator[Case]:
-    found = []
-    for root, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name not in NOT_IMAGES and name[0] != "."]
-        found += [Path(root) / name for name in names if name.lower().endswith(SUFFIXES)]
-    for path in sorted(found, key=lambda path: path.relative_to(folder).as_posix()):
-        name = path.relative_to(folder).as_posix()
-        yield Case(name, _label(path.relative_to(folder).parts[:-1]), (path,))
-
-
-def _label(parts: tuple[str, ...]) -> str:
-    return next((part for part in reversed(parts) if part in LABELS), "")
-
-
-def _from_manifest(folder: Path) -> list[Case]:
-    from parity.manifest import read_manifest
-
-    return [
-        Case(entry.file, entry.label, (folder / entry.file,), expected_sha256=entry.sha256)
-        for entry in read_manifest(folder / MANIFEST)
-    ]
-
-
-def describe(cases: list[Case]) -> dict[str, Any]:
-    """Counts for the report."""
-    return {
-        "images": len(cases),
-        **{label: sum(case.label == label for case in cases) for label in LABELS},
-    }

@@ -7,16 +7,25 @@ from pathlib import Path
 
 from rich.console import Console
 
-from chunking.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK, run_cli, stderr_console
-from export.arguments import add_weights_arguments
-from export.sources import WeightsSource
+from chunking.console import (
+    EXIT_COULD_NOT,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    run_cli,
+    stderr_console,
+)
+from parity.arguments import OUT, add_run_arguments, plan_of
 from parity.errors import ParityError
-from parity.report.json_report import write_json
+from parity.journal import Journal
+from parity.report.formats import FORMATS, JSON, parse_formats, write_reports
 from parity.report.live import LiveView
-from parity.report.tables import groups_table, problems, rows_table, weights_lines
+from parity.report.problems import problems
+from parity.report.reading import from_document, read_report
+from parity.report.tables import groups_table, lines_below, most_telling, rows_table
+from parity.report.text import printable
 from parity.results import Report, Status
 from parity.run import Plan, run_parity
-from parity.runners.providers import parse_providers
 
 EXIT_CODES = {
     Status.PASS: EXIT_OK,
@@ -24,10 +33,8 @@ EXIT_CODES = {
     Status.ERROR: EXIT_COULD_NOT,
     Status.NOT_RUN: EXIT_COULD_NOT,
 }
-LATER = {
-    "gate": "judging a stored report against a policy comes with the release issue",
-    "report": "the HTML report comes with the release issue; `parity run` writes parity.json",
-}
+MOST_PROBLEMS = 20
+LATER = {"gate": "judging a stored report against a policy comes with the release issue"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,7 +45,8 @@ def main(argv: list[str] | None = None) -> int:
 def _main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m parity", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_run(commands.add_parser("run", help="compare ONNX Runtime with PyTorch on images"))
+    add_run_arguments(commands.add_parser("run", help="compare ONNX Runtime with PyTorch"))
+    _add_report(commands.add_parser("report", help="write a stored run in other formats"))
     for name, text in LATER.items():
         commands.add_parser(name, help=f"(not built yet: {text})")
     commands.add_parser("dataset", help="make sample_dataset/, or the CocoGlide subset")
@@ -51,108 +59,67 @@ def _main(argv: list[str]) -> int:
         raise ParityError(f"`parity {args.command}` is not built yet", hint=LATER[args.command])
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    return _run(args)
+    return _report(args) if args.command == "report" else _run(args)
 
 
-def _add_run(parser: argparse.ArgumentParser) -> None:
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    stored = OUT / FORMATS[JSON][0]
     parser.add_argument(
-        "--models",
-        nargs="+",
-        required=True,
-        metavar="MODEL",
-        help="networks to compare; see `python -m export list`",
-    )
-    add_weights_arguments(parser)
-    parser.add_argument(
-        "--images",
+        "report",
+        nargs="?",
         type=Path,
-        default=Path("sample_dataset"),
-        metavar="DIR",
-        help="folder of images, or one with a manifest.json (default: %(default)s)",
+        default=stored,
+        metavar="REPORT.json",
+        help="what `parity run` wrote (default: %(default)s)",
     )
-    parser.add_argument("--max-images", type=int, metavar="N", help="only the first N images")
+    others = ",".join(name for name in FORMATS if name != JSON)
     parser.add_argument(
-        "--providers",
-        default="cpu",
-        metavar="LIST",
-        help="cpu,cuda,tensorrt,openvino, or auto (default: %(default)s)",
+        "--format", default=others, metavar="LIST", help="formats (default: %(default)s)"
     )
-    parser.add_argument(
-        "--candidate",
-        action="append",
-        default=[],
-        metavar="MODEL=FILE",
-        help="judge this ONNX file in place of the exported one",
-    )
-    parser.add_argument(
-        "--onnx-models",
-        type=Path,
-        default=Path("onnx_models"),
-        metavar="DIR",
-        help="where exported files are (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--pixel-scale",
-        type=float,
-        metavar="X",
-        help="divide 8-bit values by this instead of the network's own 256; for "
-        "files made under another contract",
-    )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=0,
-        metavar="N",
-        help="threads of an operator (default: the backend's choice)",
-    )
-    parser.add_argument("--no-shapes", action="store_true", help="leave the shape matrix out")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("reports/parity"),
-        metavar="DIR",
-        help="folder for parity.json (default: %(default)s)",
-    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: beside REPORT.json")
+
+
+def _report(args: argparse.Namespace) -> int:
+    formats = parse_formats(args.format)
+    report = read_report(args.report)
+    for path in write_reports(report, args.out or args.report.parent, formats):
+        print(path)
+    return EXIT_OK
 
 
 def _run(args: argparse.Namespace) -> int:
-    plan = Plan(
-        models=tuple(name for text in args.models for name in text.split(",") if name),
-        source=WeightsSource(args.weights, args.stand_in),
-        images=args.images,
-        providers=tuple(parse_providers(args.providers)),
-        most_images=args.max_images,
-        candidates=dict(_candidate(text) for text in args.candidate),
-        folder=args.onnx_models,
-        pixel_scale=args.pixel_scale,
-        threads=args.threads,
-        shapes=not args.no_shapes,
-    )
-    errors = stderr_console()
-    with LiveView(errors) as view:
-        report = run_parity(plan, view)
-    path = write_json(report, args.out)
+    plan = plan_of(args)
+    formats = dict.fromkeys([JSON, *parse_formats(args.formats)])
+    with Journal(args.out, resume=not args.no_resume) as journal:
+        try:
+            report = _measure(plan, journal)
+        except KeyboardInterrupt:
+            stderr_console().print(journal.interrupted(), markup=False)
+            return EXIT_INTERRUPTED
+        # What is printed and written is made of the document, as `parity report` makes it.
+        report = from_document(report.document(), "this run's report")
+        paths = write_reports(report, args.out, list(formats))
+        journal.discard()
     _print(report, Console(highlight=False))
-    for line in problems(report):
-        errors.print(line, markup=False)
-    errors.print(f"{report.status.value}: {path}", markup=False)
+    errors = stderr_console()
+    for line in problems(report, MOST_PROBLEMS):
+        errors.print(printable(line), markup=False)
+    errors.print(f"{report.status}: {', '.join(map(str, paths))}", markup=False)
     return EXIT_CODES[report.status]
+
+
+def _measure(plan: Plan, journal: Journal) -> Report:
+    with LiveView(stderr_console()) as view:
+        return run_parity(plan, view, journal)
 
 
 def _print(report: Report, console: Console) -> None:
     """Rows, then the summary. A table as wide as its content, also into a pipe."""
     if not console.is_terminal:
         console.width = 160
-    console.print(rows_table(report.rows, "Images"))
-    if report.shape_rows:
-        console.print(rows_table(report.shape_rows, "Shapes"))
+    for rows, title in ((report.rows, "Images"), (report.shape_rows, "Shapes")):
+        if rows:
+            console.print(rows_table(*most_telling(rows, title)))
     console.print(groups_table(report.groups))
-    for line in weights_lines(report):
+    for line in lines_below(report):
         console.print(line, markup=False)
-
-
-def _candidate(text: str) -> tuple[str, Path]:
-    name, separator, file = text.partition("=")
-    if not (name and separator and file):
-        raise ParityError(f"--candidate {text}: not MODEL=FILE", hint="noiseprint_pp=x.onnx")
-    return name, Path(file)

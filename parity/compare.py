@@ -25,9 +25,9 @@ class Verdict:
     """One output's comparison.
 
     Attributes:
-        status: pass or fail.
+        status: pass, fail, or error where there is nothing to compare with.
         reason: the first check that failed, in words.
-        errors: against float64, where the shapes allow a comparison.
+        errors: against float64, where the arrays could be compared value by value.
         mae_torch32: against PyTorch float32.
         ratio: the accuracy ratio.
     """
@@ -65,20 +65,20 @@ def judge(candidate: Array, reference: Array, source: Array, tolerance: Toleranc
     Args:
         candidate: what the backend gave.
         reference: what the float64 network gave.
-        source: what PyTorch float32 gave.
+        source: what PyTorch float32 gave; its dtype is the one that the output must have.
         tolerance: what is allowed, with its reason.
     """
     if candidate.shape != reference.shape:
         return _failed(f"shape {candidate.shape} instead of {reference.shape}")
-    if not np.issubdtype(candidate.dtype, np.floating):
-        return _failed(f"dtype {candidate.dtype} instead of a floating-point type")
+    if candidate.dtype != source.dtype:
+        return _failed(f"dtype {candidate.dtype} instead of {source.dtype}")
     if candidate.size == 0:
         return _failed("an empty array")
     bad = int(candidate.size - np.isfinite(candidate).sum())
     if bad:
         return _failed(f"{bad} of {candidate.size} values are NaN or infinite")
     if not np.isfinite(reference).all() or not np.isfinite(source).all():
-        return _failed("the reference itself has NaN or infinite values: nothing can be proven")
+        return Verdict(Status.ERROR, "PyTorch itself gives NaN or infinite values: no reference")
     errors = measure(candidate, reference)
     of_source = measure(source, reference)
     ratio = accuracy_ratio(errors.mae, of_source.mae)

@@ -32,7 +32,7 @@ def make_feeds(
         noiseprint: gives the (B, 1, H, W) Noiseprint++ map, for networks whose second input it is.
 
     Raises:
-        ParityError: the image is smaller than the network allows.
+        ParityError: the image is smaller than the network allows, or an input has no rule.
     """
     if spec.fixed_size:
         pixels = np.stack([fit(image, spec.fixed_size) for image in pixels])

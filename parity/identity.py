@@ -1,12 +1,14 @@
 """Is it the same network? Asked before anything runs, answered by digests.
 
 A file's lock lists the digest of every initializer and the checkpoint's tensors that each was
-made of. Three things must agree: the lock with the file, the lock with the reference's weights,
-and the file's initializers with the lock's.
+made of. Four things must agree: the lock with the file, the lock's weights with the reference's,
+the file's initializers with the lock's, and those that the lock calls copies with the tensors
+that they are copies of.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,10 @@ from typing import Any
 from chunking.hashing import sha256_file
 from export.errors import ExportError
 from export.lock import lock_path, read_lock
-from export.provenance import array_digest
+from export.provenance import CHECKPOINT, array_digest
 from export.spec import ModelSpec
 from export.weights import Weights
+from parity.initializers import initializer_digests
 
 PROVEN = "proven"
 UNPROVEN = "weights unproven"
@@ -65,72 +68,79 @@ def identify(path: Path, spec: ModelSpec, weights: Weights) -> Identity:
         weights: what the reference network runs with.
 
     Raises:
-        ExportError: the lock is unreadable, or the file is no ONNX file.
+        ExportError: the lock is unreadable, or the file is no ONNX file with its weights inside.
     """
-    file = {"name": path.name, "size_bytes": path.stat().st_size, "sha256": sha256_file(path)}
+    try:
+        size = path.stat().st_size
+        file = {"name": path.name, "size_bytes": size, "sha256": sha256_file(path)}
+    except OSError as error:
+        raise ExportError(
+            f"{path}: cannot be read ({error.strerror})", hint="check the path and its permissions"
+        ) from error
+    digests = initializer_digests(path)
     lock = read_lock(path)
     if lock is None:
         reason = f"{lock_path(path).name} is not there: nobody proved whose weights these are"
         return Identity(UNPROVEN, reason, file, "candidate")
-    reason = _refutation(path, file, lock, spec, weights)
-    return Identity(
-        REFUTED if reason else PROVEN, reason, file, lock["variant"], lock["opset"], lock["weights"]
-    )
+    try:
+        reason = _refutation(file, digests, lock, spec, weights)
+        return Identity(
+            REFUTED if reason else PROVEN,
+            f"{reason}; export it again: python -m export {spec.name}" if reason else "",
+            file,
+            lock["variant"],
+            lock["opset"],
+            lock["weights"],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ExportError(
+            f"{lock_path(path)}: not a lock file ({type(error).__name__}: {error})",
+            hint=f"delete it and export again: python -m export {spec.name}",
+        ) from error
 
 
 def _refutation(
-    path: Path, file: dict[str, Any], lock: dict[str, Any], spec: ModelSpec, weights: Weights
+    file: Mapping[str, Any],
+    digests: dict[str, str],
+    lock: Mapping[str, Any],
+    spec: ModelSpec,
+    weights: Weights,
 ) -> str:
     """The first disagreement in words, or "" where all agree."""
-    again = f"export it again: python -m export {spec.name}"
     if lock["model"] != spec.name or lock["network_version"] != spec.version:
         return (
             f"its lock is of {lock['model']} version {lock['network_version']}, not of "
-            f"{spec.name} version {spec.version}; {again}"
+            f"{spec.name} version {spec.version}"
         )
-    if file["sha256"] != lock["file"]["sha256"]:
-        names = _changed_initializers(path, lock)
-        what = f"; initializers that differ: {names}" if names else "; no initializer differs"
-        return f"the file is not the one that its lock describes{what}; {again}"
-    if lock["weights"]["digest"] != weights.digest:
-        return (
-            f"it holds {lock['weights']['label']}, the reference runs with {weights.label}; {again}"
-        )
-    names = _changed_initializers(path, lock)
-    return f"initializers that are not those of its lock: {names}; {again}" if names else ""
-
-
-def _changed_initializers(path: Path, lock: dict[str, Any]) -> str:
-    """Names whose content is not what the lock says, or that only one side has."""
     listed = {entry["name"]: entry["sha256"] for entry in lock["initializers"]}
-    found = initializer_digests(path)
-    names = [name for name in sorted(listed | found) if listed.get(name) != found.get(name)]
+    changed = [n for n in sorted(listed | digests) if listed.get(n) != digests.get(n)]
+    if file["sha256"] != lock["file"]["sha256"]:
+        what = f"initializers that differ: {_names(changed)}" if changed else "all weights the same"
+        return f"the file is not the one that its lock describes; {what}"
+    if lock["weights"]["digest"] != weights.digest:
+        return f"it holds {lock['weights']['label']}, the reference runs with {weights.label}"
+    if changed:
+        return f"initializers that are not those of its lock: {_names(changed)}"
+    others = _not_copies(lock, weights)
+    if others:
+        return f"initializers that are not the checkpoint's tensors: {_names(others)}"
+    return ""
+
+
+def _not_copies(lock: Mapping[str, Any], weights: Weights) -> list[str]:
+    """Initializers that the lock calls copies of a tensor, and that are not."""
+    own_name = {weights.sources.get(name, name): name for name in weights.tensors}
+    found = []
+    for entry in lock["initializers"]:
+        if entry["transform"] != CHECKPOINT:
+            continue
+        tensor = weights.tensors.get(own_name.get(entry["sources"][0], entry["name"]))
+        same = tensor is not None and entry["sha256"] == array_digest(tensor.detach().numpy())
+        if not same:
+            found.append(entry["name"])
+    return found
+
+
+def _names(names: list[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
-
-
-def initializer_digests(path: Path) -> dict[str, str]:
-    """SHA-256 of every initializer of an ONNX file, by name.
-
-    Raises:
-        ExportError: it is no readable ONNX file, or keeps its weights elsewhere.
-    """
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # no stubs
-
-    try:
-        proto = onnx.load(path, load_external_data=False)
-    except (DecodeError, OSError, ValueError) as error:
-        raise ExportError(
-            f"{path}: not a readable ONNX file ({error})", hint="it may be truncated; export again"
-        ) from error
-    outside = [t.name for t in proto.graph.initializer if t.data_location == t.EXTERNAL]
-    if outside:
-        raise ExportError(
-            f"{path}: keeps {len(outside)} tensors in other files, which no digest covers",
-            hint="merge them into the file: onnx.save(onnx.load(FILE), FILE)",
-        )
-    return {
-        tensor.name: array_digest(onnx.numpy_helper.to_array(tensor))
-        for tensor in proto.graph.initializer
-    }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from parity.cases import Case
 from parity.compare import compare_names, judge
-from parity.outcomes import outcome
-from parity.results import Row, Status
+from parity.outcomes import flip_problem, outcome
+from parity.results import SOURCE, Row, Status
 from parity.runners.base import Feeds, Outputs, Runner
 from parity.runners.onnxruntime_runner import BACKEND
 from parity.runners.providers import Provider
@@ -51,26 +51,25 @@ class RowMaker:
                 continue
             tolerance = tolerance_for(spec.name, self._variant(runner.backend), name)
             verdict = judge(found[name], reference[name], source[name], tolerance)
-            errors = verdict.errors
-            yield self._row(
-                about,
-                runner,
-                name,
-                verdict.status,
-                verdict.reason,
-                mae=errors and errors.mae,
-                max_abs=errors and errors.max_abs,
-                p99_abs=errors and errors.p99_abs,
-                rel_l2=errors and errors.rel_l2,
-                mae_torch32=verdict.mae_torch32,
-                accuracy_ratio=verdict.ratio,
-                outcome=outcome(spec.judged, name, found[name], reference[name]),
-            )
+            if verdict.errors is None:
+                yield self._row(about, runner, name, verdict.status, verdict.reason)
+                continue
+            decisions = outcome(spec.judged, name, found[name], reference[name])
+            flip = flip_problem(decisions, tolerance.max_abs)
+            status, reason = verdict.status, verdict.reason
+            if status is Status.PASS and flip and runner.backend != SOURCE:
+                status, reason = Status.FAIL, flip
+            figures = asdict(verdict.errors) | {
+                "mae_torch32": verdict.mae_torch32,
+                "accuracy_ratio": verdict.ratio,
+                "outcome": decisions,
+            }
+            yield self._row(about, runner, name, status, reason, **figures)
         for name, reason in problems.items():
             yield self._row(about, runner, name, Status.FAIL, reason)
 
-    def unreadable(self, case: Case, reason: str) -> Row:
-        """The one row of a case whose input could not be made."""
+    def unusable(self, case: Case, reason: str) -> Row:
+        """The one row of a case that has no input, or on which the network does not run."""
         return self._plain(About(case, "", ()), "", "", "", Status.ERROR, reason)
 
     def refuted(self, about: About) -> Iterator[Row]:
@@ -110,7 +109,7 @@ class RowMaker:
             model=subject.spec.name,
             variant=self._variant(backend),
             weights=subject.weights.label,
-            proof=subject.identity.proof if candidate else SOURCE_PROOF,
+            proof=subject.identity.proof if candidate else _source_or_none(backend),
             backend=backend,
             provider=provider,
             image=about.case.name,
@@ -124,4 +123,9 @@ class RowMaker:
         )
 
     def _variant(self, backend: str) -> str:
-        return self._subject.identity.variant if backend == BACKEND else SOURCE_PROOF
+        return self._subject.identity.variant if backend == BACKEND else _source_or_none(backend)
+
+
+def _source_or_none(backend: str) -> str:
+    """A row without a backend speaks of an image alone."""
+    return SOURCE_PROOF if backend else ""

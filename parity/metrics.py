@@ -16,6 +16,8 @@ Array = npt.NDArray[Any]
 class Errors:
     """The distance of one array from its reference, computed in float64.
 
+    A NaN in either array makes every figure NaN.
+
     Attributes:
         mae: mean of ``|candidate - reference|``.
         max_abs: its maximum.
@@ -35,15 +37,14 @@ def measure(candidate: Array, reference: Array) -> Errors:
     Raises:
         ValueError: the shapes differ or the arrays are empty: nothing is broadcast.
     """
-    if candidate.shape != reference.shape or candidate.size == 0:
-        raise ValueError(f"cannot compare shapes {candidate.shape} and {reference.shape}")
-    reference64 = reference.astype(np.float64)
-    difference = np.abs(candidate.astype(np.float64) - reference64).ravel()
-    norm = float(np.linalg.norm(reference64))
-    distance = float(np.linalg.norm(difference))
-    ratio = distance / norm if norm else (0.0 if distance == 0.0 else math.inf)
+    difference = _difference(candidate, reference).ravel()
+    with np.errstate(over="ignore"):  # a distance beyond float64 is infinite, and fails
+        norm = float(np.linalg.norm(reference.astype(np.float64, copy=False).ravel()))
+        distance = float(np.linalg.norm(difference))
+        mae = float(difference.mean())
+    ratio = distance / norm if norm else (0.0 if distance == 0.0 else distance * math.inf)
     return Errors(
-        mae=float(difference.mean()),
+        mae=mae,
         max_abs=float(difference.max()),
         p99_abs=percentile_99(difference),
         rel_l2=ratio,
@@ -56,15 +57,21 @@ def mean_absolute_error(candidate: Array, reference: Array) -> float:
     Raises:
         ValueError: the shapes differ or the arrays are empty.
     """
-    if candidate.shape != reference.shape or candidate.size == 0:
-        raise ValueError(f"cannot compare shapes {candidate.shape} and {reference.shape}")
-    return float(np.abs(candidate.astype(np.float64) - reference.astype(np.float64)).mean())
+    return float(_difference(candidate, reference).mean())
 
 
 def percentile_99(values: npt.NDArray[np.float64]) -> float:
-    """The least value that at least 99 % of ``values`` do not exceed (no interpolation)."""
-    rank = max(math.ceil(0.99 * values.size) - 1, 0)
-    return float(np.partition(values, rank)[rank])
+    """The least of ``values`` that at least 99 % of them do not exceed (no interpolation).
+
+    Raises:
+        ValueError: there are none.
+    """
+    if values.size == 0:
+        raise ValueError("no values have no percentile")
+    rank = (99 * values.size + 99) // 100 - 1  # ceil(0.99 n), without rounding 0.99
+    ordered = np.partition(values, (rank, values.size - 1))
+    # A NaN is sorted to the end, where a percentile alone would not see it.
+    return math.nan if np.isnan(ordered[-1]) else float(ordered[rank])
 
 
 def accuracy_ratio(candidate_mae: float, source_mae: float) -> float:
@@ -73,5 +80,15 @@ def accuracy_ratio(candidate_mae: float, source_mae: float) -> float:
     Both zero is 1.0; a source without error and a candidate with one is infinite; NaN stays NaN.
     """
     if source_mae == 0.0:
-        return 1.0 if candidate_mae == 0.0 else math.inf if candidate_mae > 0.0 else math.nan
+        return 1.0 if candidate_mae == 0.0 else candidate_mae * math.inf
     return candidate_mae / source_mae
+
+
+def _difference(candidate: Array, reference: Array) -> npt.NDArray[np.float64]:
+    """``|candidate - reference|`` in float64, for equal shapes only."""
+    if candidate.shape != reference.shape or candidate.size == 0:
+        raise ValueError(f"cannot compare shapes {candidate.shape} and {reference.shape}")
+    with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is NaN, and NaN fails
+        difference = candidate.astype(np.float64)
+        difference -= reference
+    return np.abs(difference, out=difference)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 SCHEMA_VERSION = 1
+SOURCE = "torch32"  # PyTorch float32, the yardstick; every other backend is a candidate
 
 
 class Status(StrEnum):
@@ -46,6 +47,8 @@ class Row:
         mae_torch32: mean absolute error against PyTorch float32 (the published measure).
         accuracy_ratio: ``mae`` over PyTorch float32's own ``mae``.
         outcome: for outputs that people act on: differences as decisions.
+
+    A figure that is infinite or not a number is null in JSON, as one that was not measured is.
     """
 
     model: str
@@ -70,9 +73,8 @@ class Row:
     outcome: Mapping[str, float | bool] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
-        """The row as JSON has it; what is not finite becomes null (the reason says why)."""
-        given = asdict(self) | {"shape": list(self.shape), "status": self.status.value}
-        return {key: finite_or_none(value) for key, value in given.items()}
+        """The row as JSON has it."""
+        return _document(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Group:
         mean_torch32, std_torch32, worst_torch32: of the rows' ``mae_torch32``.
         max_abs: the largest ``max_abs``.
         accuracy_ratio: mean ``mae`` over PyTorch float32's mean ``mae`` on the same rows.
+        outcome: the rows' outcomes as one: decisions that flipped, counted; the worst of the rest.
         status: the worst of the rows' and the group's own verdict.
         reason: why it is not ``pass``.
         counts: rows by status.
@@ -111,10 +114,11 @@ class Group:
     accuracy_ratio: float | None
     status: Status
     reason: str = ""
+    outcome: Mapping[str, float | int] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """The group as JSON has it."""
-        return {key: finite_or_none(value) for key, value in asdict(self).items()}
+        return _document(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ class Report:
         rows: every comparison on an image of the data set.
         shape_rows: the same on the shape matrix.
         groups: every model x backend x output, for images and shapes apart.
+        resumed_cases: how many cases were measured by an earlier, interrupted run.
     """
 
     environment: Mapping[str, Any]
@@ -134,6 +139,7 @@ class Report:
     rows: tuple[Row, ...]
     shape_rows: tuple[Row, ...]
     groups: tuple[Group, ...]
+    resumed_cases: int = 0
 
     @property
     def all_rows(self) -> tuple[Row, ...]:
@@ -142,23 +148,36 @@ class Report:
 
     @property
     def status(self) -> Status:
-        """The whole run's verdict: any failure, else anything that could not be compared."""
+        """The whole run's verdict: any failure, else anything that could not be compared.
+
+        It passes only if every model has a candidate that passed: PyTorch compared with itself,
+        or a model whose backends were all absent, proves nothing.
+        """
         found = [row.status for row in self.all_rows] + [group.status for group in self.groups]
-        return worst_status(found)
+        worst = worst_status(found)
+        if worst is not Status.PASS:
+            return worst
+        proven = {
+            row.model
+            for row in self.all_rows
+            if row.backend != SOURCE and row.status is Status.PASS
+        }
+        return Status.PASS if proven and proven == set(self.models) else Status.NOT_RUN
 
     def document(self) -> dict[str, Any]:
         """The report as ``parity.json`` has it."""
         counts = {s.value: sum(row.status is s for row in self.all_rows) for s in Status}
         return {
             "schema_version": SCHEMA_VERSION,
-            "environment": dict(self.environment),
-            "models": dict(self.models),
+            "environment": finite_or_none(self.environment),
+            "models": finite_or_none(self.models),
             "rows": [row.document() for row in self.rows],
             "shape_rows": [row.document() for row in self.shape_rows],
             "summary": {
                 "status": self.status.value,
                 "counts": counts,
                 "groups": [group.document() for group in self.groups],
+                "resumed_cases": self.resumed_cases,
             },
         }
 
@@ -171,10 +190,18 @@ def worst_status(found: list[Status]) -> Status:
     return Status.PASS if Status.PASS in found else Status.NOT_RUN
 
 
+def _document(given: dict[str, Any]) -> dict[str, Any]:
+    return {key: finite_or_none(value) for key, value in given.items()} | {
+        "status": str(given["status"])
+    }
+
+
 def finite_or_none(value: Any) -> Any:
     """JSON has no NaN and no infinity."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
         return {key: finite_or_none(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite_or_none(inner) for inner in value]
     return value

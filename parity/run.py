@@ -9,9 +9,12 @@ from typing import Any
 
 from export.sources import WeightsSource
 from parity.bench import Bench
-from parity.cases import Case, describe, find_images, shape_cases
+from parity.cases import Case, readable, shape_cases
 from parity.environment import environment
 from parity.errors import ParityError
+from parity.fingerprint import case_key, model_fingerprint
+from parity.image_sets import describe, find_images
+from parity.journal import Journal
 from parity.results import Report, Row
 from parity.runners.providers import Provider
 from parity.subjects import make_subject
@@ -27,7 +30,7 @@ class Plan:
     Attributes:
         models: names of networks.
         source: the choice of weights.
-        images: the data set's folder.
+        images: the data set: a folder, a manifest, a pattern or an image.
         providers: where ONNX Runtime is to run.
         most_images: only the first so many.
         candidates: files to judge in place of exported ones, by network.
@@ -62,23 +65,24 @@ class Listener:
         """One case is done."""
 
 
-def run_parity(plan: Plan, listener: Listener | None = None) -> Report:
+def run_parity(
+    plan: Plan, listener: Listener | None = None, journal: Journal | None = None
+) -> Report:
     """Compare ONNX Runtime with PyTorch on every image.
+
+    Args:
+        plan: what the user asked for.
+        listener: told how the run goes on.
+        journal: keeps finished cases; those that it has from an interrupted run are not repeated.
 
     Raises:
         ParityError: nothing could be compared: no image, no model, a provider that is absent.
-        ExportError: the weights do not cover a network.
+        ExportError: the weights do not cover a network, or a file is no whole ONNX file.
     """
     listener = listener or Listener()
-    if not plan.models:
-        raise ParityError("no model to compare", hint="name some with --models")
-    unknown = [name for name in plan.candidates if name not in plan.models]
-    if unknown:
-        raise ParityError(
-            f"--candidate names {', '.join(unknown)}, which --models does not",
-            hint=f"add it: --models {' '.join([*plan.models, *unknown])}",
-        )
+    _require_models(plan)
     images = find_images(plan.images, most=plan.most_images)
+    usable = readable(images, wanted=2)
     rows: list[Row] = []
     shape_rows: list[Row] = []
     documents: dict[str, Any] = {}
@@ -92,16 +96,18 @@ def run_parity(plan: Plan, listener: Listener | None = None) -> Report:
             pixel_scale=plan.pixel_scale,
             say=listener.say,
         )
-        shapes = shape_cases(subject.spec, images)
-        turns = ((rows, images), (shape_rows, shapes if plan.shapes else []))
+        shapes = shape_cases(subject.spec, usable)
+        singles = [Case(image.name, (image,)) for image in images]
+        turns = ((rows, singles), (shape_rows, shapes if plan.shapes else []))
         listener.model(name, sum(len(cases) for _, cases in turns))
         listener.say(f"{name}: proving the reference reproducible")
-        trials = sorted(shapes, key=_trial_order)
-        with Bench(subject, plan.providers, trials, threads=plan.threads) as bench:
+        trial = min(shapes, key=_trial_order)
+        with Bench(subject, plan.providers, trial, threads=plan.threads) as bench:
             documents[name] = subject.document() | bench.document()
+            fingerprint = model_fingerprint(documents[name], plan.providers, threads=plan.threads)
             for target, cases in turns:
                 for case in cases:
-                    found = list(bench.rows(case))
+                    found = _measured(bench, case, fingerprint, journal)
                     target.extend(found)
                     listener.rows(found)
     return Report(
@@ -117,10 +123,34 @@ def run_parity(plan: Plan, listener: Listener | None = None) -> Report:
         rows=tuple(rows),
         shape_rows=tuple(shape_rows),
         groups=(*summarise(rows, "images"), *summarise(shape_rows, "shapes")),
+        resumed_cases=journal.resumed if journal else 0,
     )
+
+
+def _require_models(plan: Plan) -> None:
+    if not plan.models:
+        raise ParityError("no model to compare", hint="name some with --models")
+    unknown = [name for name in plan.candidates if name not in plan.models]
+    if unknown:
+        raise ParityError(
+            f"--candidate names {', '.join(unknown)}, which --models does not",
+            hint=f"add it: --models {' '.join([*plan.models, *unknown])}",
+        )
+
+
+def _measured(bench: Bench, case: Case, fingerprint: str, journal: Journal | None) -> list[Row]:
+    """A case's rows, from the journal where it has them."""
+    if journal is None:
+        return list(bench.rows(case))
+    key = case_key(fingerprint, case)
+    found = journal.find(key)
+    if found is None:
+        found = list(bench.rows(case))
+        journal.add(key, found)
+    return found
 
 
 def _trial_order(case: Case) -> tuple[bool, int]:
     """The smallest image first, but none so small that its borders outweigh its content."""
     height, width = case.size or (0, 0)
-    return min(height, width) < LEAST_TRIAL, height * width * len(case.paths)
+    return min(height, width) < LEAST_TRIAL, height * width * len(case.pictures)

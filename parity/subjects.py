@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,7 +51,10 @@ class Subject:
             **self.identity.document(),
         }
         if self.noiseprint is not None:
-            given["second_input"] = f"Noiseprint++ in float64 with {self.noiseprint.label}"
+            given["second_input"] = {
+                "made_by": f"{NOISEPRINT_PP.title}, in float64",
+                "weights": self.noiseprint.document(),
+            }
         return given
 
 
@@ -93,7 +97,7 @@ def make_subject(
     say("checking digests")
     preprocessing = spec.preprocessing
     if pixel_scale is not None:
-        if not pixel_scale > 0.0:
+        if not (pixel_scale > 0.0 and math.isfinite(pixel_scale)):
             raise ParityError("--pixel-scale must be positive", hint="255 or 256")
         preprocessing = replace(preprocessing, scale=pixel_scale)
     needs_noiseprint = spec.second_input == "noiseprint"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 
 from parity.metrics import accuracy_ratio
-from parity.results import Group, Row, Status, worst_status
+from parity.outcomes import worst_outcome
+from parity.results import SOURCE, Group, Row, Status, worst_status
 from parity.tolerances import tolerance_for
 
-SOURCE = "torch32"
 Key = tuple[str, str, str, str, str]
 
 
@@ -66,6 +67,7 @@ def _group(
         accuracy_ratio=ratio,
         status=status,
         reason=reason,
+        outcome=worst_outcome(row.outcome for row in measured),
     )
 
 
@@ -75,6 +77,8 @@ def _verdict(members: list[Row], ratio: float | None, maes: list[float]) -> tupl
     if status is not Status.PASS:
         bad = [row for row in members if row.status is status]
         return status, f"{len(bad)} of {len(members)}: {bad[0].image}: {bad[0].reason}"
+    if len(maes) != len(members):
+        return Status.FAIL, "a row passed without a figure"
     first = members[0]
     tolerance = tolerance_for(first.model, first.variant, first.output)
     if statistics.fmean(maes) <= tolerance.noise_floor:
@@ -94,4 +98,4 @@ def _mean(values: Iterable[float]) -> float | None:
 
 def _spread(values: Sequence[float]) -> float | None:
     """The standard deviation over the images (0.0 for one)."""
-    return statistics.pstdev(values) if values else None
+    return statistics.pstdev(values) if values and all(map(math.isfinite, values)) else None

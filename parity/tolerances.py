@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +10,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from chunking.hashing import sha256_bytes
 from parity.errors import ParityError
 
 FILE = "tolerances.toml"
+TABLE = "tolerance"
+ANY = "*"
 NUMBERS = ("mae", "max_abs", "row_ratio", "accuracy_ratio", "noise_floor")
 
 
@@ -38,16 +42,25 @@ class Tolerance:
 
 
 def tolerance_for(model: str, variant: str, output: str) -> Tolerance:
-    """The most specific entry: ``model.variant.output``, ``model.variant.*``, ..., ``*.*.*``.
+    """The most specific entry of ``tolerances.toml``; see `most_specific`."""
+    return most_specific(_entries(), model, variant, output)
+
+
+def most_specific(
+    entries: Mapping[str, Tolerance], model: str, variant: str, output: str
+) -> Tolerance:
+    """The most specific of the entries that fit.
+
+    The model counts most, then the variant, then the output: ``model/variant/output`` before
+    ``model/variant/*`` before ``model/*/output`` before ``model/*/*``, and these before the same
+    four with ``*`` for the model.
 
     Raises:
-        ParityError: no entry fits, or an entry is incomplete or has no reason.
+        ParityError: no entry fits.
     """
-    entries = _entries()
-    variants = (variant, "*")
-    for key_model in (model, "*"):
-        for key_variant in variants:
-            for key_output in (output, "*"):
+    for key_model in (model, ANY):
+        for key_variant in (variant, ANY):
+            for key_output in (output, ANY):
                 entry = entries.get(f"{key_model}/{key_variant}/{key_output}")
                 if entry is not None:
                     return entry
@@ -56,31 +69,62 @@ def tolerance_for(model: str, variant: str, output: str) -> Tolerance:
     )
 
 
+def tolerances_digest() -> str:
+    """The SHA-256 of ``tolerances.toml``: a stored verdict holds under these limits only."""
+    return sha256_bytes(_text().encode())
+
+
 def parse(text: str) -> dict[str, Tolerance]:
     """Entries by ``model/variant/output``.
 
     Raises:
-        ParityError: the text is no TOML, or an entry lacks a number or its reason.
+        ParityError: the text is no TOML, holds no entry or something else beside them, or an entry
+            lacks a finite number or its reason.
     """
+    hint = f'it holds entries [{TABLE}."model/variant/output"] and nothing else'
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ParityError(f"parity/{FILE}: {error}", hint="mend the file") from error
-    return {key: _entry(key, value) for key, value in document.get("tolerance", {}).items()}
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ParityError(f"parity/{FILE}: {error}", hint=hint) from error
+    given = document.pop(TABLE, None)
+    if not isinstance(given, dict) or not given or document:
+        strange = ", ".join(document) or f"no [{TABLE}] entries"
+        raise ParityError(f"parity/{FILE}: {strange}", hint=hint)
+    return {key: _entry(key, value) for key, value in given.items()}
 
 
 @cache
 def _entries() -> dict[str, Tolerance]:
-    return parse((files("parity") / FILE).read_text(encoding="utf-8"))
+    return parse(_text())
 
 
-def _entry(key: str, given: Mapping[str, Any]) -> Tolerance:
+def _text() -> str:
+    return (files("parity") / FILE).read_text(encoding="utf-8")
+
+
+def _entry(key: str, given: Any) -> Tolerance:
     hint = f"every entry has {', '.join(NUMBERS)} and a reason that names a measurement"
-    if key.count("/") != 2:
+    if key.count("/") != 2 or not all(part.strip() for part in key.split("/")):
         raise ParityError(f"parity/{FILE}: {key!r} is not model/variant/output", hint=hint)
-    if set(given) != {*NUMBERS, "reason"} or not str(given["reason"]).strip():
+    if not isinstance(given, dict) or set(given) != {*NUMBERS, "reason"}:
         raise ParityError(f"parity/{FILE}: the entry {key!r} is incomplete", hint=hint)
-    numbers = {name: float(given[name]) for name in NUMBERS}
+    reason = given["reason"]
+    if not isinstance(reason, str) or not reason.strip():
+        raise ParityError(f"parity/{FILE}: the entry {key!r} has no reason", hint=hint)
+    numbers = {name: _number(given[name]) for name in NUMBERS}
     if not all(number >= 0.0 for number in numbers.values()):  # NaN ends here too
-        raise ParityError(f"parity/{FILE}: a limit of {key!r} is no number of 0 or more", hint=hint)
-    return Tolerance(**numbers, reason=str(given["reason"]))
+        raise ParityError(
+            f"parity/{FILE}: a limit of {key!r} is no finite number of 0 or more", hint=hint
+        )
+    return Tolerance(**numbers, reason=reason.strip())
+
+
+def _number(given: Any) -> float:
+    """A finite number as it is, anything else as NaN: an infinite limit could never fail."""
+    if isinstance(given, bool) or not isinstance(given, (int, float)):
+        return math.nan
+    try:
+        number = float(given)
+    except OverflowError:
+        return math.nan
+    return number if math.isfinite(number) else math.nan

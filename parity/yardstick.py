@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from export.spec import ModelSpec
@@ -30,7 +31,14 @@ class Yardstick:
 
     def document(self) -> dict[str, object]:
         """As the report has it."""
-        return {"convolution_kernel": self.kernel, "trial_mae": self.errors}
+        import torch
+
+        return {
+            "convolution_kernel": self.kernel,
+            "instructions": torch.backends.cpu.get_cpu_capability(),
+            "threads": torch.get_num_threads(),
+            "trial_mae": self.errors,
+        }
 
 
 def choose_yardstick(
@@ -51,10 +59,13 @@ def choose_yardstick(
     if native.replaced == 0:
         return Yardstick(plain, ONEDNN, errors)
     errors[NATIVE] = _errors(native, feeds, reference)
-    worse = any(
-        errors[ONEDNN][name] > CLEARLY_WORSE * errors[NATIVE][name] for name in errors[NATIVE]
-    )
+    worse = clearly_worse(errors[ONEDNN], errors[NATIVE])
     return Yardstick(native if worse else plain, NATIVE if worse else ONEDNN, errors)
+
+
+def clearly_worse(plain: Mapping[str, float], native: Mapping[str, float]) -> bool:
+    """Whether oneDNN is farther from float64 by a clear margin, on any output."""
+    return any(plain[name] > CLEARLY_WORSE * native[name] for name in native)
 
 
 def _errors(runner: TorchRunner, feeds: Feeds, reference: Outputs) -> dict[str, float]:

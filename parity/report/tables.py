@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from parity.results import Group, Report, Row, Status
+from parity.report.text import printable
+from parity.results import SOURCE, Group, Report, Row, Status
 
 STYLES = {
     Status.PASS: "green",
@@ -15,7 +16,8 @@ STYLES = {
     Status.ERROR: "bold yellow",
     Status.NOT_RUN: "yellow",
 }
-SOURCE = "torch32"
+ORDER = (Status.FAIL, Status.ERROR, Status.NOT_RUN, Status.PASS)
+MOST_ROWS = 200
 
 
 def rows_table(rows: Iterable[Row], title: str) -> Table:
@@ -30,16 +32,25 @@ def rows_table(rows: Iterable[Row], title: str) -> Table:
         if row.backend == SOURCE and row.status is Status.PASS:
             continue
         table.add_row(
-            row.model,
-            row.image,
-            row.output,
-            f"{row.backend} {row.provider}".strip(),
+            _text(row.model),
+            _text(row.image),
+            _text(row.output),
+            _text(f"{row.backend} {row.provider}"),
             _number(row.mae),
             _number(row.mae_torch32),
             _ratio(row.accuracy_ratio),
             _status(row.status),
         )
     return table
+
+
+def most_telling(rows: Sequence[Row], title: str, most: int = MOST_ROWS) -> tuple[list[Row], str]:
+    """All rows; of very many, what did not pass and then the largest errors. And the title."""
+    candidates = [row for row in rows if row.backend != SOURCE or row.status is not Status.PASS]
+    if len(candidates) <= most:
+        return candidates, title
+    worst = sorted(candidates, key=lambda row: (ORDER.index(row.status), -(row.mae or 0.0)))
+    return worst[:most], f"{title}: the worst {most} of {len(candidates)}, all in parity.json"
 
 
 def groups_table(groups: Sequence[Group]) -> Table:
@@ -52,10 +63,10 @@ def groups_table(groups: Sequence[Group]) -> Table:
     table.add_column("status", no_wrap=True)
     for group in groups:
         table.add_row(
-            group.model,
+            _text(group.model),
             group.cases,
-            group.output,
-            f"{group.backend} {group.provider}".strip(),
+            _text(group.output),
+            _text(f"{group.backend} {group.provider}"),
             str(group.rows),
             *(_number(value) for value in (group.mean, group.std, group.worst)),
             *(_number(value) for value in (group.mean_torch32, group.worst_torch32)),
@@ -65,30 +76,28 @@ def groups_table(groups: Sequence[Group]) -> Table:
     return table
 
 
-def problems(report: Report, most: int = 20) -> list[str]:
-    """What did not pass, a sentence each, groups first."""
-    found = [
-        f"{group.status.value}: {group.model} {group.output} on {group.cases}: {group.reason}"
-        for group in report.groups
-        if group.status is not Status.PASS
-    ]
-    found += [
-        f"{row.status.value}: {row.image} {row.model} {row.output}".rstrip() + f": {row.reason}"
-        for row in report.all_rows
-        if row.status is not Status.PASS
-    ]
-    unique = list(dict.fromkeys(found))
-    more = [f"and {len(unique) - most} more, all in parity.json"] if len(unique) > most else []
-    return unique[:most] + more
-
-
-def weights_lines(report: Report) -> list[str]:
-    """For each model: whose weights, and whether the file was proven to hold them."""
-    return [
+def lines_below(report: Report) -> list[str]:
+    """Whose weights, whether the file was proven to hold them, decisions, and what was resumed."""
+    lines = [
         f"{name}: {given['weights']['label']}; {given['file']['name']} "
-        f"({given['file']['sha256'][:16]}): {given['proof']}"
+        f"({given['file']['sha256'][:16]}): {given['proof']}; pixels / "
+        f"{given['preprocessing']['scale']:g}"
         for name, given in report.models.items()
     ]
+    lines += [
+        f"{group.model} {group.output} on {group.cases}, worst: "
+        + ", ".join(f"{name} {value:.4g}" for name, value in group.outcome.items())
+        for group in report.groups
+        if group.outcome and group.backend != SOURCE
+    ]
+    if report.resumed_cases:
+        lines.append(f"{report.resumed_cases} cases were measured by an interrupted run")
+    return [printable(line) for line in lines]
+
+
+def _text(value: str) -> Text:
+    """Never read as markup: an image may be called ``[red].png``."""
+    return Text(printable(value.strip()))
 
 
 def _number(value: float | None) -> str:

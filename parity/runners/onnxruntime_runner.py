@@ -31,6 +31,7 @@ class OnnxRuntimeRunner:
         onnxruntime = import_onnxruntime()
         self.backend = BACKEND
         self.provider = provider.name
+        self._asked = provider
         options = onnxruntime.SessionOptions()
         options.log_severity_level = ERRORS_ONLY
         options.intra_op_num_threads = threads
@@ -42,14 +43,17 @@ class OnnxRuntimeRunner:
                 require_ran(provider, [NAMES[CPU]])
             wanted.append(NAMES[CPU])  # for the few operators that a device does not have
         try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
-        except _load_errors(onnxruntime) as error:
-            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+            # Without fallback: a provider that fails would be replaced by the CPU unsaid.
+            session = onnxruntime.InferenceSession(
+                str(path), options, providers=wanted, enable_fallback=0
+            )
+        except _errors(onnxruntime) as error:
             kind = ParityError if provider.name == CPU else ProviderError
             raise kind(
-                f"{path}: ONNX Runtime cannot load it on {provider.name} ({first_line})",
+                f"{path}: ONNX Runtime cannot load it on {provider.name} ({_first_line(error)})",
                 hint="check the file with `python -m export check`, or export it again",
             ) from error
+        session.disable_fallback()
         require_ran(provider, session.get_providers())
         self._session: Any = session
 
@@ -58,17 +62,22 @@ class OnnxRuntimeRunner:
         return [tensor.name for tensor in self._session.get_inputs()]
 
     def run(self, feeds: Feeds) -> Outputs:
-        """All outputs that the file has, by name."""
+        """All outputs that the file has, by name.
+
+        Raises:
+            ProviderError: another provider than the one asked for ran.
+            ParityError: the file does not run on these inputs.
+        """
         names = [tensor.name for tensor in self._session.get_outputs()]
         try:
             arrays = self._session.run(names, feeds)
-        except _run_errors() as error:
-            first_line = str(error).strip().splitlines()[0]
+        except _errors(import_onnxruntime()) as error:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
             raise ParityError(
-                f"ONNX Runtime failed on {shapes}: {first_line}",
+                f"ONNX Runtime failed on {shapes}: {_first_line(error)}",
                 hint="the file does not take this shape; export it again with dynamic axes",
             ) from error
+        require_ran(self._asked, self._session.get_providers())
         return dict(zip(names, arrays, strict=True))
 
     def __enter__(self) -> Self:
@@ -83,28 +92,17 @@ class OnnxRuntimeRunner:
         self._session = None
 
 
-def _load_errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
-    state = onnxruntime.capi.onnxruntime_pybind11_state
+def _errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises: its own errors have no common base but Exception."""
+    own = vars(onnxruntime.capi.onnxruntime_pybind11_state).values()
     return (
-        state.Fail,
-        state.InvalidArgument,
-        state.InvalidGraph,
-        state.InvalidProtobuf,
-        state.NoSuchFile,
-        state.NotImplemented,
-        state.RuntimeException,
+        *(kind for kind in own if isinstance(kind, type) and issubclass(kind, Exception)),
         RuntimeError,
+        MemoryError,
         OSError,
-    )
-
-
-def _run_errors() -> tuple[type[Exception], ...]:
-    state = import_onnxruntime().capi.onnxruntime_pybind11_state
-    return (
-        state.Fail,
-        state.InvalidArgument,
-        state.NotImplemented,
-        state.RuntimeException,
-        RuntimeError,
         ValueError,
     )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

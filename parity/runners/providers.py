@@ -12,20 +12,21 @@ from typing import Any
 from parity.errors import ProviderError
 
 AUTO = "auto"
-CPU = "cpu"
+CPU, CUDA = "cpu", "cuda"
+ALWAYS_SHOWN = (CPU, CUDA)
 NAMES = {
     CPU: "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
+    CUDA: "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
 }
 # What is pinned: TF32 rounds inputs to 10 bits, and an exhaustive cuDNN search picks another
 # algorithm, with other rounding, from run to run.
 OPTIONS: dict[str, dict[str, str]] = {
-    "cuda": {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"},
+    CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"},
 }
 INSTALL = {
-    "cuda": "pip install 'trufor-onnx[gpu]' in place of [cpu], with CUDA and cuDNN on the machine",
+    CUDA: "pip install 'trufor-onnx[gpu]' in place of [cpu], with CUDA and cuDNN on the machine",
     "tensorrt": "pip install onnxruntime-gpu, with TensorRT on the machine",
     "openvino": "pip install onnxruntime-openvino in place of onnxruntime",
 }
@@ -52,7 +53,9 @@ class Provider:
 
 
 def parse_providers(text: str) -> list[Provider]:
-    """``cpu,cuda`` or ``auto``, which means the CPU and whatever else ONNX Runtime was built for.
+    """``cpu,cuda`` or ``auto``: the CPU, CUDA, and whatever else ONNX Runtime was built for.
+
+    Under ``auto`` CUDA is listed where it is absent too: reports then say "not run".
 
     Raises:
         ProviderError: an unknown name, none, or ONNX Runtime is not installed.
@@ -63,7 +66,7 @@ def parse_providers(text: str) -> list[Provider]:
         return [
             Provider(name, required=name == CPU, options=OPTIONS.get(name, {}))
             for name, long_name in NAMES.items()
-            if name == CPU or long_name in built_for
+            if name in ALWAYS_SHOWN or long_name in built_for
         ]
     unknown = [name for name in names if name not in NAMES]
     if unknown or not names:

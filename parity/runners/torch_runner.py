@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from export.spec import ModelSpec
 from export.weights import Weights
+from parity.errors import ParityError
 from parity.runners.base import Feeds, Outputs
 
 if TYPE_CHECKING:
@@ -60,20 +61,36 @@ class TorchRunner:
             self.replaced = use_native_convolutions(module)
 
     def run(self, feeds: Feeds) -> Outputs:
-        """Named outputs, in this runner's precision."""
+        """Named outputs, in this runner's precision.
+
+        Raises:
+            ParityError: the network does not run on these inputs, for want of memory perhaps, or
+                has another number of outputs than its spec.
+        """
         import torch
 
         assert self._module is not None  # `run` is called inside the `with` block
         inputs = [
             torch.from_numpy(feeds[tensor.name]).to(self._dtype) for tensor in self._spec.inputs
         ]
-        with torch.inference_mode():
-            given = self._module(*inputs)
+        try:
+            with torch.inference_mode():
+                given = self._module(*inputs)
+        except (RuntimeError, MemoryError) as error:  # torch has no narrower error for memory
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ParityError(
+                f"{self._spec.name} in {self.backend} failed on {shapes}: {reason}",
+                hint="a picture too large for this machine's memory: crop it, or take it out",
+            ) from error
         outputs = (given,) if isinstance(given, torch.Tensor) else tuple(given)
-        return {
-            tensor.name: output.numpy()
-            for tensor, output in zip(self._spec.outputs, outputs, strict=True)
-        }
+        names = [tensor.name for tensor in self._spec.outputs]
+        if len(outputs) != len(names):
+            raise ParityError(
+                f"{self._spec.name} returns {len(outputs)} outputs, its spec names {names}",
+                hint="mend the spec's outputs",
+            )
+        return {name: output.numpy() for name, output in zip(names, outputs, strict=True)}
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,117 @@
+"""The options of ``parity run``, and the plan that they make."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from export.arguments import add_weights_arguments
+from export.sources import WeightsSource
+from parity.errors import ParityError
+from parity.run import Plan
+from parity.runners.providers import parse_providers
+
+OUT = Path("reports/parity")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Everything that ``parity run`` takes."""
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        required=True,
+        metavar="MODEL",
+        help="networks to compare; see `python -m export list`",
+    )
+    add_weights_arguments(parser)
+    parser.add_argument(
+        "--images",
+        type=Path,
+        default=Path("sample_dataset"),
+        metavar="WHERE",
+        help="folder of images, manifest (*.json), quoted pattern or one image "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--max-images", type=int, metavar="N", help="only the first N images")
+    parser.add_argument(
+        "--providers",
+        default="cpu",
+        metavar="LIST",
+        help="cpu,cuda,tensorrt,openvino, or auto (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--candidate",
+        action="append",
+        default=[],
+        metavar="MODEL=FILE",
+        help="judge this ONNX file in place of the exported one",
+    )
+    parser.add_argument(
+        "--onnx-models",
+        type=Path,
+        default=Path("onnx_models"),
+        metavar="DIR",
+        help="where exported files are (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--pixel-scale",
+        type=float,
+        metavar="X",
+        help="divide 8-bit values by this instead of the network's own 256; for "
+        "files made under another contract",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        metavar="N",
+        help="threads of an operator (default: the backend's choice)",
+    )
+    parser.add_argument("--no-shapes", action="store_true", help="leave the shape matrix out")
+    parser.add_argument(
+        "--no-resume",
+        action="store_true",
+        help="measure everything anew, also what an interrupted run with this --out has done",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=OUT,
+        metavar="DIR",
+        help="folder for the reports (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--formats",
+        default="json,junit,markdown",
+        metavar="LIST",
+        help="reports to write; parity.json always is (default: %(default)s)",
+    )
+
+
+def plan_of(args: argparse.Namespace) -> Plan:
+    """The plan that the options make.
+
+    Raises:
+        ParityError: an option's value cannot be used.
+    """
+    if args.threads < 0:
+        raise ParityError("--threads must be 0 or more", hint="leave it out for all cores")
+    return Plan(
+        models=tuple(name for text in args.models for name in text.split(",") if name),
+        source=WeightsSource(args.weights, args.stand_in),
+        images=args.images,
+        providers=tuple(parse_providers(args.providers)),
+        most_images=args.max_images,
+        candidates=dict(_candidate(text) for text in args.candidate),
+        folder=args.onnx_models,
+        pixel_scale=args.pixel_scale,
+        threads=args.threads,
+        shapes=not args.no_shapes,
+    )
+
+
+def _candidate(text: str) -> tuple[str, Path]:
+    name, separator, file = text.partition("=")
+    if not (name and separator and file):
+        raise ParityError(f"--candidate {text}: not MODEL=FILE", hint="noiseprint_pp=x.onnx")
+    return name, Path(file)

@@ -1,0 +1,89 @@
+"""From plain JSON to frozen dataclasses, strictly: every key, no other key, the right types."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+import typing
+from collections.abc import Hashable, Mapping
+from enum import Enum
+from functools import cache
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def decode(kind: type[T], document: object) -> T:
+    """A dataclass from the JSON object that holds its fields.
+
+    Understands str, int, float, bool, None, enumerations, ``tuple[X, ...]``, ``Mapping[str, X]``,
+    unions of these, and dataclasses of them.
+
+    Raises:
+        ValueError: a field is missing, unknown or of another type; the message names it.
+    """
+    if not isinstance(document, dict):
+        raise ValueError(f"{kind.__name__}: {type(document).__name__} instead of an object")
+    hints = _hints(typing.cast(Hashable, kind))
+    if document.keys() != hints.keys():
+        names = ", ".join(sorted(document.keys() ^ hints.keys(), key=str))
+        raise ValueError(f"{kind.__name__}: missing or unknown: {names}")
+    values = {}
+    for name, hint in hints.items():
+        try:
+            values[name] = _value(hint, document[name])
+        except ValueError as error:
+            raise ValueError(f"{kind.__name__}.{name}: {error}") from error
+    return kind(**values)
+
+
+@cache
+def _hints(kind: Hashable) -> dict[str, Any]:
+    assert isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    given = typing.get_type_hints(kind)
+    return {field.name: given[field.name] for field in dataclasses.fields(kind)}
+
+
+def _value(hint: Any, given: object) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return given
+    if origin is types.UnionType:
+        return _first_that_fits(arguments, given)
+    if origin is tuple and isinstance(given, list):
+        return tuple(_value(arguments[0], item) for item in given)
+    if origin is Mapping and isinstance(given, dict):
+        return {key: _value(arguments[1], item) for key, item in given.items()}
+    if isinstance(hint, type):
+        return _plain(hint, given)
+    raise ValueError(f"{type(given).__name__} instead of {_shown(hint)}")
+
+
+def _plain(hint: type, given: object) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return decode(hint, given)
+    if issubclass(hint, Enum) and isinstance(given, str):
+        return hint(given)
+    if hint is float and type(given) in (int, float):
+        number = typing.cast(float, given)
+        # json reads NaN and Infinity, which JSON does not have, and integers of any length.
+        if abs(number) <= sys.float_info.max:
+            return float(number)
+    elif type(given) is hint:  # exactly: True is no int here
+        return given
+    raise ValueError(f"{type(given).__name__} instead of {_shown(hint)}")
+
+
+def _first_that_fits(hints: tuple[Any, ...], given: object) -> Any:
+    # The type itself before one that would convert it: 0 stays 0 in `float | int`.
+    for hint in sorted(hints, key=lambda hint: type(given) is not hint):
+        try:
+            return _value(hint, given)
+        except ValueError:
+            continue
+    raise ValueError(f"{type(given).__name__} instead of {' or '.join(map(_shown, hints))}")
+
+
+def _shown(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint)

@@ -1,0 +1,156 @@
+"""Rows of finished cases on disk, so that an interrupted run goes on where it was.
+
+A line a case: its key (`parity.fingerprint`), its rows, and the digest of both. A line that is
+cut off, damaged or of another key is as good as absent: the case is measured again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from chunking.hashing import sha256_bytes
+from export.lock import canonical
+from parity.decoding import decode
+from parity.errors import ParityError
+from parity.results import Row, Status
+
+NAME = "parity.journal.jsonl"
+LARGEST_LINE = 16 << 20  # bytes
+
+logger = logging.getLogger(__name__)
+
+
+class Journal:
+    """The finished cases of runs with the same ``--out``.
+
+    Args:
+        folder: where the journal is; made where it is missing.
+        resume: use what an interrupted run left there; False: begin anew.
+
+    Attributes:
+        path: the journal.
+        resumed: how many cases were found in it.
+        added: how many were added to it.
+
+    Raises:
+        ParityError: the folder or the file cannot be written.
+    """
+
+    def __init__(self, folder: Path, *, resume: bool = True) -> None:
+        self.path = folder / NAME
+        self.resumed = self.added = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lines = _read(self.path) if resume else {}
+            self._stream: BinaryIO = self.path.open("ab" if resume else "wb")
+            if resume and not _ends_with_newline(self.path):
+                self._stream.write(b"\n")  # after a line that was cut off
+        except OSError as error:
+            raise ParityError(
+                f"{self.path} cannot be written ({error.strerror})",
+                hint="name another folder with --out",
+            ) from error
+
+    def find(self, key: str) -> list[Row] | None:
+        """The rows of a finished case, or None where it must be measured."""
+        line = self._lines.get(key)
+        if not key or line is None:
+            return None
+        try:
+            rows = [decode(Row, row) for row in json.loads(line)["rows"]]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            logger.warning("%s: a line is not used (%s)", self.path, error)
+            return None
+        self.resumed += 1
+        return rows
+
+    def add(self, key: str, rows: Sequence[Row]) -> None:
+        """Keep a finished case. One that could not be compared is tried again the next time.
+
+        Raises:
+            ParityError: the disk is full, say.
+        """
+        if not key or not rows or any(row.status is Status.ERROR for row in rows):
+            return
+        content = {"key": key, "rows": [row.document() for row in rows]}
+        line = canonical(content | {"sha256": _digest(content)})
+        try:
+            self._stream.write(line.encode() + b"\n")
+            self._stream.flush()
+        except OSError as error:
+            raise ParityError(
+                f"{self.path} cannot be written ({error.strerror})",
+                hint="free some space, or name another folder with --out",
+            ) from error
+        self.added += 1
+
+    def interrupted(self) -> str:
+        """What to tell who stopped the run."""
+        kept = self.resumed + self.added
+        if not kept:
+            return "interrupted before a case was done; nothing was kept"
+        return (
+            f"interrupted; {kept} finished cases are in {self.path}: the same command goes on "
+            "from there (--no-resume begins anew)"
+        )
+
+    def discard(self) -> None:
+        """Remove the journal: its run is done, and the next one measures anew."""
+        self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stream.close()
+        if self.path.is_file() and self.path.stat().st_size == 0:
+            self.discard()
+
+
+def _read(path: Path) -> dict[str, bytes]:
+    """The sound lines of a journal by their keys."""
+    if not path.exists():
+        return {}
+    lines: dict[str, bytes] = {}
+    damaged = 0
+    with path.open("rb") as stream:
+        while line := stream.readline(LARGEST_LINE):
+            key = _key(line)
+            if key:
+                lines[key] = line
+            elif line.strip():
+                damaged += 1
+    if damaged:
+        logger.warning("%s: %d damaged lines are not used", path, damaged)
+    return lines
+
+
+def _key(line: bytes) -> str:
+    """The key of a sound line, or ""."""
+    try:
+        content = json.loads(line)
+        digest = content.pop("sha256")
+        return str(content["key"]) if digest == _digest(content) else ""
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ""
+
+
+def _digest(content: object) -> str:
+    return sha256_bytes(canonical(content).encode())
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(size - 1, 0))
+        return size == 0 or stream.read(1) == b"\n"

@@ -1,0 +1,209 @@
+"""Tiny networks under their own names, their exported files, and tiny images."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
+
+from export.build import export_model
+from export.models.mit_b2 import EncoderConfig
+from export.models.noiseprint_pp import NoiseprintConfig
+from export.models.trufor import TruForConfig
+from export.sources import WeightsSource
+from export.spec import ModelSpec
+from export.trufor_specs import MIT_B2, NOISEPRINT_PP, TRUFOR
+from parity.results import Group, Row, Status
+
+ENCODER = EncoderConfig(
+    channels=(4, 8, 12, 16), depths=(1, 1, 1, 1), heads=(1, 2, 3, 4), reductions=(8, 4, 2, 1)
+)
+DNCNN = NoiseprintConfig(depth=3, width=4)
+# Files: none, so that no checkpoint of the machine is ever found for them.
+TINY_NP = replace(
+    NOISEPRINT_PP, name="tiny_np", builder_arguments={"config": DNCNN}, files=(), prefix=""
+)
+TINY_MIT = replace(
+    MIT_B2,
+    name="tiny_mit",
+    builder_arguments={"config": ENCODER},
+    files=(),
+    outputs=tuple(
+        replace(tensor, axes=(tensor.axes[0], channels, *tensor.axes[2:]))
+        for tensor, channels in zip(MIT_B2.outputs, ENCODER.channels, strict=True)
+    ),
+)
+TINY_TRUFOR = replace(
+    TRUFOR,
+    name="tiny_trufor",
+    builder_arguments={
+        "config": TruForConfig(noiseprint=DNCNN, encoder=ENCODER, decoder_width=6, score_width=5)
+    },
+    files=(),
+)
+TINY = {spec.name: spec for spec in (TINY_NP, TINY_MIT, TINY_TRUFOR)}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads gain a tiny network nothing, and waiting for each other they can cost seconds."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def no_weights(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither this machine's weights nor its exported files take part."""
+    if "dataset" in request.path.parts:  # those tests run no network
+        return
+    monkeypatch.delenv("TRUFOR_WEIGHTS", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModelSpec]:
+    """The tiny networks, registered under their names for one test."""
+    monkeypatch.setattr("export.registry.registered", lambda: TINY)
+    monkeypatch.setattr("parity.bench.NOISEPRINT_PP", TINY_NP)
+    monkeypatch.setattr("parity.subjects.NOISEPRINT_PP", TINY_NP)
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def exported_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A tiny network's exported file; its lock lies beside it. Not to be changed."""
+    folder = tmp_path_factory.mktemp("exported")
+
+    def path(name: str) -> Path:
+        file = folder / f"{name}.onnx"
+        if not file.is_file():
+            export_model(TINY[name], WeightsSource(stand_in="golden"), folder)
+        return file
+
+    return path
+
+
+@pytest.fixture
+def exported(exported_once: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
+    """A copy of a tiny network's exported file and its lock, in ``tmp_path/onnx_models``."""
+
+    def copy(name: str) -> Path:
+        folder = tmp_path / "onnx_models"
+        folder.mkdir(exist_ok=True)
+        source = exported_once(name)
+        shutil.copy(source, folder)
+        shutil.copy(source.with_suffix(".lock.json"), folder)
+        return folder / source.name
+
+    return copy
+
+
+@pytest.fixture
+def edited(exported: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path]:
+    """A copy of a tiny network's file, changed by a function and saved without a lock."""
+
+    def edit(name: str, change: Callable[[onnx.ModelProto], None]) -> Path:
+        proto = onnx.load(exported(name))
+        change(proto)
+        path = tmp_path / f"{name}_edited.onnx"
+        onnx.save(proto, path)
+        return path
+
+    return edit
+
+
+@pytest.fixture
+def make_images(tmp_path: Path) -> Callable[..., Path]:
+    """A folder ``tmp_path/images`` of small pictures, every one different."""
+
+    def make(
+        count: int = 2, size: tuple[int, int] = (48, 40), folder: str = "images", label: str = ""
+    ) -> Path:
+        place = tmp_path / folder / label
+        place.mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            rgb = np.random.default_rng(index).integers(0, 256, (*size, 3), dtype=np.uint8)
+            Image.fromarray(rgb).save(place / f"image_{index:04d}.png")
+        return tmp_path / folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with the test data; without it the test is skipped."""
+    beside = Path(__file__).resolve().parents[3] / "shared"
+    folder = Path(os.environ.get("TRUFOR_TEST_DATA", beside))
+    if not (folder / "data" / "cocoglide50").is_dir():
+        pytest.skip(f"no test data in {folder.name}/ (set TRUFOR_TEST_DATA)")
+    return folder
+
+
+@dataclass(frozen=True)
+class Make:
+    """Rows and groups with every field filled; keywords change some."""
+
+    def row(self, **changes: Any) -> Row:
+        given = Row(
+            model="net",
+            variant="portable",
+            weights="stand-in weights (seed golden)",
+            proof="proven",
+            backend="onnxruntime",
+            provider="cpu",
+            image="real/a.png",
+            image_sha256="0" * 64,
+            label="real",
+            shape=(1, 3, 48, 40),
+            output="map",
+            status=Status.PASS,
+            mae=1e-6,
+            max_abs=1e-5,
+            p99_abs=5e-6,
+            rel_l2=1e-6,
+            mae_torch32=1.5e-6,
+            accuracy_ratio=1.0,
+        )
+        return replace(given, **changes)
+
+    def group(self, **changes: Any) -> Group:
+        given = Group(
+            cases="images",
+            model="net",
+            variant="portable",
+            weights="stand-in weights (seed golden)",
+            proof="proven",
+            backend="onnxruntime",
+            provider="cpu",
+            output="map",
+            rows=1,
+            counts={"pass": 1, "fail": 0, "error": 0, "not run": 0},
+            mean=1e-6,
+            std=0.0,
+            worst=1e-6,
+            mean_torch32=1.5e-6,
+            std_torch32=0.0,
+            worst_torch32=1.5e-6,
+            max_abs=1e-5,
+            accuracy_ratio=1.0,
+            status=Status.PASS,
+        )
+        return replace(given, **changes)
+
+
+@pytest.fixture(scope="session")
+def make() -> Make:
+    return Make()

@@ -1,0 +1,166 @@
+"""Pictures as they are on disk, and the shapes that are cut from them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from chunking.errors import UserError
+from chunking.hashing import sha256_file
+from export.spec import ModelSpec
+from export.trufor_specs import MIT_B2, NOISEPRINT_PP
+from parity.cases import Case, Picture, fit, readable, shape_cases
+from parity.errors import ParityError
+from parity.image_sets import find_images
+
+SIDE = st.integers(1, 40)
+
+
+@pytest.fixture
+def pictures(make_images: Callable[..., Path]) -> list[Picture]:
+    return find_images(make_images(3))
+
+
+def test_a_picture_is_loaded_as_it_is(pictures: list[Picture]) -> None:
+    rgb, sha256 = pictures[0].load()
+    assert rgb.dtype == np.uint8
+    assert np.array_equal(rgb, np.asarray(Image.open(pictures[0].path)))
+    assert sha256 == pictures[0].digest() == sha256_file(pictures[0].path)
+
+
+def test_a_case_of_one_picture(pictures: list[Picture]) -> None:
+    case = Case("a", (pictures[1],))
+    pixels, sha256 = case.load()
+    assert pixels.shape == (1, 48, 40, 3)
+    assert np.array_equal(pixels[0], pictures[1].load()[0])
+    assert sha256 == pictures[1].digest()
+    assert case.digests() == [sha256]
+
+
+def test_a_picture_that_is_not_the_listed_one_is_refused(pictures: list[Picture]) -> None:
+    good = replace(pictures[0], expected_sha256=pictures[0].digest())
+    assert good.load()[1] == good.digest()
+    bad = replace(pictures[0], expected_sha256="0" * 64)
+    for use in (bad.load, bad.digest, Case("shape:8x8", (pictures[1], bad), (8, 8)).load):
+        with pytest.raises(ParityError, match="not the file that the manifest lists"):
+            use()
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "dangling", "pipe"])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.png"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "dangling":
+        path.symlink_to(tmp_path / "gone.png")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    expected = "no such file" if kind in ("missing", "dangling") else "not a regular file"
+    for use in (Picture(path, "x").load, Picture(path, "x").digest):
+        with pytest.raises(ParityError, match=expected):
+            use()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n"])
+def test_a_file_that_is_no_picture_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.png").write_bytes(content)
+    with pytest.raises(UserError, match=r"x\.png"):
+        Picture(tmp_path / "x.png", "x.png").load()
+
+
+def test_a_truncated_picture_is_refused(pictures: list[Picture]) -> None:
+    whole = pictures[0].path.read_bytes()
+    pictures[0].path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="damaged"):
+        pictures[0].load()
+
+
+def test_the_first_readable_pictures(pictures: list[Picture]) -> None:
+    pictures[0].path.write_bytes(b"spoiled")
+    assert readable(pictures, wanted=2) == pictures[1:]
+    assert readable(pictures, wanted=1) == pictures[1:2]
+    assert readable(pictures, wanted=9) == pictures[1:]
+
+
+def test_none_readable_is_an_error_that_names_them(pictures: list[Picture]) -> None:
+    many = [replace(p, path=p.path.with_name(f"{n}{p.path.name}")) for n in "ab" for p in pictures]
+    with pytest.raises(ParityError) as caught:
+        readable(many, wanted=2)
+    assert str(many[0].path) in caught.value.problem
+    assert "and 3 more" in caught.value.problem
+    with pytest.raises(ParityError, match="no image can be read"):
+        readable([], wanted=2)
+
+
+@given(SIDE, SIDE, SIDE, SIDE)
+def test_fit_cuts_or_mirrors_and_never_resizes(
+    height: int, width: int, wanted_height: int, wanted_width: int
+) -> None:
+    rgb = np.arange(height * width * 3).reshape(height, width, 3) % 251
+    found = fit(rgb.astype(np.uint8), (wanted_height, wanted_width))
+    assert found.shape == (wanted_height, wanted_width, 3)
+    assert found.flags.c_contiguous
+
+    def source(length: int, wanted: int) -> np.ndarray:
+        """Which row of the picture stands where: the middle, or all of it mirrored outwards."""
+        start = (length - wanted) // 2 if wanted <= length else -((wanted - length) // 2)
+        position = np.arange(start, start + wanted) % (2 * length)
+        return np.where(position < length, position, 2 * length - 1 - position)
+
+    expected = rgb[source(height, wanted_height)][:, source(width, wanted_width)]
+    assert np.array_equal(found, expected)
+
+
+def test_the_shape_matrix_of_a_network_of_free_size(pictures: list[Picture]) -> None:
+    cases = shape_cases(MIT_B2, pictures)
+    sizes = [case.size for case in cases]
+    assert MIT_B2.trace_size in sizes
+    assert (32, 32) in sizes  # the least
+    assert any(h != w for h, w in sizes)
+    assert any(h > w for h, w in sizes) and any(w > h for h, w in sizes)
+    assert any(h % 32 and w % 32 and h % 8 == w % 8 == 0 for h, w in sizes)
+    assert any(h % 2 and w % 2 for h, w in sizes)
+    assert [len(case.pictures) for case in cases].count(2) == 1
+    assert len({case.name for case in cases}) == len(cases)
+    assert {"shape:101x77", "shape:2x96x128"} <= {case.name for case in cases}
+    for case in cases:
+        assert case.load()[0].shape == (len(case.pictures), *case.size, 3)
+
+
+@pytest.mark.parametrize("least", [1, 32, 33, 96, 128, 224])
+def test_no_shape_is_below_what_the_network_takes(pictures: list[Picture], least: int) -> None:
+    spec = replace(NOISEPRINT_PP, least_size=least, trace_size=(least + 9, least + 3))
+    sizes = [case.size for case in shape_cases(spec, pictures)]
+    assert all(min(size) >= least for size in sizes)
+    assert any(h % 2 and w % 2 for h, w in sizes)
+    assert any(h % 32 and h % 8 == w % 8 == 0 for h, w in sizes)
+    assert len(sizes) >= 5
+
+
+def test_a_network_of_fixed_size_has_that_and_a_batch(pictures: list[Picture]) -> None:
+    spec: ModelSpec = replace(NOISEPRINT_PP, fixed_size=(24, 16))
+    found = [(case.name, case.size, len(case.pictures)) for case in shape_cases(spec, pictures)]
+    assert found == [("shape:24x16", (24, 16), 1), ("shape:2x24x16", (24, 16), 2)]
+
+
+def test_a_batch_never_holds_the_same_image_twice(pictures: list[Picture]) -> None:
+    for usable in (pictures, pictures[:1]):
+        (batch,) = [case for case in shape_cases(NOISEPRINT_PP, usable) if len(case.pictures) == 2]
+        pixels, _ = batch.load()
+        assert not np.array_equal(pixels[0], pixels[1])
+    assert np.array_equal(pixels[0], pixels[1][:, ::-1])
+
+
+def test_a_case_has_its_first_picture_s_label(make_images: Callable[..., Path]) -> None:
+    make_images(1, label="real")
+    fake, real = find_images(make_images(1, label="fake"))
+    assert Case("x", (fake, real)).label == "fake"
+    assert Case("x", (real,)).label == "real"

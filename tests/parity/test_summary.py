@@ -1,0 +1,119 @@
+"""Mean over mean, failing rows first, rounding left out."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import pytest
+
+from parity.results import SOURCE, Group, Status
+from parity.summary import summarise
+from parity.tolerances import Tolerance
+
+
+@pytest.fixture(autouse=True)
+def limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Tolerance(1.0, 1.0, 2.0, accuracy_ratio=1.1, noise_floor=1e-8, reason="a test")
+    monkeypatch.setattr("parity.summary.tolerance_for", lambda *_: given)
+
+
+def rows(make: Any, *pairs: tuple[float, float], **changes: Any) -> list[Any]:
+    """For each image PyTorch's and the candidate's error."""
+    found = []
+    for number, (source, candidate) in enumerate(pairs):
+        image = f"{number}.png"
+        found.append(make.row(image=image, backend=SOURCE, variant="source", mae=source))
+        found.append(make.row(image=image, mae=candidate, **changes))
+    return found
+
+
+def candidate(groups: list[Group]) -> Group:
+    (found,) = [group for group in groups if group.backend != SOURCE]
+    return found
+
+
+def test_the_ratio_is_of_means_not_a_mean_of_ratios(make: Any) -> None:
+    pairs = [(1e-9, 1e-6), (1e-4, 1e-4), (3e-4, 2e-4)]
+    found = candidate(summarise(rows(make, *pairs), "images"))
+    expected = sum(c for _, c in pairs) / sum(s for s, _ in pairs)
+    assert found.accuracy_ratio == pytest.approx(expected, rel=1e-12)
+    assert found.status is Status.PASS
+    assert statistics.fmean(c / s for s, c in pairs) > 300  # the mean of ratios would fail
+
+
+def test_a_group_fails_by_its_ratio_where_every_row_passed(make: Any) -> None:
+    found = candidate(summarise(rows(make, (1e-4, 1.2e-4), (1e-4, 1.1e-4)), "images"))
+    assert found.status is Status.FAIL
+    assert found.reason.startswith("accuracy ratio 1.150 is over 1.1")
+
+
+def test_below_the_noise_floor_the_ratio_is_not_judged(make: Any) -> None:
+    assert candidate(summarise(rows(make, (1e-10, 1e-8)), "images")).status is Status.PASS
+    assert candidate(summarise(rows(make, (1e-10, 1.1e-8)), "images")).status is Status.FAIL
+
+
+@pytest.mark.parametrize("status", [Status.FAIL, Status.ERROR])
+def test_one_bad_row_wins_over_many_good_ones(make: Any, status: Status) -> None:
+    given = rows(make, *[(1e-4, 1e-4)] * 9)
+    given += [make.row(image="bad.png", status=status, reason="why", mae=None, mae_torch32=None)]
+    found = candidate(summarise(given, "images"))
+    assert found.status is status
+    assert found.reason == "1 of 10: bad.png: why"
+    assert found.rows == 9
+    assert found.counts == {"pass": 9, "fail": 0, "error": 0, "not run": 0} | {status.value: 1}
+
+
+def test_rows_that_were_not_run_are_no_pass(make: Any) -> None:
+    given = [make.row(image=f"{n}", status=Status.NOT_RUN, mae=None, reason="no") for n in "ab"]
+    (found,) = summarise(given, "images")
+    assert found.status is Status.NOT_RUN
+    assert (found.rows, found.mean, found.accuracy_ratio) == (0, None, None)
+
+
+def test_without_pytorch_s_error_the_ratio_is_unknown_and_fails(make: Any) -> None:
+    (found,) = summarise([make.row(mae=1e-4)], "images")
+    assert found.status is Status.FAIL
+    assert "accuracy ratio unknown" in found.reason
+
+
+def test_a_row_that_passed_without_a_figure_fails(make: Any) -> None:
+    (found,) = summarise([make.row(mae=None)], "images")
+    assert (found.status, found.reason) == (Status.FAIL, "a row passed without a figure")
+
+
+def test_figures(make: Any) -> None:
+    given = rows(make, (1e-4, 1e-4), (2e-4, 2e-4), (3e-4, 3e-4), max_abs=0.25, mae_torch32=5e-5)
+    found = candidate(summarise(given, "shapes"))
+    assert found.cases == "shapes"
+    assert found.mean == pytest.approx(2e-4)
+    assert found.std == pytest.approx(statistics.pstdev([1e-4, 2e-4, 3e-4]))
+    assert (found.worst, found.max_abs, found.rows) == (3e-4, 0.25, 3)
+    assert (found.mean_torch32, found.worst_torch32) == (pytest.approx(5e-5), 5e-5)
+    assert found.std_torch32 == pytest.approx(0.0)
+
+
+def test_groups_are_apart_by_all_that_names_a_backend(make: Any) -> None:
+    given = [
+        make.row(**{key: value})
+        for key in ("model", "variant", "backend", "provider", "output")
+        for value in ("one", "two")
+    ]
+    groups = summarise(given, "images")
+    assert len(groups) == 10
+    assert all(group.rows == 1 for group in groups)
+
+
+def test_an_image_that_could_not_be_read_belongs_to_no_group(make: Any) -> None:
+    assert summarise([make.row(output="", status=Status.ERROR)], "images") == []
+
+
+def test_nothing_gives_no_groups() -> None:
+    assert summarise([], "images") == []
+
+
+def test_decisions_are_summed_up(make: Any) -> None:
+    flips = [{"flipped": flip, "difference": 0.1 + flip} for flip in (True, False, True)]
+    given = [make.row(image=f"{n}", outcome=flip) for n, flip in enumerate(flips)]
+    (found,) = summarise(given, "images")
+    assert found.outcome == {"flipped": 2, "difference": 1.1}
