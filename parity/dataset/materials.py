@@ -12,6 +12,9 @@ from parity.dataset.noise import cells, fbm, noise, smoothstep
 Texture = Callable[[Floats], Floats]
 Colour = tuple[float, float, float]
 
+WALNUT = ((0.09, 0.045, 0.022), (0.34, 0.19, 0.10))
+OAK = ((0.25, 0.145, 0.07), (0.60, 0.41, 0.235))
+
 
 def plain(colour: Colour, mottle: float = 0.0, scale: float = 3.0) -> Texture:
     """One colour, with darker and lighter patches of relative strength ``mottle``."""
@@ -63,7 +66,9 @@ def bricks(axis: int, width: float = 0.5, height: float = 0.16) -> Texture:
         inside = smoothstep(0.006, 0.014, np.minimum(du, dv))
         tone = noise(column * 5.3 + 0.7, row * 3.1 + 0.2)
         grain = fbm(point[axis] * 18.0, point[1] * 18.0, octaves=4)
-        brick = blend((0.23, 0.075, 0.045), (0.48, 0.19, 0.11), np.clip(0.75 * tone + 0.3 * grain, 0, 1))
+        brick = blend(
+            (0.23, 0.075, 0.045), (0.48, 0.19, 0.11), np.clip(0.75 * tone + 0.3 * grain, 0, 1)
+        )
         stain = 0.75 + 0.5 * fbm(point[axis] * 0.7, point[1] * 0.4, octaves=3)
         mortar = np.asarray((0.46, 0.43, 0.38))[:, None] * (0.7 + 0.5 * grain)
         return (brick * inside + mortar * (1.0 - inside)) * stain
@@ -95,7 +100,9 @@ def stone(colour: Colour, scale: float = 1.0) -> Texture:
         stain = fbm(p[0] * 1.1, p[1] * 0.7, p[2] * 1.1, octaves=4)
         grain = fbm(p[0] * 14.0, p[1] * 14.0, p[2] * 14.0, octaves=3)
         crack = np.abs(fbm(p[0] * 2.3, p[1] * 2.3, p[2] * 2.3, octaves=4) - 0.5)
-        value = (0.55 + 0.5 * stain + 0.3 * (grain - 0.5)) * (0.75 + 0.25 * smoothstep(0, 0.012, crack))
+        value = (0.55 + 0.5 * stain + 0.3 * (grain - 0.5)) * (
+            0.75 + 0.25 * smoothstep(0, 0.012, crack)
+        )
         return np.asarray(colour)[:, None] * value
 
     return texture
@@ -111,6 +118,24 @@ def ground_cover(low: Colour, high: Colour, scale: float) -> Texture:
         return blend(low, high, share) * (0.45 + 0.55 * smoothstep(0.02, 0.25, second - near))
 
     return texture
+
+
+def fallen_leaves(point: Floats) -> Floats:
+    """Layers of small leaves, brown to yellow, with soil and moss between them."""
+    x, z = point[0], point[2]
+    soil = fbm(x * 5.0, z * 5.0, octaves=4)
+    colour = blend((0.035, 0.025, 0.012), (0.09, 0.10, 0.025), soil)
+    for layer, turn in enumerate((0.3, 1.2, 2.3)):
+        u = (x * np.cos(turn) - z * np.sin(turn)) * 5.5 + 3.0 * layer
+        v = (x * np.sin(turn) + z * np.cos(turn)) * 8.5
+        near, _, tone = cells(u, v, float(layer))
+        leaf = smoothstep(0.40, 0.34, near) * (np.mod(tone * 7.3, 1.0) > 0.35)
+        shade = 0.65 + 0.7 * np.mod(tone * 3.1, 1.0) - 0.5 * near
+        colour = (
+            colour * (1.0 - leaf)
+            + blend((0.20, 0.085, 0.025), (0.52, 0.33, 0.06), tone) * leaf * shade
+        )
+    return colour
 
 
 def birch() -> Texture:

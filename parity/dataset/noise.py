@@ -7,8 +7,11 @@ Value noise with a quintic fade, fractal sums and cellular patterns as in Ebert 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from parity.dataset.draws import Floats, uniform
+
+Ints = npt.NDArray[np.int64]
 
 _SIDE = 256
 _TABLE = uniform("noise lattice", _SIDE * _SIDE)
@@ -70,7 +73,7 @@ def smoothstep(low: float, high: float, x: Floats) -> Floats:
     return np.asarray(t * t * (3.0 - 2.0 * t))
 
 
-def _slice(x: Floats, y: Floats, iz: Floats | int) -> Floats:
+def _slice(x: Floats, y: Floats, iz: Ints | int) -> Floats:
     cx, cy = np.floor(x), np.floor(y)
     fx, fy = _fade(x - cx), _fade(y - cy)
     ix, iy = cx.astype(np.int64) + iz * _STRIDE_X, cy.astype(np.int64) + iz * _STRIDE_Y
@@ -79,7 +82,7 @@ def _slice(x: Floats, y: Floats, iz: Floats | int) -> Floats:
     return low * (1.0 - fy) + high * fy
 
 
-def _lattice(ix: Floats, iy: Floats) -> Floats:
+def _lattice(ix: Ints, iy: Ints) -> Floats:
     return _TABLE.take((ix & (_SIDE - 1)) + _SIDE * (iy & (_SIDE - 1)))
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from parity.dataset.draws import Floats
 
@@ -26,6 +27,9 @@ class Shape(Protocol):
     def normal(self, point: Floats) -> Floats:
         """``(3, N)`` unit normals, pointing outwards."""
 
+    def reach(self) -> tuple[Point, float, int]:
+        """Centre and radius of a ball around it, and the cost of `distance` in its parts."""
+
 
 @dataclass(frozen=True)
 class Ellipsoid:
@@ -35,6 +39,7 @@ class Ellipsoid:
     radii: Point
 
     def distance(self, origin: Floats, direction: Floats) -> Floats:
+        """See `Shape`."""
         radii = np.asarray(self.radii)[:, None]
         start = (origin - np.asarray(self.centre)[:, None]) / radii
         step = direction / radii
@@ -44,8 +49,13 @@ class Ellipsoid:
         return _first_root(a, b, c)
 
     def normal(self, point: Floats) -> Floats:
+        """See `Shape`."""
         radii = np.asarray(self.radii)[:, None]
         return unit((point - np.asarray(self.centre)[:, None]) / radii**2)
+
+    def reach(self) -> tuple[Point, float, int]:
+        """See `Shape`."""
+        return self.centre, max(self.radii), 1
 
 
 @dataclass(frozen=True)
@@ -60,20 +70,24 @@ class Box:
         if self.yaw == 0.0:
             return vector
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
-        return np.stack([cos * vector[0] - sin * vector[2], vector[1], sin * vector[0] + cos * vector[2]])
+        return np.stack(
+            [cos * vector[0] - sin * vector[2], vector[1], sin * vector[0] + cos * vector[2]]
+        )
 
     def distance(self, origin: Floats, direction: Floats) -> Floats:
+        """See `Shape`."""
         half = np.asarray(self.half)[:, None]
         start = self._local(origin - np.asarray(self.centre)[:, None])
         step = self._local(direction)
-        step = np.where(np.abs(step) < 1e-12, 1e-12, step)
-        one, two = (-half - start) / step, (half - start) / step
-        enter = np.minimum(one, two).max(axis=0)
-        leave = np.maximum(one, two).min(axis=0)
+        inverse = 1.0 / np.where(np.abs(step) < 1e-12, 1e-12, step)
+        middle, reach = -start * inverse, half * np.abs(inverse)
+        (x0, y0, z0), (x1, y1, z1) = middle - reach, middle + reach
+        enter, leave = np.maximum(np.maximum(x0, y0), z0), np.minimum(np.minimum(x1, y1), z1)
         hit = np.where(enter > NEAR, enter, leave)
         return np.where((enter <= leave) & (hit > NEAR), hit, np.inf)
 
     def normal(self, point: Floats) -> Floats:
+        """See `Shape`."""
         local = self._local(point - np.asarray(self.centre)[:, None])
         local = local / np.asarray(self.half)[:, None]
         axis = np.abs(local).argmax(axis=0)
@@ -83,6 +97,10 @@ class Box:
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
         return np.stack([cos * face[0] + sin * face[2], face[1], -sin * face[0] + cos * face[2]])
 
+    def reach(self) -> tuple[Point, float, int]:
+        """See `Shape`."""
+        return self.centre, float(np.linalg.norm(self.half)), 1
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -91,108 +109,44 @@ class Ground:
     height: float = 0.0
 
     def distance(self, origin: Floats, direction: Floats) -> Floats:
+        """See `Shape`."""
         slope = np.where(np.abs(direction[1]) < 1e-12, 1e-12, direction[1])
         hit = (self.height - origin[1]) / slope
         return np.where((hit > NEAR) & (hit < 1e4), hit, np.inf)
 
     def normal(self, point: Floats) -> Floats:
+        """See `Shape`."""
         up = np.zeros_like(point)
         up[1] = 1.0
         return up
 
+    def reach(self) -> tuple[Point, float, int]:
+        """See `Shape`."""
+        return (0.0, self.height, 0.0), np.inf, 1
 
-@dataclass(frozen=True)
-class Lathe:
-    """A profile of (radius, height) points turned about a vertical axis: bottles, mugs, trunks.
 
-    Normals are smoothed over the profile's corners unless ``sharp``.
-    """
+def bounding_ball(shapes: list[Shape]) -> Ellipsoid:
+    """A ball that contains all of them (not the smallest)."""
+    reaches = [shape.reach() for shape in shapes]
+    centre = np.mean([at for at, _, _ in reaches], axis=0)
+    radius = max(float(np.linalg.norm(centre - at)) + r for at, r, _ in reaches) + 1e-3
+    x, y, z = (float(value) for value in centre)
+    return Ellipsoid((x, y, z), (radius, radius, radius))
 
-    foot: Point
-    profile: tuple[tuple[float, float], ...]
-    sharp: bool = False
 
-    def distance(self, origin: Floats, direction: Floats) -> Floats:
-        start = origin - np.asarray(self.foot)[:, None]
-        best = np.full(start.shape[1], np.inf)
-        a = direction[0] ** 2 + direction[2] ** 2
-        b = start[0] * direction[0] + start[2] * direction[2]
-        c = start[0] ** 2 + start[2] ** 2
-        for (r0, y0), (r1, y1) in zip(self.profile, self.profile[1:], strict=False):
-            if abs(y1 - y0) < 1e-9:
-                hits = [self._on_ring(start, direction, y0, min(r0, r1), max(r0, r1))]
-            else:
-                hits = self._on_cone(start, direction, (a, b, c), (r0, y0, r1, y1))
-            for hit in hits:
-                best = np.minimum(best, hit)
-        return best
-
-    @staticmethod
-    def _on_ring(start: Floats, direction: Floats, y: float, low: float, high: float) -> Floats:
-        slope = np.where(np.abs(direction[1]) < 1e-12, 1e-12, direction[1])
-        hit = (y - start[1]) / slope
-        square = (start[0] + hit * direction[0]) ** 2 + (start[2] + hit * direction[2]) ** 2
-        return np.where((hit > NEAR) & (square >= low**2) & (square <= high**2), hit, np.inf)
-
-    @staticmethod
-    def _on_cone(
-        start: Floats,
-        direction: Floats,
-        round_terms: tuple[Floats, Floats, Floats],
-        ends: tuple[float, float, float, float],
-    ) -> list[Floats]:
-        r0, y0, r1, y1 = ends
-        k = (r1 - r0) / (y1 - y0)
-        at_start = r0 + k * (start[1] - y0)
-        a = round_terms[0] - (k * direction[1]) ** 2
-        a = np.where(np.abs(a) < 1e-12, 1e-12, a)
-        b = round_terms[1] - at_start * k * direction[1]
-        c = round_terms[2] - at_start**2
-        root = np.sqrt(np.maximum(b * b - a * c, 0.0))
-        hits = []
-        low, high = min(y0, y1), max(y0, y1)
-        for hit in ((-b - root) / a, (-b + root) / a):
-            y = start[1] + hit * direction[1]
-            valid = (b * b >= a * c) & (hit > NEAR) & (y >= low) & (y <= high)
-            hits.append(np.where(valid, hit, np.inf))
-        return hits
-
-    def normal(self, point: Floats) -> Floats:
-        local = point - np.asarray(self.foot)[:, None]
-        radius = np.maximum(np.hypot(local[0], local[2]), 1e-9)
-        corners = self._corner_normals()
-        best = np.full(radius.shape, np.inf)
-        out = np.zeros_like(local)
-        for index, ((r0, y0), (r1, y1)) in enumerate(zip(self.profile, self.profile[1:], strict=False)):
-            along = np.array([r1 - r0, y1 - y0])
-            length = float(along @ along)
-            t = np.clip(((radius - r0) * along[0] + (local[1] - y0) * along[1]) / length, 0.0, 1.0)
-            off = np.hypot(radius - r0 - t * along[0], local[1] - y0 - t * along[1])
-            (nr0, ny0), (nr1, ny1) = corners[index]
-            nr, ny = nr0 + t * (nr1 - nr0), ny0 + t * (ny1 - ny0)
-            here = np.stack([nr * local[0] / radius, ny, nr * local[2] / radius])
-            closer = off < best
-            out = np.where(closer, here, out)
-            best = np.where(closer, off, best)
-        return unit(out)
-
-    def _corner_normals(self) -> list[tuple[Floats, Floats]]:
-        """For each segment the (radial, vertical) normal at its two ends."""
-        flat = []
-        for (r0, y0), (r1, y1) in zip(self.profile, self.profile[1:], strict=False):
-            across = np.array([y1 - y0, r0 - r1])
-            flat.append(across / np.hypot(*across))
-        if self.sharp:
-            return [(one, one) for one in flat]
-        joints = [flat[0], *(a + b for a, b in zip(flat, flat[1:], strict=False)), flat[-1]]
-        joints = [joint / max(float(np.hypot(*joint)), 1e-9) for joint in joints]
-        return list(zip(joints[:-1], joints[1:], strict=True))
+def passes(ball: Ellipsoid, origin: Floats, direction: Floats) -> npt.NDArray[np.bool_]:
+    """Which rays come through the ball, ahead of their start."""
+    towards = np.asarray(ball.centre)[:, None] - origin
+    along = np.einsum("in,in->n", towards, direction)
+    apart = np.einsum("in,in->n", towards, towards)
+    inside = apart <= ball.radii[0] ** 2
+    return np.asarray(inside | ((along > 0.0) & (apart - along * along <= ball.radii[0] ** 2)))
 
 
 def unit(vector: Floats) -> Floats:
     """``(3, N)`` vectors at length 1."""
     length = np.sqrt(np.einsum("in,in->n", vector, vector))
-    return vector / np.maximum(length, 1e-12)
+    return np.asarray(vector / np.maximum(length, 1e-12))
 
 
 def _first_root(a: Floats, b: Floats, c: Floats) -> Floats:

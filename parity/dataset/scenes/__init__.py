@@ -1,0 +1,1 @@
+"""What the cameras see: one scene a file, as a function of a variant's name."""
