@@ -6,8 +6,10 @@ import importlib.metadata
 import io
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -127,8 +129,22 @@ def _take_all(shots: Sequence[Shot], size: int, processes: int) -> Iterator[Phot
         yield from (take(shot, size) for shot in shots)
         return
     context = multiprocessing.get_context("spawn")  # fork would copy threads' locks
-    with ProcessPoolExecutor(min(processes, len(shots)), mp_context=context) as pool:
-        yield from pool.map(partial(take, size=size), shots)
+    workers = min(processes, len(shots))
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet_worker) as pool:
+        try:
+            yield from pool.map(partial(take, size=size), shots)
+        except BrokenProcessPool as error:
+            raise DatasetError(
+                "a worker process was killed, perhaps for lack of memory",
+                hint="make the pictures one after the other: --processes 1",
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _quiet_worker() -> None:
+    """Ctrl-C ends a worker at once; only the main process has something to say about it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _photograph_sample(photograph: Photograph) -> Sample:

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chunking.errors import UserError
 from chunking.hashing import sha256_bytes
+from parity.errors import ParityError
 
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 
 
-class DatasetError(UserError):
+class DatasetError(ParityError):
     """The sample pictures cannot be made, read or compared."""
 
 
