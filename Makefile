@@ -5,7 +5,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-MODELS ?= noiseprint_pp mit_b2 trufor trufor_head
+# What `make export` exports, and what `make parity` compares; MODELS=... sets both.
+EXPORT_MODELS := $(or $(MODELS),noiseprint_pp mit_b2 trufor trufor_head)
+PARITY_MODELS := $(or $(MODELS),noiseprint_pp mit_b2)
 IMAGES ?= sample_dataset
 OUT    ?= reports/parity
 WEIGHTS ?=
@@ -31,8 +33,8 @@ constraints: ## write constraints.txt anew from a fresh environment
 	@build/constraints/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//' > build/constraints.txt
 	@(sed -n '/^#/p' constraints.txt; cat build/constraints.txt) > build/new && mv build/new constraints.txt
 
-export: $(READY) ## export MODELS (default: all four) to onnx_models/; WEIGHTS=file or folder
-	@$(BIN)/python -m export $(MODELS) $(W)
+export: $(READY) ## export MODELS (all four unless given) to onnx_models/; WEIGHTS=file or folder
+	@$(BIN)/python -m export $(EXPORT_MODELS) $(W)
 
 export-check: $(READY) ## rebuild the committed locks and compare: 0 same, 1 different, 2 could not
 	@$(BIN)/python -m export check
@@ -43,9 +45,9 @@ split: $(READY) ## cut onnx_models/*.onnx into pieces that a git host takes
 merge: $(READY) ## put the pieces in onnx_models/ back together, verified
 	@$(BIN)/python -m chunking merge onnx_models
 
-parity: $(READY) ## export what is missing, compare with PyTorch on IMAGES, print the table
-	@$(BIN)/python -m export $(MODELS) --missing-only $(W)
-	@$(BIN)/python -m parity run --models $(MODELS) --images "$(IMAGES)" --out "$(OUT)" $(W)
+parity: $(READY) ## export what is missing, compare MODELS with PyTorch on IMAGES, print the table
+	@$(BIN)/python -m export $(PARITY_MODELS) --missing-only $(W)
+	@$(BIN)/python -m parity run --models $(PARITY_MODELS) --images "$(IMAGES)" --out "$(OUT)" $(W)
 
 gate: $(READY) ## (release issue) judge a stored parity report
 	@$(BIN)/python -m parity gate
@@ -53,8 +55,8 @@ gate: $(READY) ## (release issue) judge a stored parity report
 bench: $(READY) ## benchmarks, as ratios of interleaved runs
 	@$(BIN)/python -m pytest benchmarks --benchmark-only
 
-report: $(READY) ## (release issue) write the HTML report
-	@$(BIN)/python -m parity report
+report: $(READY) ## the last parity run as JUnit XML and Markdown (HTML comes with the release issue)
+	@$(BIN)/python -m parity report "$(OUT)/parity.json" --format junit,markdown
 
 dataset: $(READY) ## make sample_dataset/ anew; COCOGLIDE=zip or folder: the 50-image subset
 	@$(BIN)/python -m parity dataset $(if $(COCOGLIDE),--cocoglide "$(COCOGLIDE)")
