@@ -150,7 +150,7 @@ def build_proto(
 
 def file_stem(spec: ModelSpec) -> str:
     """The file's name without ``.onnx``; ``timm:resnet18`` becomes ``timm_resnet18``."""
-    return spec.name.replace(":", "_").replace("/", "_")
+    return spec.name.replace(":", "_").replace("@", "_")
 
 
 def _weighted(

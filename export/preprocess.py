@@ -6,13 +6,14 @@ Nothing here resizes or recompresses: that would destroy the traces the networks
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from chunking.hashing import sha256_bytes
 from export.errors import PreprocessError
@@ -20,8 +21,13 @@ from export.spec import Preprocessing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 LARGEST_FILE = 512 << 20  # bytes
-LARGEST_PIXELS = 178_956_970  # pillow's own limit for decompression bombs
+LARGEST_PIXELS = 178_956_970  # above it pillow itself refuses, as a decompression bomb
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")  # others, as EPS, run other programs
+DEEP_FORMATS = ("PNG", "TIFF")  # of these, the ones with more than 8 bits a channel
 EIGHT_BIT_MODES = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr", "RGBX")
+_PIXEL_HINT = f"the limit is {LARGEST_PIXELS:,} pixels"
+# What pillow's decoders raise for damaged files, beside UnidentifiedImageError.
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, LookupError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,9 @@ def read_image(path: Path) -> LoadedImage:
 def decode_rgb(data: bytes, name: str) -> npt.NDArray[np.uint8]:
     """The pixels of an encoded picture: (H, W, 3) uint8, upright.
 
+    Grey becomes three equal channels, a palette its colours, alpha is dropped, CMYK is converted
+    without a colour profile; of several frames the first is taken.
+
     Args:
         data: the file's bytes.
         name: what errors call it.
@@ -72,25 +81,37 @@ def decode_rgb(data: bytes, name: str) -> npt.NDArray[np.uint8]:
     hint = "open it in an image viewer; it may be truncated, or no picture at all"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as picture:
-                if picture.mode not in EIGHT_BIT_MODES:
-                    raise PreprocessError(
-                        f"{name}: mode {picture.mode} has more than 8 bits a channel",
-                        hint="convert it to 8-bit RGB with the software that made it",
-                    )
+            # Of odd metadata and of palettes with transparency; too many pixels are refused below.
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+                _require_faithful(picture, name)
                 picture.load()
-                upright = ImageOps.exif_transpose(picture)
-                rgb = np.asarray(upright.convert("RGB"))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PreprocessError(
-            f"{name}: too many pixels ({error})", hint=f"the limit is {LARGEST_PIXELS:,} pixels"
-        ) from error
+                rgb = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    except Image.DecompressionBombError as error:
+        raise PreprocessError(f"{name}: too many pixels ({error})", hint=_PIXEL_HINT) from error
     except UnidentifiedImageError as error:
-        raise PreprocessError(f"{name}: not a picture that pillow knows", hint=hint) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # pillow's decoders raise these
-        raise PreprocessError(f"{name}: damaged picture ({error})", hint=hint) from error
+        raise PreprocessError(
+            f"{name}: not a picture of a format that is read ({', '.join(FORMATS)})", hint=hint
+        ) from error
+    except _DAMAGED as error:
+        reason = str(error) or type(error).__name__
+        raise PreprocessError(f"{name}: damaged picture ({reason})", hint=hint) from error
     return np.ascontiguousarray(rgb)
+
+
+def _require_faithful(picture: ImageFile.ImageFile, name: str) -> None:
+    """Refuse what 8 bits a channel cannot hold, and sizes that no memory should be given for."""
+    # pillow opens 16-bit colour as RGB and keeps the upper 8 bits; only the raw mode tells.
+    deep = picture.format in DEEP_FORMATS and any(";16" in str(t.args) for t in picture.tile)
+    if picture.mode not in EIGHT_BIT_MODES or deep:
+        what = "16 bits a channel" if deep else f"mode {picture.mode}"
+        raise PreprocessError(
+            f"{name}: more than 8 bits a channel ({what})",
+            hint="convert it to 8-bit RGB with the software that made it",
+        )
+    width, height = picture.size
+    if width * height > LARGEST_PIXELS:
+        raise PreprocessError(f"{name}: {width} x {height} are too many pixels", hint=_PIXEL_HINT)
 
 
 def to_input(rgb: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> npt.NDArray[np.float32]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from export.errors import ExportError
 from export.spec import ModelSpec, Preprocessing, TensorSpec
@@ -30,30 +30,40 @@ def registered() -> dict[str, ModelSpec]:
         ExportError: an entry point does not load, gives something else, or takes a name in use.
     """
     specs = {spec.name: spec for spec in OURS}
-    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
-        for spec in _specs_of(entry.name, entry.load()()):
-            if spec.name in specs:
+    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: (e.name, e.value)):
+        for spec in _specs_of(entry):
+            if spec.name in specs or spec.name.startswith(TIMM_PREFIX):
                 raise ExportError(
-                    f"two networks are called {spec.name!r} (entry point {entry.name!r})",
-                    hint="rename or uninstall one of the packages",
+                    f"entry point {entry.name!r} ({entry.value}): the name {spec.name!r} is taken",
+                    hint="rename its network, or uninstall the package",
                 )
             specs[spec.name] = spec
     return specs
 
 
-def _specs_of(entry: str, given: object) -> Iterable[ModelSpec]:
+def _specs_of(entry: EntryPoint) -> tuple[ModelSpec, ...]:
+    where = f"entry point {entry.name!r} ({entry.value})"
+    try:
+        given: object = entry.load()()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise ExportError(
+            f"{where} does not load: {error}",
+            hint="it must name a function without arguments; mend or uninstall its package",
+        ) from error
     found = tuple(given) if isinstance(given, Iterable) else (given,)
-    for spec in found:
-        if not isinstance(spec, ModelSpec):
-            raise ExportError(
-                f"entry point {entry!r} gave {type(spec).__name__}, not a ModelSpec",
-                hint="its function must return export.spec.ModelSpec objects",
-            )
-        yield spec
+    strange = next((spec for spec in found if not isinstance(spec, ModelSpec)), None)
+    if strange is not None:
+        raise ExportError(
+            f"{where} gave {type(strange).__name__}, not a ModelSpec",
+            hint="its function must return export.spec.ModelSpec objects",
+        )
+    return tuple(spec for spec in found if isinstance(spec, ModelSpec))
 
 
 def find(name: str) -> ModelSpec:
     """The network called ``name``; ``timm:NAME`` is any image backbone of timm.
+
+    Our own networks are found whatever else is installed.
 
     Raises:
         ExportError: there is none.
@@ -62,6 +72,9 @@ def find(name: str) -> ModelSpec:
         from export.timm_specs import timm_spec
 
         return timm_spec(name.removeprefix(TIMM_PREFIX))
+    own = next((spec for spec in OURS if spec.name == name), None)
+    if own is not None:
+        return own
     specs = registered()
     if name not in specs:
         raise ExportError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -123,6 +124,25 @@ class ModelSpec:
     judged: Judged = Judged()
     strict: bool = True
 
+    def __post_init__(self) -> None:
+        """Refuse what would only fail late, or name a file outside of its folder.
+
+        Raises:
+            ExportError: says what is wrong with the specification.
+        """
+        tensors = [tensor.name for tensor in (*self.inputs, *self.outputs)]
+        faults = {
+            "its name must start with a letter and hold letters, digits and . _ : @ - only": (
+                not re.fullmatch(r"[A-Za-z][\w.:@-]*", self.name, re.ASCII)
+            ),
+            "it needs an input and an output": not (self.inputs and self.outputs),
+            "two of its inputs and outputs have one name": len(set(tensors)) != len(tensors),
+            "its builder must be 'module:function'": not re.fullmatch(r"[\w.]+:\w+", self.builder),
+        }
+        for fault, there in faults.items():
+            if there:
+                raise ExportError(f"model {self.name!r}: {fault}", hint="see export.spec.ModelSpec")
+
     def build(self) -> Any:
         """A ``torch.nn.Module`` in evaluation mode, its weights not yet set.
 
@@ -136,6 +156,10 @@ class ModelSpec:
             raise ExportError(
                 f"{self.name}: building the network needs {error.name}, which is not installed",
                 hint="pip install 'trufor-onnx[export,timm]', or `make setup` in a checkout",
+            ) from error
+        except AttributeError as error:
+            raise ExportError(
+                f"{self.name}: {module_name} has no {function_name}", hint="mend the builder"
             ) from error
         return build(**self.builder_arguments).eval()
 

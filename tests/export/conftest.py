@@ -1,14 +1,19 @@
-"""A small HTTP server on 127.0.0.1 that can misbehave on request."""
+"""Tiny networks, and a small HTTP server on 127.0.0.1 that can misbehave on request."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+
+from export.spec import ModelSpec
+from export.trufor_specs import MIT_B2, NOISEPRINT_PP, TRUFOR, TRUFOR_HEAD
 
 
 @dataclass
@@ -124,3 +129,52 @@ def make_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FileServer]]:
             return serves
 
         yield make  # type: ignore[misc]  # a function with the class's keywords
+
+
+@pytest.fixture(scope="session")
+def tiny() -> dict[str, ModelSpec]:
+    """Our four networks by name, of a few thousand parameters each."""
+    from export.models.mit_b2 import EncoderConfig
+    from export.models.noiseprint_pp import NoiseprintConfig
+    from export.models.trufor import TruForConfig
+
+    # Every stage differs from every other, heads are several, one reduction is 1.
+    encoder = EncoderConfig(
+        channels=(4, 8, 12, 16), depths=(1, 2, 1, 1), heads=(1, 2, 3, 4), reductions=(8, 4, 2, 1)
+    )
+    noiseprint = NoiseprintConfig(depth=4, width=6)
+    trufor = TruForConfig(noiseprint, encoder, decoder_width=10, score_width=7)
+    fused = tuple(
+        replace(output, axes=(output.axes[0], channels, *output.axes[2:]))
+        for output, channels in zip(MIT_B2.outputs, encoder.channels, strict=True)
+    )
+    changed = (
+        replace(NOISEPRINT_PP, builder_arguments={"config": noiseprint}),
+        replace(MIT_B2, builder_arguments={"config": encoder}, outputs=fused),
+        replace(TRUFOR, builder_arguments={"config": trufor}),
+        replace(TRUFOR_HEAD, builder_arguments={"config": trufor}),
+    )
+    return {spec.name: spec for spec in changed}
+
+
+@pytest.fixture
+def tiny_registry(tiny: dict[str, ModelSpec], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands find the tiny networks under the names of the full ones."""
+    monkeypatch.setattr("export.registry.OURS", tuple(tiny.values()))
+
+
+@pytest.fixture(autouse=True)
+def no_weights_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test finds the weights or the files of the person who runs it."""
+    monkeypatch.delenv("TRUFOR_WEIGHTS", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with ``reference/`` and ``data/``; without it the test is skipped."""
+    beside = Path(__file__).resolve().parents[3] / "shared"
+    folder = Path(os.environ.get("TRUFOR_TEST_DATA", beside))
+    if not (folder / "reference").is_dir():
+        pytest.skip(f"no reference data in {folder.name}/ (set TRUFOR_TEST_DATA)")
+    return folder
