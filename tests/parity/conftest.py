@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,7 +92,10 @@ def exported_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
     def path(name: str) -> Path:
         file = folder / f"{name}.onnx"
         if not file.is_file():
-            export_model(TINY[name], WeightsSource(stand_in="golden"), folder)
+            with warnings.catch_warnings():
+                # torch's older tracer calls functions that torch itself calls deprecated.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                export_model(TINY[name], WeightsSource(stand_in="golden"), folder)
         return file
 
     return path
@@ -207,3 +212,44 @@ class Make:
 @pytest.fixture(scope="session")
 def make() -> Make:
     return Make()
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left: its exit code, its report, what it printed."""
+
+    code: int
+    report: dict[str, Any]
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows of the candidate, of images and shapes."""
+        rows = self.report["rows"] + self.report["shape_rows"]
+        return [row for row in rows if row["backend"] != "torch32"]
+
+
+@pytest.fixture
+def parity(
+    tiny: dict[str, ModelSpec],  # noqa: ARG001 - registers the tiny networks
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., Ran]:
+    """``python -m parity run`` in this process, on ``tmp_path/images``, into ``tmp_path/out``."""
+    from parity.cli import main
+
+    def run(*arguments: object, images: Path | None = None, shapes: bool = True) -> Ran:
+        given = ["run", "--stand-in", "golden", "--threads", "1", *map(str, arguments)]
+        given += ["--images", str(images or tmp_path / "images"), "--out", str(tmp_path / "out")]
+        if "--models" not in given:
+            given += ["--models", "tiny_np"]
+        if not shapes:
+            given.append("--no-shapes")
+        (tmp_path / "out" / "parity.json").unlink(missing_ok=True)
+        code = main(given)
+        written = tmp_path / "out" / "parity.json"
+        report = json.loads(written.read_text()) if written.is_file() else {}
+        return Ran(code, report, *capsys.readouterr())
+
+    return run

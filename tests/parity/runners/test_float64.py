@@ -1,0 +1,99 @@
+"""Sums of matrix products are torch's float64 convolution, whatever the size."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from parity.runners.float64 import use_matrix_products
+
+CLOSE = 1e-12
+
+
+def convolution(seed: int, channels: int, out: int, size: int, bias: bool) -> nn.Conv2d:
+    torch.manual_seed(seed)
+    layer = nn.Conv2d(channels, out, size, padding=size // 2, bias=bias)
+    return layer.double().requires_grad_(False)
+
+
+@settings(max_examples=150)
+@given(
+    seed=st.integers(0, 2**31),
+    batch=st.integers(1, 3),
+    channels=st.integers(1, 6),
+    out=st.integers(1, 6),
+    size=st.sampled_from([1, 3, 5, 7, 9]),
+    height=st.integers(1, 23),
+    width=st.integers(1, 23),
+    bias=st.booleans(),
+)
+def test_agrees_with_torch(
+    seed: int, batch: int, channels: int, out: int, size: int, height: int, width: int, bias: bool
+) -> None:
+    layer = convolution(seed, channels, out, size, bias)
+    maps = torch.randn(batch, channels, height, width, dtype=torch.float64)
+    expected = layer(maps)
+    assert use_matrix_products(nn.Sequential(layer)) == 1
+    found = layer(maps)
+    assert found.shape == expected.shape
+    assert found.dtype == torch.float64
+    assert float((found - expected).abs().max()) <= CLOSE
+
+
+def test_a_chain_of_layers_agrees() -> None:
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for _ in range(5):
+        layers += [nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()]
+    network = nn.Sequential(*layers).double().eval().requires_grad_(False)
+    maps = torch.randn(2, 8, 17, 31, dtype=torch.float64)
+    expected = network(maps)
+    assert use_matrix_products(network) == 5
+    assert float((network(maps) - expected).abs().max()) <= CLOSE
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stride": 2},
+        {"stride": (1, 2)},
+        {"padding": 0},
+        {"padding": (1, 0)},
+        {"padding": "same"},
+        {"dilation": 2, "padding": 2},
+        {"groups": 2},
+        {"kernel_size": 2},
+        {"kernel_size": (3, 1), "padding": (1, 0)},
+        {"padding_mode": "reflect"},
+        {"padding_mode": "circular"},
+    ],
+    ids=str,
+)
+def test_what_it_cannot_do_is_left_to_torch(change: dict[str, object]) -> None:
+    arguments = {"kernel_size": 3, "padding": 1} | change
+    layer = nn.Conv2d(4, 4, **arguments).double().requires_grad_(False)
+    maps = torch.randn(1, 4, 12, 13, dtype=torch.float64)
+    expected = layer(maps)
+    assert use_matrix_products(nn.Sequential(layer)) == 0
+    assert torch.equal(layer(maps), expected)
+
+
+def test_values_that_are_not_finite_stay_where_torch_has_them() -> None:
+    """Views that overlap rows must not carry a NaN into the next row."""
+    layer = convolution(3, 2, 2, 3, True)
+    maps = torch.zeros(1, 2, 9, 9, dtype=torch.float64)
+    maps[0, 0, 4, 8] = torch.nan
+    expected = layer(maps).isnan()
+    use_matrix_products(nn.Sequential(layer))
+    assert torch.equal(layer(maps).isnan(), expected)
+
+
+def test_a_view_with_gaps_is_taken_as_it_is() -> None:
+    layer = convolution(4, 2, 3, 3, True)
+    maps = torch.randn(2, 4, 20, 18, dtype=torch.float64)[:, ::2, ::2, 3:]
+    expected = layer(maps)
+    use_matrix_products(nn.Sequential(layer))
+    assert float((layer(maps) - expected).abs().max()) <= CLOSE

@@ -1,0 +1,108 @@
+"""A stored row is used under exactly the conditions that it was measured under."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parity import fingerprint
+from parity.cases import Case
+from parity.fingerprint import case_key, code_digest, model_fingerprint
+from parity.image_sets import find_images
+from parity.runners.providers import Provider
+
+CPU = Provider("cpu", required=True)
+DOCUMENT: dict[str, Any] = {
+    "file": {"sha256": "a"},
+    "weights": {"digest": "b"},
+    "preprocessing": {"scale": 256.0},
+    "torch32": {"convolution_kernel": "onednn", "threads": 2},
+}
+
+
+def of(document: dict[str, Any] | None = None, *, threads: int = 0, providers: Any = (CPU,)) -> str:
+    return model_fingerprint(document or DOCUMENT, providers, threads=threads)
+
+
+def test_the_same_conditions_give_the_same_digest() -> None:
+    assert of() == of({key: DOCUMENT[key] for key in reversed(DOCUMENT)})
+    assert len(of()) == 64
+
+
+@pytest.mark.parametrize("key", DOCUMENT)
+def test_everything_in_the_model_s_document_counts(key: str) -> None:
+    assert of(DOCUMENT | {key: {"sha256": "another"}}) != of()
+
+
+def test_threads_and_providers_count() -> None:
+    others = [
+        of(threads=1),
+        of(providers=(replace(CPU, required=False),)),
+        of(providers=(replace(CPU, options={"use_tf32": "1"}),)),
+        of(providers=(CPU, Provider("cuda", required=False))),
+    ]
+    assert len({of(), *others}) == 5
+
+
+@pytest.mark.parametrize("what", ["code_digest", "tolerances_digest", "environment"])
+def test_code_tolerances_and_versions_count(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    before = of()
+    monkeypatch.setattr(fingerprint, what, lambda **_: "something else")
+    assert of() != before
+
+
+def test_the_schema_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = of()
+    monkeypatch.setattr(fingerprint, "SCHEMA_VERSION", 99)
+    assert of() != before
+
+
+def test_the_code_is_this_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code_digest.cache_clear()
+    real = code_digest()
+    package = tmp_path / "parity"
+    (package / "report").mkdir(parents=True)
+    (package / "metrics.py").write_text("one")
+    (package / "report" / "tables.py").write_text("one")
+    monkeypatch.setattr(fingerprint.parity, "__file__", str(package / "__init__.py"))
+    found = []
+    for changed, text in (
+        ("metrics.py", "one"),
+        ("report/tables.py", "two"),
+        ("metrics.py", "two"),
+    ):
+        (package / changed).write_text(text)
+        code_digest.cache_clear()
+        found.append(code_digest())
+    code_digest.cache_clear()
+    assert found[0] == found[1]  # a report does not decide a row
+    assert found[2] not in (found[1], real)
+
+
+def test_a_case_s_key_follows_its_files(make_images: Callable[..., Path]) -> None:
+    first, second = find_images(make_images(2))
+    case = Case("shape:2x8x8", (first, second), (8, 8))
+    key = case_key("fingerprint", case)
+    assert key == case_key("fingerprint", replace(case))
+    others = [
+        case_key("another", case),
+        case_key("fingerprint", replace(case, name="shape:8x8")),
+        case_key("fingerprint", replace(case, size=(8, 9))),
+        case_key("fingerprint", replace(case, pictures=(second, first))),
+        case_key("fingerprint", replace(case, pictures=(replace(first, label="fake"), second))),
+    ]
+    second.path.write_bytes(first.path.read_bytes())
+    others.append(case_key("fingerprint", case))
+    assert len({key, *others}) == 7
+
+
+def test_a_case_that_cannot_be_read_has_no_key(make_images: Callable[..., Path]) -> None:
+    (picture,) = find_images(make_images(1))
+    listed = replace(picture, expected_sha256="0" * 64)
+    assert case_key("fingerprint", Case("x", (listed,))) == ""
+    picture.path.unlink()
+    assert case_key("fingerprint", Case("x", (picture,))) == ""

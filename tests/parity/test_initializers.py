@@ -1,0 +1,118 @@
+"""All weights must be inside the file, and the file must be whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from export.errors import ExportError
+from export.provenance import array_digest
+from parity.initializers import initializer_digests
+
+
+def outside(name: str) -> TensorProto:
+    """A tensor that says its content is in another file."""
+    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[4])
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "../../etc/passwd"
+    return tensor
+
+
+def graph(name: str = "g", initializer: TensorProto | None = None) -> onnx.GraphProto:
+    value = helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])
+    node = helper.make_node("Identity", ["w"], ["y"])
+    return helper.make_graph([node], name, [], [value], [initializer] if initializer else [])
+
+
+def in_initializer() -> onnx.ModelProto:
+    return helper.make_model(graph(initializer=outside("w")))
+
+
+def in_constant() -> onnx.ModelProto:
+    proto = helper.make_model(graph())
+    node = helper.make_node("Constant", [], ["w"], value=outside("w"))
+    proto.graph.node.insert(0, node)
+    return proto
+
+
+def in_subgraph() -> onnx.ModelProto:
+    proto = helper.make_model(graph())
+    branch = graph("branch", outside("w"))
+    node = helper.make_node("If", ["c"], ["z"], then_branch=branch, else_branch=graph("other"))
+    proto.graph.node.append(node)
+    return proto
+
+
+def in_function() -> onnx.ModelProto:
+    proto = helper.make_model(graph())
+    node = helper.make_node("Constant", [], ["y"], value=outside("w"))
+    opset = [helper.make_opsetid("", 17)]
+    proto.functions.append(helper.make_function("own", "f", [], ["y"], [node], opset))
+    return proto
+
+
+def in_sparse() -> onnx.ModelProto:
+    proto = helper.make_model(graph())
+    indices = helper.make_tensor("i", TensorProto.INT64, [1], [0])
+    sparse = helper.make_sparse_tensor(outside("w"), indices, [4])
+    proto.graph.sparse_initializer.append(sparse)
+    return proto
+
+
+PLACES = [in_initializer, in_constant, in_subgraph, in_function, in_sparse]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_weights_in_other_files_are_refused_wherever_they_hide(
+    tmp_path: Path, place: Callable[[], onnx.ModelProto]
+) -> None:
+    path = tmp_path / "x.onnx"
+    path.write_bytes(place().SerializeToString())
+    with pytest.raises(ExportError, match="keeps 1 tensors in other files"):
+        initializer_digests(path)
+
+
+def test_digests_are_of_the_content(tmp_path: Path) -> None:
+    array = np.arange(4, dtype=np.float32)
+    tensor = onnx.numpy_helper.from_array(array, "w")
+    path = tmp_path / "x.onnx"
+    onnx.save(helper.make_model(graph(initializer=tensor)), path)
+    assert initializer_digests(path) == {"w": array_digest(array)}
+
+
+def test_a_truncated_file_never_has_the_digests_of_the_whole(
+    exported: Callable[[str], Path], tmp_path: Path
+) -> None:
+    whole = exported("tiny_np").read_bytes()
+    right = initializer_digests(exported("tiny_np"))
+    proto = onnx.load_from_string(whole)
+    weights_end = max(whole.index(t.raw_data) + len(t.raw_data) for t in proto.graph.initializer)
+    path = tmp_path / "cut.onnx"
+    refused = 0
+    for length in range(0, weights_end, 37):
+        path.write_bytes(whole[:length])
+        try:
+            assert initializer_digests(path) != right
+        except ExportError as error:
+            refused += 1
+            assert "not a readable ONNX file" in error.problem
+    assert refused > 0
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"not an onnx file at all", b"\x08\x07"])
+def test_what_is_no_onnx_file_is_an_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ExportError, match="not a readable ONNX file"):
+        initializer_digests(path)
+
+
+def test_a_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="not a readable ONNX file"):
+        initializer_digests(tmp_path)

@@ -1,0 +1,77 @@
+"""A reference that is not a function of its weights is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from export.sources import WeightsSource
+from export.spec import ModelSpec
+from parity.errors import ParityError
+from parity.reference import require_reproducible
+from parity.runners.torch_runner import TorchRunner
+
+
+class Forgotten(nn.Module):
+    """A tensor that is in no checkpoint and drawn anew each time: the published defect."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+        self._forgotten = torch.rand(1, dtype=torch.float64) * 1e-9
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image[:, :1] * (1 + self._forgotten) + self.weight
+
+
+class Dropping(nn.Module):
+    """Left in training mode: another output on every call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.dropout(image[:, :1] + self.weight, 0.5, training=True)
+
+
+class Broken(nn.Module):
+    """NaN, the same each time: reproducible, and refused elsewhere (`parity.compare`)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image[:, :1] * torch.nan
+
+
+def proven(
+    spec: ModelSpec, module: type[nn.Module] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if module is not None:
+        monkeypatch.setattr(ModelSpec, "build", lambda _: module().eval())
+        spec = replace(spec, name="hand_made")
+    weights = WeightsSource(stand_in="golden").weights_for(spec, spec.build())
+    feeds = {"image": np.random.default_rng(0).random((1, 3, 16, 16)).astype(np.float32)}
+    outputs = TorchRunner(spec, weights, precision=64).run(feeds)
+    require_reproducible(spec, weights, feeds, outputs, threads=0)
+
+
+@pytest.mark.parametrize("module", [None, Broken])
+def test_a_network_that_its_weights_decide_is_accepted(
+    tiny: dict[str, ModelSpec], monkeypatch: pytest.MonkeyPatch, module: type[nn.Module] | None
+) -> None:
+    proven(tiny["tiny_np"], module, monkeypatch)
+
+
+@pytest.mark.parametrize("module", [Forgotten, Dropping])
+def test_a_network_that_draws_is_refused_with_the_output_s_name(
+    tiny: dict[str, ModelSpec], monkeypatch: pytest.MonkeyPatch, module: type[nn.Module]
+) -> None:
+    with pytest.raises(ParityError, match="built twice, differs in noiseprint"):
+        proven(tiny["tiny_np"], module, monkeypatch)

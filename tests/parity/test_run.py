@@ -1,0 +1,202 @@
+"""A run over images: rows, errors beside rows, and memory that does not grow."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from export.sources import WeightsSource
+from parity import bench
+from parity.errors import ParityError
+from parity.results import Row
+from parity.run import Listener, Plan, run_parity
+from parity.runners.providers import Provider
+from parity.runners.torch_runner import TorchRunner
+
+Exported = Callable[[str], Path]
+Images = Callable[..., Path]
+GOLDEN = WeightsSource(stand_in="golden")
+CPU = (Provider("cpu", required=True),)
+
+
+def plan(images: Path, models: tuple[str, ...] = ("tiny_np",), **changes: Any) -> Plan:
+    given = {"folder": images.parent / "onnx_models", "threads": 1}
+    return Plan(models, GOLDEN, images, CPU, **given | changes)
+
+
+class Heard(Listener):
+    def __init__(self) -> None:
+        self.models: list[tuple[str, int]] = []
+        self.cases: list[list[Row]] = []
+        self.said: list[str] = []
+
+    def model(self, name: str, cases: int) -> None:
+        self.models.append((name, cases))
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def rows(self, rows: list[Row]) -> None:
+        self.cases.append(rows)
+
+
+pytestmark = pytest.mark.usefixtures("tiny")
+
+
+def test_every_model_image_backend_and_output_has_its_row(
+    exported: Exported, make_images: Images
+) -> None:
+    images = make_images(2, label="fake")
+    for name in ("tiny_mit", "tiny_trufor"):
+        exported(name)
+    heard = Heard()
+    report = run_parity(plan(images, ("tiny_mit", "tiny_trufor")), heard)
+    found = {(r.model, r.image, r.backend, r.output) for r in report.rows}
+    outputs = [("tiny_mit", f"fused_{n}") for n in range(4)]
+    outputs += [("tiny_trufor", name) for name in ("map", "conf", "score", "noiseprint")]
+    assert found == {
+        (model, f"fake/image_{n:04d}.png", backend, output)
+        for n in range(2)
+        for backend in ("torch32", "onnxruntime")
+        for model, output in outputs
+    }
+    assert len(report.rows) == len(found)
+    assert {row.label for row in report.rows} == {"fake"}
+    assert [name for name, _ in heard.models] == ["tiny_mit", "tiny_trufor"]
+    assert sum(count for _, count in heard.models) == len(heard.cases)
+    assert [row for rows in heard.cases for row in rows if row.image.startswith("fake")] == list(
+        report.rows
+    )
+    scores = [row for row in report.rows if row.output == "score" and row.backend != "torch32"]
+    assert all(set(row.outcome) == {"difference", "flipped", "flip_distance"} for row in scores)
+    maps = [row for row in report.rows if row.output in ("map", "conf")]
+    assert all(set(row.outcome) == {"iou", "flipped_share"} for row in maps)
+
+
+def test_shapes_and_the_yardstick_are_told(exported: Exported, make_images: Images) -> None:
+    exported("tiny_np")
+    report = run_parity(plan(make_images(1)))
+    shapes = {row.image: row.shape for row in report.shape_rows}
+    assert shapes["shape:2x96x128"] == (2, 3, 96, 128)
+    assert shapes["shape:101x77"] == (1, 3, 101, 77)
+    assert shapes["shape:1x1"] == (1, 3, 1, 1)
+    about = report.models["tiny_np"]
+    assert about["torch32"]["convolution_kernel"] in ("onednn", "native")
+    assert about["reference"] == "torch float64, reproducible"
+    assert report.environment["data_set"] == {"images": 1, "real": 0, "fake": 0}
+    assert run_parity(plan(make_images(1), shapes=False)).shape_rows == ()
+
+
+def test_images_of_unequal_sizes(exported: Exported, make_images: Images) -> None:
+    exported("tiny_np")
+    for number, size in enumerate([(33, 47), (64, 20), (1, 9), (50, 50)]):
+        make_images(1, size=size, label=str(number))
+    report = run_parity(plan(make_images(0), shapes=False))
+    assert {row.shape[2:] for row in report.rows} == {(33, 47), (64, 20), (1, 9), (50, 50)}
+    assert {row.status for row in report.rows} == {"pass"}
+
+
+@pytest.mark.parametrize("bad", [[0], [1], [0, 1], [2]])
+def test_an_unreadable_image_is_a_row_and_the_rest_is_done(
+    exported: Exported, make_images: Images, bad: list[int]
+) -> None:
+    exported("tiny_np")
+    images = make_images(3)
+    for number in bad:
+        (images / f"image_{number:04d}.png").write_bytes(b"spoiled")
+    report = run_parity(plan(images))
+    rows = [row for row in report.rows if row.status == "error"]
+    assert [row.image for row in rows] == [f"image_{number:04d}.png" for number in bad]
+    assert all("not a picture" in row.reason for row in rows)
+    assert all((row.backend, row.output, row.variant) == ("", "", "") for row in rows)
+    good = [row for row in report.rows if row.status == "pass"]
+    assert len(good) == 2 * (3 - len(bad))
+    assert {row.status for row in report.shape_rows} == {"pass"}
+    assert report.status == "error"
+
+
+def test_no_readable_image_is_an_error_that_names_them(
+    exported: Exported, make_images: Images
+) -> None:
+    exported("tiny_np")
+    images = make_images(2)
+    for path in images.iterdir():
+        path.write_bytes(b"spoiled")
+    with pytest.raises(ParityError, match=r"image_0000\.png: not a picture"):
+        run_parity(plan(images))
+
+
+def test_an_image_that_the_network_does_not_take_is_a_row(
+    exported: Exported, make_images: Images
+) -> None:
+    exported("tiny_mit")
+    make_images(1, size=(31, 64), label="small")
+    report = run_parity(plan(make_images(1), ("tiny_mit",)))
+    (row,) = [row for row in report.rows if row.status == "error"]
+    assert (row.image, row.output) == ("small/image_0000.png", "")
+    assert "31 x 64 pixels are fewer than tiny_mit takes" in row.reason
+
+
+def test_an_image_too_large_for_the_memory_is_a_row(
+    exported: Exported, make_images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported("tiny_np")
+    make_images(1, size=(70, 70), label="large")
+    run = TorchRunner.run
+
+    def bounded(runner: TorchRunner, feeds: Any) -> Any:
+        if feeds["image"].shape[2] == 70:
+            raise ParityError("tiny_np in torch64 failed: no memory", hint="")
+        return run(runner, feeds)
+
+    monkeypatch.setattr(TorchRunner, "run", bounded)
+    report = run_parity(plan(make_images(1), shapes=False))
+    assert [(row.image, row.status) for row in report.rows if row.status != "pass"] == [
+        ("large/image_0000.png", "error")
+    ]
+
+
+def test_a_model_that_is_named_twice_runs_once(exported: Exported, make_images: Images) -> None:
+    exported("tiny_np")
+    report = run_parity(plan(make_images(1), ("tiny_np", "tiny_np"), shapes=False))
+    assert len(report.rows) == 2
+
+
+def test_a_candidate_for_a_model_that_does_not_run_is_an_error(make_images: Images) -> None:
+    with pytest.raises(ParityError, match="--candidate names tiny_mit, which --models does not"):
+        run_parity(plan(make_images(1), candidates={"tiny_mit": Path("x.onnx")}))
+
+
+def test_no_array_outlives_its_case(
+    exported: Exported, make_images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a case allocates is gone when the next begins: memory does not grow with images."""
+    exported("tiny_np")
+    images = make_images(60, size=(12, 12))
+    alive: list[weakref.ref[np.ndarray]] = []
+    most = 0
+    run, make_feeds = TorchRunner.run, bench.make_feeds
+
+    def watched_run(runner: TorchRunner, feeds: Any) -> Any:
+        outputs = run(runner, feeds)
+        alive.extend(weakref.ref(array) for array in outputs.values())
+        return outputs
+
+    def watched_feeds(*arguments: Any) -> Any:
+        nonlocal most
+        alive[:] = [reference for reference in alive if reference() is not None]
+        most = max(most, len(alive))
+        feeds = make_feeds(*arguments)
+        alive.extend(weakref.ref(array) for array in feeds.values())
+        return feeds
+
+    monkeypatch.setattr(TorchRunner, "run", watched_run)
+    monkeypatch.setattr(bench, "make_feeds", watched_feeds)
+    report = run_parity(plan(images, shapes=False))
+    assert len(report.rows) == 120
+    assert most == 0
