@@ -58,20 +58,23 @@ def attach(
         value.shape = ir.Shape(tuple(tensor.shape))
         model.graph.register_initializer(value)
         provenance.origins[name] = origin
-    if spec.strict:
-        _require_all_used(spec, weights, provenance)
+    require_all_used(spec, weights, provenance)
     return model, provenance
 
 
-def _require_all_used(spec: ModelSpec, weights: Weights, provenance: Provenance) -> None:
-    unused = [
-        name
-        for name in weights.tensors
-        if name not in provenance.origins and not name.endswith(COUNTER)
-    ]
+def require_all_used(spec: ModelSpec, weights: Weights, provenance: Provenance) -> None:
+    """In a strict network every tensor is in the graph, as it is or in one derived from it.
+
+    Raises:
+        CoverageError: names those that are not.
+    """
+    if not spec.strict:
+        return
+    covered = provenance.covered()
+    unused = [n for n in weights.tensors if n not in covered and not n.endswith(COUNTER)]
     if unused:
         raise CoverageError(
             f"{spec.name}: {len(unused)} tensors of the checkpoint are not in the graph: "
             f"{', '.join(unused[:8])}",
-            hint="the network does not use them, or the tracer merged them; please report this",
+            hint="the network does not use them, or they were merged; please report this",
         )

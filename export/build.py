@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from chunking.atomic import atomic_writer
 from chunking.hashing import sha256_bytes
 from export import lock
-from export.attach import attach
+from export.attach import attach, require_all_used
 from export.errors import ExportError
 from export.finish import provenance_document, to_checked_proto
 from export.replacing import existing, keeps, require_replaceable
@@ -141,6 +141,7 @@ def build_proto(
         changed = transform.apply(model, provenance)
         changes[transform.NAME] = changes.get(transform.NAME, 0) + changed
         provenance.require_sound(model, strict=spec.strict)
+    require_all_used(spec, weights, provenance)
     document = provenance_document(
         model, spec, weights, provenance, variant=DEFAULT_VARIANT, transforms=changes
     )

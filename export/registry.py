@@ -51,13 +51,14 @@ def _specs_of(entry: EntryPoint) -> tuple[ModelSpec, ...]:
             hint="it must name a function without arguments; mend or uninstall its package",
         ) from error
     found = tuple(given) if isinstance(given, Iterable) else (given,)
-    strange = next((spec for spec in found if not isinstance(spec, ModelSpec)), None)
-    if strange is not None:
+    specs = tuple(spec for spec in found if isinstance(spec, ModelSpec))
+    if len(specs) != len(found):
+        strange = next(type(spec).__name__ for spec in found if not isinstance(spec, ModelSpec))
         raise ExportError(
-            f"{where} gave {type(strange).__name__}, not a ModelSpec",
+            f"{where} gave {strange}, not a ModelSpec",
             hint="its function must return export.spec.ModelSpec objects",
         )
-    return tuple(spec for spec in found if isinstance(spec, ModelSpec))
+    return specs
 
 
 def find(name: str) -> ModelSpec:

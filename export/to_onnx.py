@@ -127,7 +127,7 @@ def trace(spec: ModelSpec, module: torch.nn.Module, opset: int = DEFAULT_OPSET) 
         return graph
     try:
         return onnx.version_converter.convert_version(graph, opset)
-    except (RuntimeError, ValueError) as error:  # ConvertError is a RuntimeError
+    except (onnx.version_converter.ConvertError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ExportError(
             f"{spec.name}: the graph cannot be converted to opset {opset} ({reason})",
@@ -178,7 +178,7 @@ def _quiet(*, strict: bool) -> Iterator[None]:
     log = getattr(torch._C, name, None)
     with warnings.catch_warnings():
         # The older tracer is a decision: docs/decisions/exporter.md.
-        warnings.filterwarnings("ignore", message=r".*legacy TorchScript-based ONNX export.*")
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
         if not strict:  # networks of others branch on sizes; `export.self_check` runs other sizes
             # torch leaves this name out of its types.
             category = torch.jit.TracerWarning  # type: ignore[attr-defined]

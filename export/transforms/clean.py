@@ -18,11 +18,14 @@ def apply(model: ir.Model, provenance: Provenance) -> int:
     from onnx_ir.passes import Sequential
 
     before = model.graph.num_nodes()
+    names = set(model.graph.initializers)
     Sequential(
         common.IdentityEliminationPass(),
         common.CommonSubexpressionEliminationPass(),
         common.RemoveUnusedNodesPass(),
         common.ClearMetadataAndDocStringPass(),
     )(model)
+    for name in names.difference(model.graph.initializers):  # only dead nodes had read them
+        provenance.origins.pop(name, None)
     provenance.forget_unused(model)
     return before - model.graph.num_nodes()
