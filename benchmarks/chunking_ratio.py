@@ -41,19 +41,25 @@ class Contest:
     ours_ns: list[int] = field(default_factory=list)
     baseline_ns: list[int] = field(default_factory=list)
 
-    def round(self, *, ours_first: bool) -> None:
-        """Run both once."""
-        sides = [(self.ours, self.ours_ns), (self.baseline, self.baseline_ns)]
-        for command, times in sides if ours_first else sides[::-1]:
-            times.append(self.run(command))
-
-    def run(self, command: Sequence[str]) -> int:
-        """Run one command from a clean state; returns nanoseconds."""
+    def prepare(self) -> None:
+        """Remove what either side wrote, and leave the disk nothing to do."""
         self.reset()
         os.sync()
-        start = time.perf_counter_ns()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        return time.perf_counter_ns() - start
+
+    def run_ours(self) -> None:
+        """Run our command once and keep its time."""
+        self.ours_ns.append(_time(self.ours))
+
+    def run_baseline(self) -> None:
+        """Run the shell commands once and keep their time."""
+        self.baseline_ns.append(_time(self.baseline))
+
+    def round(self, *, ours_first: bool) -> None:
+        """Run both once, each from a clean state."""
+        sides = (self.run_ours, self.run_baseline)
+        for run in sides if ours_first else sides[::-1]:
+            self.prepare()
+            run()
 
     def ratios(self) -> list[float]:
         """How many times faster ours was, round by round."""
@@ -68,6 +74,12 @@ class Contest:
             f"(least {min(ratios):.2f}, largest {max(ratios):.2f}, {len(ratios)} rounds; "
             f"ours {ours:.3f} s, baseline {base:.3f} s)"
         )
+
+
+def _time(command: Sequence[str]) -> int:
+    start = time.perf_counter_ns()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter_ns() - start
 
 
 def contests(folder: Path) -> list[Contest]:
