@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from parity.arguments import OUT, add_run_arguments, plan_of
 from parity.errors import ParityError
 from parity.journal import Journal
 from parity.report.formats import FORMATS, JSON, parse_formats, write_reports
+from parity.report.json_report import json_text
 from parity.report.live import LiveView
 from parity.report.problems import problems
 from parity.report.reading import from_document, read_report
@@ -96,8 +98,8 @@ def _run(args: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             stderr_console().print(journal.interrupted(), markup=False)
             return EXIT_INTERRUPTED
-        # What is printed and written is made of the document, as `parity report` makes it.
-        report = from_document(report.document(), "this run's report")
+        # What is printed and written is made of the JSON, as `parity report` makes it.
+        report = from_document(json.loads(json_text(report)), "this run's report")
         paths = write_reports(report, args.out, list(formats))
         journal.discard()
     _print(report, Console(highlight=False))

@@ -22,7 +22,8 @@ def junit(report: Report) -> str:
         suite = _suite(root, model, _properties(report, model))
         for group in report.groups:
             if group.model == model:
-                _group_case(suite, group, report.all_rows)
+                rows = report.rows if group.cases == "images" else report.shape_rows
+                _group_case(suite, group, rows)
         for row in report.all_rows:
             if row.model == model and not row.output:
                 _case(suite, f"{model}.images", row.image, row.status, row.reason)

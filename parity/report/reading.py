@@ -56,7 +56,7 @@ def from_document(document: Any, name: str) -> Report:
             rows=tuple(decode(Row, row) for row in document["rows"]),
             shape_rows=tuple(decode(Row, row) for row in document["shape_rows"]),
             groups=tuple(decode(Group, group) for group in document["summary"]["groups"]),
-            resumed_cases=document["summary"]["resumed_cases"],
+            resumed_cases=_count(document["summary"]["resumed_cases"]),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ParityError(f"{name}: not a report ({error})", hint=HINT) from error
@@ -73,3 +73,9 @@ def _object(document: Mapping[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{key}: not an object")
     return found
+
+
+def _count(given: object) -> int:
+    if type(given) is not int:
+        raise ValueError("resumed_cases: not a number")
+    return given

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-# Control, format (writing direction among them), surrogate, private, unassigned, separators.
-HARMFUL = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 MARKDOWN_PLAIN = frozenset("/,;()%'\" ")
 
 
@@ -29,9 +25,9 @@ def markdown(text: str) -> str:
 
 
 def _visible(character: str) -> str:
-    if character in "\t\n\r":
-        return " "
-    return REPLACEMENT if unicodedata.category(character) in HARMFUL else character
+    if character.isprintable():  # no control, format (writing direction), surrogate, separator
+        return character
+    return " " if character.isspace() else REPLACEMENT
 
 
 def _is_plain(text: str, index: int) -> bool:

@@ -1,0 +1,156 @@
+"""Runners side by side: what is opened, in which order, and what each case gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from export.sources import WeightsSource
+from parity import bench
+from parity.bench import Bench
+from parity.cases import Case, shape_cases
+from parity.errors import ParityError, ProviderError
+from parity.identity import REFUTED
+from parity.image_sets import find_images
+from parity.results import SOURCE, Status
+from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
+from parity.runners.providers import Provider
+from parity.runners.torch_runner import TorchRunner
+from parity.subjects import Subject, make_subject
+
+CPU = Provider("cpu", required=True)
+CUDA = Provider("cuda", required=True)
+
+pytestmark = pytest.mark.usefixtures("tiny")
+
+
+@pytest.fixture
+def subject(exported: Callable[[str], Path]) -> Subject:
+    folder = exported("tiny_np").parent
+    return make_subject("tiny_np", WeightsSource(stand_in="golden"), candidates={}, folder=folder)
+
+
+@pytest.fixture
+def case(make_images: Callable[..., Path]) -> Case:
+    (picture,) = find_images(make_images(1))
+    return Case(picture.name, (picture,))
+
+
+def test_a_case_gives_a_row_for_pytorch_and_for_each_provider(subject: Subject, case: Case) -> None:
+    absent = replace(CUDA, required=False)
+    with Bench(subject, [CPU, absent], case, threads=1) as ready:
+        rows = list(ready.rows(case))
+    assert [(row.backend, row.provider, row.status) for row in rows] == [
+        (SOURCE, "cpu", Status.PASS),
+        ("onnxruntime", "cuda", Status.NOT_RUN),
+        ("onnxruntime", "cpu", Status.PASS),
+    ]
+    source, skipped, candidate = rows
+    assert (source.variant, source.proof, source.mae_torch32) == ("source", "source", 0.0)
+    assert (candidate.variant, candidate.proof) == ("portable", "proven")
+    assert candidate.shape == (1, 3, 48, 40)
+    assert candidate.image_sha256 == case.digests()[0]
+    assert skipped.mae is None and "CUDAExecutionProvider did not load" in skipped.reason
+
+
+def test_a_required_provider_that_is_absent_stops_before_anything_runs(
+    subject: Subject, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(TorchRunner, "run")
+    with pytest.raises(ProviderError):
+        Bench(subject, [CPU, CUDA], case)
+
+
+def test_what_was_opened_is_closed_also_after_an_error(
+    subject: Subject, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = []
+    leave = OnnxRuntimeRunner.__exit__
+
+    def watched(runner: OnnxRuntimeRunner, *how: Any) -> None:
+        closed.append(runner)
+        leave(runner, *how)
+
+    monkeypatch.setattr(OnnxRuntimeRunner, "__exit__", watched)
+
+    def fail(*_: object, **__: object) -> None:
+        raise ParityError("not reproducible", hint="")
+
+    monkeypatch.setattr(bench, "require_reproducible", fail)
+    with pytest.raises(ParityError, match="not reproducible"):
+        Bench(subject, [CPU], case)
+    assert len(closed) == 1
+
+
+def test_a_refuted_file_is_never_loaded(
+    subject: Subject, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(bench, "OnnxRuntimeRunner")
+    identity = replace(subject.identity, proof=REFUTED, reason="it holds other weights")
+    with Bench(replace(subject, identity=identity), [CPU], case) as ready:
+        rows = list(ready.rows(case))
+    assert [(row.backend, row.status) for row in rows] == [
+        (SOURCE, Status.PASS),
+        ("onnxruntime", Status.FAIL),
+    ]
+    assert rows[1].reason == "it holds other weights"
+
+
+def test_a_backend_that_fails_on_a_case_is_an_error_row_for_each_output(
+    subject: Subject, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ParityError("ONNX Runtime failed", hint="")
+
+    with Bench(subject, [CPU], case) as ready:
+        monkeypatch.setattr(OnnxRuntimeRunner, "run", fail)
+        rows = list(ready.rows(case))
+    assert [(row.backend, row.status, row.output) for row in rows] == [
+        (SOURCE, Status.PASS, "noiseprint"),
+        ("onnxruntime", Status.ERROR, "noiseprint"),
+    ]
+
+
+def test_a_trial_that_cannot_be_read_is_an_error(subject: Subject, case: Case) -> None:
+    case.pictures[0].path.write_bytes(b"spoiled")
+    with pytest.raises(Exception, match="not a picture"):
+        Bench(subject, [CPU], case)
+
+
+def test_the_second_input_is_the_reference_s_noiseprint_for_every_backend(
+    exported: Callable[[str], Path],
+    make_images: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = exported("tiny_mit").parent
+    source = WeightsSource(stand_in="golden")
+    subject = make_subject("tiny_mit", source, candidates={}, folder=folder)
+    cases = shape_cases(subject.spec, find_images(make_images(1)))
+    seen: dict[str, Any] = {}
+    for kind in (TorchRunner, OnnxRuntimeRunner):
+
+        def watched(runner: Any, feeds: Any, run: Any = kind.run) -> Any:
+            seen[f"{runner.backend} {sorted(feeds)}"] = feeds
+            return run(runner, feeds)
+
+        monkeypatch.setattr(kind, "run", watched)
+    with Bench(subject, [CPU], cases[0], threads=1) as ready:
+        rows = list(ready.rows(cases[-1]))
+    assert {row.status for row in rows} == {Status.PASS}
+    both = [seen[f"{name} ['np', 'rgb']"] for name in ("torch64", "torch32", "onnxruntime")]
+    assert all(feeds is both[0] for feeds in both)
+    assert both[0]["np"].dtype == np.float32
+    assert np.abs(both[0]["np"]).max() > 0.0
+    assert not np.array_equal(both[0]["np"][0, 0], both[0]["rgb"][0, 0])
+
+
+def test_the_document_says_how_the_reference_was_made(subject: Subject, case: Case) -> None:
+    with Bench(subject, [CPU], case) as ready:
+        document = ready.document()
+    assert document["reference"] == "torch float64, reproducible"
+    assert set(document["torch32"]["trial_mae"]) == {"onednn", "native"}

@@ -1,0 +1,228 @@
+"""The command line: exit codes, files, messages, and a quick start."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parity import cli
+from parity.results import Status
+
+Exported = Callable[[str], Path]
+Images = Callable[..., Path]
+
+
+def test_a_run_that_passes_writes_three_reports(
+    parity: Any, exported: Exported, make_images: Images, tmp_path: Path
+) -> None:
+    exported("tiny_np")
+    make_images(2)
+    ran = parity()
+    assert ran.code == 0
+    files = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert files == ["parity.json", "parity.junit.xml", "parity.md"]
+    assert "pass: " in ran.err and str(tmp_path / "out" / "parity.md") in ran.err
+    for text in ("image_0000.png", "shape:101x77", "Summary", "stand-in weights", "proven"):
+        assert text in ran.out
+
+
+@pytest.mark.parametrize(
+    ("formats", "files"),
+    [("json", []), ("junit", ["parity.junit.xml"]), ("markdown,json", ["parity.md"])],
+)
+def test_the_json_is_always_written(
+    parity: Any,
+    exported: Exported,
+    make_images: Images,
+    tmp_path: Path,
+    formats: str,
+    files: list[str],
+) -> None:
+    exported("tiny_np")
+    make_images(1)
+    parity("--formats", formats, shapes=False)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["parity.json", *files]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(Status.PASS, 0), (Status.FAIL, 1), (Status.ERROR, 2), (Status.NOT_RUN, 2)],
+)
+def test_each_status_has_its_exit_code(status: Status, code: int) -> None:
+    assert cli.EXIT_CODES[status] == code
+    assert set(cli.EXIT_CODES) == set(Status)
+
+
+def test_an_unreadable_image_is_exit_2_with_its_name_and_reason(
+    parity: Any, exported: Exported, make_images: Images
+) -> None:
+    exported("tiny_np")
+    images = make_images(3)
+    (images / "image_0001.png").write_bytes(b"no picture")
+    ran = parity(shapes=False)
+    assert ran.code == 2
+    assert "image_0001.png" in ran.err and "not a picture" in ran.err
+    assert [row["status"] for row in ran.rows] == ["pass", "error", "pass"]
+    assert "image_0002.png" in ran.out
+
+
+def test_a_failure_beside_an_unreadable_image_is_exit_1(
+    parity: Any, exported: Exported, make_images: Images
+) -> None:
+    exported("tiny_np")
+    images = make_images(2)
+    (images / "image_0001.png").write_bytes(b"no picture")
+    assert parity("--stand-in", "another").code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--providers", "gpu"], "unknown provider: gpu"),
+        (["--providers", ""], "none given"),
+        (["--candidate", "tiny_np"], "not MODEL=FILE"),
+        (["--candidate", "=x.onnx"], "not MODEL=FILE"),
+        (["--candidate", "tiny_np="], "not MODEL=FILE"),
+        (["--candidate", "tiny_np=gone.onnx"], "no file gone.onnx"),
+        (["--candidate", "other=x.onnx"], "--candidate names other"),
+        (["--models", "no_such_net"], "no network is called 'no_such_net'"),
+        (["--max-images", "0"], "--max-images"),
+        (["--pixel-scale", "0"], "--pixel-scale"),
+        (["--pixel-scale", "nan"], "--pixel-scale"),
+        (["--threads", "-1"], "--threads"),
+        (["--formats", "pdf"], "unknown report format: pdf"),
+        (["--stand-in", ""], "--stand-in needs a seed"),
+        (["--weights", "gone.th"], "gone.th"),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_exit_2_with_a_hint_and_no_traceback(
+    parity: Any, exported: Exported, make_images: Images, arguments: list[str], problem: str
+) -> None:
+    exported("tiny_np")
+    make_images(1)
+    ran = parity(*arguments)
+    assert (ran.code, ran.report) == (2, {})
+    assert problem in ran.err
+    assert "hint: " in ran.err and "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["run"], ["nonsense"], ["run", "--models", "x", "--bad"]]
+)
+def test_wrong_usage_is_exit_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+
+
+def test_hostile_image_names_run_and_are_shown_safely(
+    parity: Any, exported: Exported, make_images: Images
+) -> None:
+    exported("tiny_np")
+    images = make_images(1)
+    name = "[bold]\x1b[2J<b>|`&\n.png"
+    (images / "image_0000.png").rename(images / name)
+    (images / "bad\x1b]0;x\x07.png").write_bytes(b"no picture")
+    ran = parity(shapes=False)
+    assert ran.code == 2
+    assert {row["image"] for row in ran.rows} == {name, "bad\x1b]0;x\x07.png"}
+    assert "\x1b[2J" not in ran.out + ran.err
+    assert "\x07" not in ran.out + ran.err
+    assert "[bold]" in ran.out
+
+
+def test_stopping_before_a_case_is_done_keeps_nothing(
+    parity: Any,
+    exported: Exported,
+    make_images: Images,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    exported("tiny_np")
+    make_images(1)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "run_parity", stop)
+    ran = parity()
+    assert ran.code == 130
+    assert "nothing was kept" in ran.err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_stored_report_is_written_in_other_formats(
+    parity: Any,
+    exported: Exported,
+    make_images: Images,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    exported("tiny_np")
+    make_images(2)
+    parity("--formats", "junit,markdown")
+    stored = tmp_path / "out" / "parity.json"
+    again = tmp_path / "again"
+    assert cli.main(["report", str(stored), "--out", str(again)]) == 0
+    printed = capsys.readouterr().out.split()
+    assert printed == [str(again / "parity.junit.xml"), str(again / "parity.md")]
+    for name in ("parity.junit.xml", "parity.md"):
+        assert (again / name).read_bytes() == (stored.parent / name).read_bytes()
+
+
+def test_a_stored_report_is_written_beside_it_unless_told_otherwise(
+    parity: Any, exported: Exported, make_images: Images, tmp_path: Path
+) -> None:
+    exported("tiny_np")
+    make_images(1)
+    parity("--formats", "json", shapes=False)
+    stored = tmp_path / "out" / "parity.json"
+    assert cli.main(["report", str(stored), "--format", "markdown"]) == 0
+    assert sorted(path.name for path in stored.parent.iterdir()) == ["parity.json", "parity.md"]
+
+
+@pytest.mark.parametrize("arguments", [["--format", "html"], [], ["gone.json"]])
+def test_a_report_that_cannot_be_written_is_exit_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["report", *arguments]) == 2
+    assert "hint: " in capsys.readouterr().err
+
+
+def test_an_edited_report_is_exit_2(
+    parity: Any, exported: Exported, make_images: Images, tmp_path: Path
+) -> None:
+    exported("tiny_np")
+    make_images(1)
+    assert parity("--stand-in", "another").code == 1
+    stored = tmp_path / "out" / "parity.json"
+    document = json.loads(stored.read_text())
+    document["summary"]["status"] = "pass"
+    stored.write_text(json.dumps(document))
+    assert cli.main(["report", str(stored)]) == 2
+
+
+def test_what_is_not_built_yet_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in cli.LATER:
+        assert cli.main([name, "--any", "option"]) == 2
+        assert "not built yet" in capsys.readouterr().err
+
+
+def test_the_help_starts_without_torch_onnx_and_onnxruntime() -> None:
+    code = (
+        "import sys; from parity.cli import main\n"
+        "try: main(['run', '--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'timm'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--no-resume" in done.stdout
