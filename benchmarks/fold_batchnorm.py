@@ -14,14 +14,16 @@ import statistics
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from export.attach import attach
 from export.finish import provenance_document, to_checked_proto
 from export.registry import find
 from export.sources import WeightsSource
 from export.to_onnx import DEFAULT_OPSET, trace
 from export.transforms import clean, fold_batchnorm, simplify
-from parity.cases import find_images
 from parity.feeds import make_feeds
+from parity.image_sets import find_images
 from parity.metrics import mean_absolute_error
 from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
 from parity.runners.providers import parse_providers
@@ -58,8 +60,8 @@ def main() -> None:
             runners[name] = OnnxRuntimeRunner(path, parse_providers("cpu")[0])
         reference = TorchRunner(spec, weights, precision=64)
         errors: dict[str, list[float]] = {name: [] for name in runners}
-        for case in find_images(args.images, most=args.max_images):
-            feeds = make_feeds(spec, case.load()[0], spec.preprocessing)
+        for picture in find_images(args.images, most=args.max_images):
+            feeds = make_feeds(spec, picture.load()[0][np.newaxis], spec.preprocessing)
             expected = reference.run(feeds)[OUTPUT]
             for name, runner in runners.items():
                 errors[name].append(mean_absolute_error(runner.run(feeds)[OUTPUT], expected))
