@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from chunking.hashing import BLOCK_BYTES
 
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _PAGE = re.compile(rb"\s*<(!doctype html|html)", re.IGNORECASE)
 # In random bytes one pair in 65,536 is CR LF: from here on none at all is no coincidence.
 _ENOUGH_PAIRS_EXPECTED = 1 << 20
@@ -41,7 +41,7 @@ def wrong_content(descriptor: int, size: int, expected: int) -> Cause:
         expected: the piece's size in bytes.
     """
     start = os.pread(descriptor, 512, 0)
-    if start.startswith(_LFS_POINTER):
+    if start.startswith(LFS_POINTER):
         return Cause("a git-lfs pointer instead of the content", "run: git lfs pull")
     if size == 0:
         return Cause("empty: the download or copy did not start", FETCH_AGAIN)

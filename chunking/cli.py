@@ -36,7 +36,7 @@ def _main(argv: list[str]) -> int:
     if len(paths) > 1 and getattr(args, "out", None) is not None:
         raise ChunkingError(
             f"--out names one place, and {args.path} means {len(paths)}",
-            hint=f"run `{PROGRAM} {args.command}` on each of them",
+            hint=f"run {PROGRAM} {args.command} on each of them",
         )
     results: list[Result] = []
     errors: list[tuple[Path, UserError]] = []
@@ -51,7 +51,7 @@ def _main(argv: list[str]) -> int:
             if not args.json:
                 _print(result)
     if args.json:
-        print(document(args.command, results, errors))
+        _say(document(args.command, results, errors))
     wrong = any(isinstance(result, Verification) and result.faults for result in results)
     codes = [error.exit_code for _, error in errors] + [EXIT_FAILED if wrong else EXIT_OK]
     return max(codes)
@@ -163,9 +163,16 @@ def _print(result: Result) -> None:
             lines = text_view.prune_lines(result)
         case Inspection():
             lines = text_view.inspect_lines(result)
-    print(*lines, sep="\n")
+    _say(*lines)
     if isinstance(result, Inspection):
         _print_table(result)
+
+
+def _say(*lines: str) -> None:
+    """Print, with escapes for what the terminal's encoding lacks: a path may hold any bytes."""
+    encoding = sys.stdout.encoding
+    for line in lines:
+        print(line.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _print_table(result: Inspection) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from chunking.errors import ChunkingError, UnsafeFileError
+from chunking.errors import ChunkingError, UnsafeFileError, command
 from chunking.folders import PieceFolder, default_folder
+from chunking.hashing import sha256_open
 from chunking.manifest import Manifest
-from chunking.piece_check import sha256_of
 from chunking.sources import opened
 from chunking.storage import explained, kind_of
 
@@ -42,7 +42,7 @@ def is_merged(file: Path, manifest: Manifest) -> bool:
     if status.st_size != manifest.file.size:
         return False
     with opened(file) as source, explained("read", file):
-        return sha256_of(source.descriptor, source.size, _ignore) == manifest.file.sha256
+        return sha256_open(source.descriptor) == manifest.file.sha256
 
 
 def refuse_surprise(folder: PieceFolder, file: Path) -> None:
@@ -59,9 +59,5 @@ def refuse_surprise(folder: PieceFolder, file: Path) -> None:
         raise ChunkingError(
             f"{file} exists and is not what {folder.path} holds; the folder's name does not "
             "announce a file of this name, so it is not replaced unasked",
-            hint=f"say so: python -m chunking merge {folder.path} --out {file}",
+            hint=f"say so: {command('merge', folder.path, '--out', file)}",
         )
-
-
-def _ignore(count: int) -> None:
-    """A progress callback for what shows none."""

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+
+
+def command(*words: object) -> str:
+    """A command of this package for a hint, quoted so that it can be copied to a shell."""
+    return "python -m chunking " + shlex.join(map(str, words))
+
 
 class UserError(Exception):
     """Something a user can mend: what was wrong, where, and what to do about it.

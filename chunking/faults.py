@@ -9,7 +9,7 @@ from enum import StrEnum
 from chunking.errors import ChunkingError
 from chunking.manifest import shown
 
-_TENSORS_SHOWN = 4
+_TENSORS_SHOWN, _FAULTS_SHOWN = 4, 20
 
 
 class FaultKind(StrEnum):
@@ -78,6 +78,8 @@ class IntegrityError(ChunkingError):
 
     def __init__(self, what: str, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
-        lines = "".join(f"\n  {fault}" for fault in self.faults)
+        lines = "".join(f"\n  {fault}" for fault in self.faults[:_FAULTS_SHOWN])
+        if len(self.faults) > _FAULTS_SHOWN:
+            lines += f"\n  and {len(self.faults) - _FAULTS_SHOWN} more: `verify` lists all"
         hints = dict.fromkeys(fault.hint for fault in self.faults if fault.hint)
         super().__init__(what + lines, hint="; ".join(hints))

@@ -7,7 +7,7 @@ from contextlib import closing
 
 from chunking.atomic import PART_PREFIX, PART_SUFFIX
 from chunking.cuts import METHODS, VERSION, plan_cuts
-from chunking.errors import ChunkingError
+from chunking.errors import ChunkingError, command
 from chunking.faults import Fault, FaultKind
 from chunking.folders import PieceFolder, listed_in
 from chunking.manifest import Manifest
@@ -63,7 +63,7 @@ def find_unlisted(folder: PieceFolder) -> list[Fault]:
     """
     listed = folder.manifest.piece_names | listed_in(folder.path)
     names = sorted(path.name for path in folder.path.iterdir())
-    prune = f"python -m chunking prune {folder.path} --keep {folder.manifest_path}"
+    prune = command("prune", folder.path, "--keep", folder.manifest_path)
     faults = []
     for name in names:
         if name in listed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from chunking.errors import ChunkingError, ManifestError
+from chunking.errors import ChunkingError, ManifestError, command
 from chunking.manifest import MANIFEST_NAME, Manifest, shown
 from chunking.manifest_json import load
 from chunking.storage import explained
@@ -65,7 +65,7 @@ def expand_folders(path: Path) -> list[Path]:
     return _all_in(
         path,
         FOLDER_SUFFIX,
-        f"get the folders of pieces, or make them: python -m chunking split {path}",
+        f"get the folders of pieces, or make them: {command('split', path)}",
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from chunking.causes import LFS_POINTER
 from chunking.errors import ManifestError
 from chunking.hashing import sha256_bytes
 from chunking.manifest import MAX_MANIFEST_BYTES, Chunker, Manifest, Piece, WholeFile, shown
@@ -15,7 +16,6 @@ from chunking.storage import explained, open_regular
 
 FORMAT, VERSION = "chunked-file", 1
 _LONGEST_INTEGER = 19  # digits of 2^63-1
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -55,7 +55,7 @@ def decode(data: bytes) -> Manifest:
     """
     if len(data) > MAX_MANIFEST_BYTES:
         raise _unreadable(f"larger than {MAX_MANIFEST_BYTES} bytes")
-    if data.startswith(_LFS_POINTER):
+    if data.startswith(LFS_POINTER):
         raise _unreadable("a git-lfs pointer instead of the content", hint="run: git lfs pull")
     manifest = _manifest(_parse(data))
     canonical = encode(manifest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Callable, Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 from chunking.causes import FETCH_AGAIN, wrong_content
 from chunking.errors import UnsafeFileError
 from chunking.faults import Fault, FaultKind
-from chunking.hashing import BLOCK_BYTES
+from chunking.hashing import sha256_open
 from chunking.manifest import Piece
 from chunking.storage import kind_of, open_regular
 
@@ -85,7 +84,7 @@ def _check_open(
     tick: Callable[[int], None],
 ) -> Fault | None:
     size = os.fstat(descriptor).st_size
-    found = sha256_of(descriptor, piece.size + 1, tick)
+    found = sha256_open(descriptor, limit=piece.size, on_bytes=tick)
     if size == piece.size and found == piece.sha256:
         return None
     cause = wrong_content(descriptor, size, piece.size)
@@ -97,21 +96,6 @@ def _check_open(
     else:
         kind, expected, seen = FaultKind.CORRUPT, piece.sha256, found
     return _fault(kind, index, piece, expected=expected, found=seen, cause=text, hint=cause.hint)
-
-
-def sha256_of(descriptor: int, limit: int, tick: Callable[[int], None]) -> str:
-    """The SHA-256 of an open file's first ``limit`` bytes, read into one buffer."""
-    digest = hashlib.sha256()
-    block = memoryview(bytearray(BLOCK_BYTES))
-    position = 0
-    while position < limit:
-        count = os.preadv(descriptor, [block[: limit - position]], position)
-        if not count:
-            break
-        digest.update(block[:count])
-        position += count
-        tick(count)
-    return digest.hexdigest()
 
 
 def _unreadable(index: int, piece: Piece, error: OSError) -> Fault:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chunking.errors import command
 from chunking.inspecting import Inspection
 from chunking.merging import Merged
 from chunking.pruning import Pruned
@@ -12,20 +13,25 @@ from chunking.splitting import Split
 from chunking.verifying import Verification
 
 
+def counted(number: int, word: str) -> str:
+    """A number and its noun: "1 piece", "2 pieces"."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def split_lines(result: Split) -> Iterator[str]:
     """What `split` did."""
     total = len(result.manifest.chunks)
     kept = total - result.written_pieces
     yield (
-        f"{result.file} -> {result.folder}: {format_size(result.manifest.file.size)} in {total} "
-        f"pieces, {result.written_pieces} written ({format_size(result.written_bytes)}), "
-        f"{kept} already there"
+        f"{result.file} -> {result.folder}: {format_size(result.manifest.file.size)} in "
+        f"{counted(total, 'piece')}, {result.written_pieces} written "
+        f"({format_size(result.written_bytes)}), {kept} already there"
     )
     yield f"  release {result.release_id}"
     if result.leftovers:
         yield (
-            f"  {result.leftovers} pieces of an earlier release are left; remove them with: "
-            f"python -m chunking prune {result.folder} --keep {result.folder}"
+            f"  {counted(result.leftovers, 'piece')} of an earlier release left; to remove: "
+            f"{command('prune', result.folder, '--keep', result.folder)}"
         )
 
 
@@ -38,14 +44,14 @@ def merge_lines(result: Merged) -> Iterator[str]:
 
 def verify_lines(result: Verification) -> Iterator[str]:
     """What `verify` found."""
-    pieces = len(result.manifest.chunks)
+    pieces = counted(len(result.manifest.chunks), "piece")
     size = format_size(result.manifest.file.size)
     if not result.faults:
         more = ", the whole file's digest and its cuts too" if result.full else ""
-        yield f"{result.folder}: all right, {pieces} pieces, {size}{more}"
+        yield f"{result.folder}: all right, {pieces}, {size}{more}"
         yield f"  release {result.release_id}"
         return
-    yield f"{result.folder}: {len(result.faults)} faults in {pieces} pieces, {size}"
+    yield f"{result.folder}: {counted(len(result.faults), 'fault')}; {pieces}, {size}"
     yield from (f"  {fault}" for fault in result.faults)
     hints = dict.fromkeys(fault.hint for fault in result.faults if fault.hint)
     yield from (f"  hint: {hint}" for hint in hints)
@@ -54,9 +60,8 @@ def verify_lines(result: Verification) -> Iterator[str]:
 def prune_lines(result: Pruned) -> Iterator[str]:
     """What `prune` removed."""
     verb = "would remove" if result.dry_run else "removed"
-    yield (
-        f"{result.folder}: {verb} {len(result.removed)} files, {format_size(result.removed_bytes)}"
-    )
+    size = format_size(result.removed_bytes)
+    yield f"{result.folder}: {verb} {counted(len(result.removed), 'file')}, {size}"
     yield from (f"  {name}" for name in result.removed)
 
 
@@ -66,7 +71,7 @@ def inspect_lines(result: Inspection) -> Iterator[str]:
     yield f"{result.folder}: {file.name}, {format_size(file.size)}, sha256 {file.sha256}"
     yield f"  release {result.release_id}"
     yield (
-        f"  {len(result.manifest.chunks)} pieces cut by {chunker.name!r} version "
+        f"  {counted(len(result.manifest.chunks), 'piece')} cut by {chunker.name!r} version "
         f"{chunker.version}, target {format_size(chunker.target)}, "
         f"max {format_size(chunker.max)}"
     )

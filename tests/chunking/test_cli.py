@@ -77,7 +77,7 @@ def test_verify_with_faults_is_1(folder: Path, run: Run):
     path = spoil(folder)
     code, out, err = run("verify", folder)
     assert (code, err) == (1, "")
-    assert "1 faults" in out
+    assert "1 fault;" in out
     assert path.name in out
     assert "hint:" in out
 
@@ -207,7 +207,7 @@ def test_inspect_says_what_a_retrained_file_shares(folder: Path, model: Path, ru
     model.write_bytes(data)
     code, out, _ = run("split", model, "--target", "9000", "--max", "20000")
     assert code == 0
-    assert "1 pieces of an earlier release are left" in out
+    assert "1 piece of an earlier release left" in out
     assert "prune" in out
     code, out, _ = run("inspect", folder, "--against", model.with_name("old.json"))
     assert code == 0
@@ -220,7 +220,7 @@ def test_prune(folder: Path, run: Run):
     extra.write_bytes(b"x")
     code, out, _ = run("prune", folder, "--keep", folder / "manifest.json", "--dry-run")
     assert code == 0
-    assert "would remove 1 files, 1 B" in out
+    assert "would remove 1 file, 1 B" in out
     assert extra.exists()
     code, out, _ = run("prune", folder, "--keep", folder / "manifest.json")
     assert code == 0
@@ -302,6 +302,38 @@ def test_names_from_elsewhere_cannot_write_on_the_terminal(
         assert "\x1b" not in out + err
         assert "\x07" not in out + err
         assert "owned" in out + err
+
+
+def test_path_of_any_bytes_can_be_printed(tmp_path: Path, model: Path):
+    folder = tmp_path / os.fsdecode(b"\xff\xfe folder")
+    folder.mkdir()
+    shutil.copy(model, folder / "net.onnx")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for command in ("split", "merge", "verify", "inspect", "merge --json"):
+        path = folder / ("net.onnx" if command == "split" else "net.chunks")
+        words = [*COMMAND, *command.split(), path]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_hints_can_be_copied_to_a_shell(tmp_path: Path, run: Run):
+    folder = tmp_path / "my $models"
+    folder.mkdir()
+    _, _, err = run("merge", folder)
+    assert f"python -m chunking split '{folder}'" in err
+
+
+def test_many_faults_are_counted(tmp_path: Path, make_bytes: Callable[[int], bytes], run: Run):
+    (tmp_path / "file").write_bytes(make_bytes(1000))
+    made = split(tmp_path / "file", target=10)
+    (tmp_path / "file").unlink()
+    for path in made.folder.glob("*.chunk"):
+        path.unlink()
+    _, _, err = run("merge", made.folder)
+    assert len(err.splitlines()) == 23
+    assert "and 80 more: `verify` lists all" in err
+    _, out, _ = run("verify", made.folder)
+    assert out.count("missing: ") == 100
 
 
 def interrupt_soon(command: list[str], marker: Callable[[], bool]) -> subprocess.Popen[str]:
