@@ -49,7 +49,7 @@ def main() -> None:
         runners = {"torch float32": TorchRunner(spec, weights, precision=32)}
         for number, (name, transforms) in enumerate(pipelines.items()):
             module = spec.build()
-            model, provenance = attach(trace(spec, module, DEFAULT_OPSET), spec, module, weights)
+            model, provenance = attach(trace(spec, module, DEFAULT_OPSET), spec, weights)
             for transform in transforms:
                 transform.apply(model, provenance)
             document = provenance_document(

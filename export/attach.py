@@ -6,25 +6,23 @@ from typing import TYPE_CHECKING
 
 from export.coverage import COUNTER
 from export.errors import CoverageError, ExportError
-from export.provenance import BUFFER, CHECKPOINT, Origin, Provenance
+from export.provenance import CHECKPOINT, Origin, Provenance
 from export.spec import ModelSpec
 from export.weights import Weights
 
 if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
-    import torch
 
 
 def attach(
-    graph: onnx.ModelProto, spec: ModelSpec, module: torch.nn.Module, weights: Weights
+    graph: onnx.ModelProto, spec: ModelSpec, weights: Weights
 ) -> tuple[ir.Model, Provenance]:
     """Turn the graph's weight inputs into initializers with the checkpoint's content.
 
     Args:
         graph: a traced graph, weights as inputs (`export.to_onnx.trace`).
         spec: the network.
-        module: the network, for buffers that are in no checkpoint.
         weights: the network's tensors.
 
     Returns:
@@ -38,26 +36,22 @@ def attach(
 
     model = ir.from_proto(graph)
     provenance = Provenance()
-    buffers = dict(module.named_buffers())
     data_inputs = {tensor.name for tensor in spec.inputs}
     for value in list(model.graph.inputs):
         name = str(value.name)
         if name in data_inputs:
             continue
-        if name in weights.tensors:
-            tensor, origin = weights.tensors[name], Origin(CHECKPOINT, (name,))
-        elif name in buffers:
-            tensor, origin = buffers[name], Origin(BUFFER)
-        else:
+        if name not in weights.tensors:
             raise ExportError(
                 f"{spec.name}: the graph wants a tensor {name!r} that the network does not name",
-                hint="register it as a parameter or a buffer of the network",
+                hint="register it as a parameter or a persistent buffer of the network",
             )
+        tensor = weights.tensors[name]
         model.graph.inputs.remove(value)
         value.const_value = ir.Tensor(tensor.detach().contiguous().numpy(), name=name)
         value.shape = ir.Shape(tuple(tensor.shape))
         model.graph.register_initializer(value)
-        provenance.origins[name] = origin
+        provenance.origins[name] = Origin(CHECKPOINT, (name,))
     require_all_used(spec, weights, provenance)
     return model, provenance
 

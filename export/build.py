@@ -134,7 +134,7 @@ def build_proto(
     stage("tracing")
     graph = trace(spec, module, opset)
     module.load_state_dict(dict(weights.tensors), strict=True, assign=True)  # no second copy
-    model, provenance = attach(graph, spec, module, weights)
+    model, provenance = attach(graph, spec, weights)
     changes: dict[str, int] = {}
     for transform in PORTABLE:
         stage(f"transform: {transform.NAME}")

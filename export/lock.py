@@ -19,14 +19,15 @@ LOCK_VERSION = 1
 METADATA_KEY = "trufor_onnx.provenance"
 LARGEST_LOCK = 16 << 20  # bytes; ours are under 300 KB
 
-# The keys that readers rely on, with their types; a list holds items of one shape.
-SHAPE: dict[str, Any] = {
+# The keys that readers rely on, with their types; a list holds items of one shape, and so does
+# an object under the key ``...``.
+SHAPE: dict[Any, Any] = {
     "lock_version": int,
     "model": str,
     "network_version": str,
     "variant": str,
     "opset": int,
-    "toolchain": dict,
+    "toolchain": {...: str},
     "weights": {"label": str, "kind": str, "digest": str, "seed": str},
     "file": {"name": str, "size_bytes": int, "sha256": str},
     "initializers": [{"name": str, "sha256": str, "transform": str, "sources": list}],
@@ -103,9 +104,12 @@ def _fault(value: object, shape: Any, where: str) -> str:
     if isinstance(shape, dict):
         if not isinstance(value, dict):
             return f"{where or 'the top'} is no object"
+        keys = dict.fromkeys(value, shape[...]) if ... in shape else shape
         faults = (
-            _fault(value[key], inner, f"{where}.{key}") if key in value else f"no {where}.{key}"
-            for key, inner in shape.items()
+            _fault(value[key], inner, f"{where}.{key}")
+            if key in value
+            else f"{where}.{key} is absent"
+            for key, inner in keys.items()
         )
     elif isinstance(shape, list):
         if not isinstance(value, list):

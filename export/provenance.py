@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 CHECKPOINT = "checkpoint"  # a tensor of the state dict, byte for byte
-BUFFER = "buffer"  # computed by the network's constructor, in no checkpoint
 CONSTANT = "constant"  # a number or shape written in the network's code
 LARGEST_CONSTANT = 64  # elements; a larger tensor must have an origin
 
@@ -26,7 +25,7 @@ class Origin:
     """How an initializer was made.
 
     Attributes:
-        transform: ``checkpoint``, ``buffer``, ``constant``, or the name of the transform that
+        transform: ``checkpoint``, ``constant``, or the name of the transform that
             derived it, such as ``fold_batchnorm``.
         sources: the state dict's tensors that it was made of, by the network's own names.
     """
@@ -81,7 +80,8 @@ class Provenance:
                 raise ExportError(
                     f"the graph holds {name} {array.dtype}{list(array.shape)}, which is no tensor "
                     "of the checkpoint nor derived from one by a named transform",
-                    hint="a transform or the tracer folded a weight unseen; please report this",
+                    hint="in a network of your own register it as a persistent buffer, or declare "
+                    "the network not strict; else a transform folded a weight: please report it",
                 )
 
     def covered(self) -> set[str]:

@@ -59,31 +59,23 @@ def self_check(data: bytes, spec: ModelSpec, module: torch.nn.Module) -> None:
             f"{spec.name}: ONNX Runtime cannot load the graph ({_first_line(error)})",
             hint=f"try another --opset; {HINT}",
         ) from error
-    names = [tensor.name for tensor in spec.outputs]
     for batch, size in _shapes(spec):
         where = f"{spec.name} at batch {batch}, size {size[0]} x {size[1]}"
         inputs = example_inputs(spec, batch=batch, size=size)
         feeds = {t.name: x.numpy() for t, x in zip(spec.inputs, inputs, strict=True)}
         expected = _run(module, inputs)
         try:
-            found = [np.asarray(output) for output in session.run(names, feeds)]
+            found = session.run([tensor.name for tensor in spec.outputs], feeds)
         except (refused.Fail, refused.RuntimeException, refused.InvalidArgument) as error:
             raise ExportError(
                 f"{where}: the graph does not run ({_first_line(error)}); a size of the traced "
                 "example is fixed in it",
                 hint=_fix_hint(spec),
             ) from error
-        for name, reference, candidate in zip(names, expected, found, strict=True):
-            if reference.shape != candidate.shape:
-                raise ExportError(
-                    f"{where}, output {name}: shape {candidate.shape}, not {reference.shape}",
-                    hint=_fix_hint(spec),
-                )
-        if any(_far(c, r) > WORST_RELATIVE for c, r in zip(found, expected, strict=True)):
+        if _suspicious(spec, where, expected, found):
             exact = _run(module.double(), tuple(x.double() for x in inputs))
             module.float()
-            for name, outputs in zip(names, zip(exact, expected, found, strict=True), strict=True):
-                _judge(f"{where}, output {name}", *outputs, hint=_fix_hint(spec))
+            _judge(spec, where, exact, expected, found)
 
 
 def _shapes(spec: ModelSpec) -> list[tuple[int, tuple[int, int]]]:
@@ -102,26 +94,52 @@ def _run(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> list[Arra
     return [t.numpy() for t in ((outputs,) if isinstance(outputs, torch.Tensor) else outputs)]
 
 
-def _far(candidate: Array, reference: Array) -> float:
-    """The worst difference as a share of the reference's range; infinite where it is NaN."""
-    scale = float(np.abs(reference).max()) or 1.0
-    worst = float(np.abs(candidate - reference).max()) / scale
-    return worst if worst == worst else np.inf
+def _suspicious(spec: ModelSpec, where: str, expected: list[Array], found: list[Array]) -> bool:
+    """Whether any output is further from torch's than rounding usually is, or is NaN.
+
+    Raises:
+        ExportError: an output has another shape.
+    """
+    far = False
+    for tensor, reference, candidate in zip(spec.outputs, expected, found, strict=True):
+        if reference.shape != candidate.shape:
+            raise ExportError(
+                f"{where}, output {tensor.name}: shape {candidate.shape}, not {reference.shape}",
+                hint=_fix_hint(spec),
+            )
+        distance = _distance(spec, tensor.name, candidate, reference)
+        far = far or not distance <= WORST_RELATIVE  # NaN ends here too
+    return far
 
 
-def _judge(where: str, exact: Array, source: Array, candidate: Array, *, hint: str) -> None:
-    """Is the candidate's distance to float64 what rounding explains, going by torch's own?"""
-    worst, own = _far(candidate, exact), _far(source, exact)
-    if own > WORST_AMPLIFIED:
-        raise ExportError(
-            f"{where}: cannot be checked, float32 is off by {own:.2g} of its range in torch itself",
-            hint="these weights amplify rounding beyond use; export with trained ones",
-        )
-    allowed = min(max(WORST_RELATIVE, AMPLIFICATION * own), WORST_AMPLIFIED)
-    if not worst <= allowed:
-        raise ExportError(
-            f"{where}: off by {worst:.2g} of its range (at most {allowed:.2g})", hint=hint
-        )
+def _judge(
+    spec: ModelSpec, where: str, exact: list[Array], source: list[Array], found: list[Array]
+) -> None:
+    """Is every output's distance to float64 what rounding explains, going by torch's own?"""
+    for tensor, *arrays in zip(spec.outputs, exact, source, found, strict=True):
+        reference, own, candidate = arrays
+        least = _distance(spec, tensor.name, own, reference)
+        if not least <= WORST_AMPLIFIED:
+            raise ExportError(
+                f"{where}, output {tensor.name}: cannot be checked, in torch itself float32 is "
+                f"off by {least:.2g} of its range",
+                hint="these weights amplify rounding beyond use; export with trained ones",
+            )
+        allowed = min(max(WORST_RELATIVE, AMPLIFICATION * least), WORST_AMPLIFIED)
+        worst = _distance(spec, tensor.name, candidate, reference)
+        if not worst <= allowed:
+            raise ExportError(
+                f"{where}, output {tensor.name}: off by {worst:.2g} of its range (at most "
+                f"{allowed:.2g})",
+                hint=_fix_hint(spec),
+            )
+
+
+def _distance(spec: ModelSpec, output: str, candidate: Array, reference: Array) -> float:
+    """The worst difference as a share of the output's range; NaN where there is one."""
+    answer = output in (spec.judged.score, *spec.judged.maps)  # in 0..1: that is its range
+    scale = 1.0 if answer else float(np.abs(reference).max()) or 1.0
+    return float(np.abs(candidate - reference).max()) / scale
 
 
 def _fix_hint(spec: ModelSpec) -> str:

@@ -1,0 +1,222 @@
+"""A graph that is not the network is refused before a file exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+from export import self_check as module_under_test
+from export.build import Built, build_file, export_model
+from export.errors import ExportError
+from export.self_check import self_check
+from export.sources import WeightsSource
+from export.spec import Judged, ModelSpec, TensorSpec
+
+Specs = dict[str, ModelSpec]
+AXES = ("batch", 3, "height", "width")
+SEED = WeightsSource(stand_in="s")
+
+
+def loaded(spec: ModelSpec) -> Any:
+    module = spec.build()
+    module.load_state_dict(dict(SEED.weights_for(spec, module).tensors))
+    return module
+
+
+def small(builder: str, **changes: Any) -> ModelSpec:
+    spec = ModelSpec(
+        name="small",
+        title="",
+        version="1",
+        inputs=(TensorSpec("image", AXES, ""),),
+        outputs=(TensorSpec("result", ("batch", "c", "h", "w"), ""),),
+        builder=f"{__name__}:{builder}",
+    )
+    return replace(spec, **changes)
+
+
+class Network(nn.Module):
+    """What the graphs below should be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+
+class BakedConstant(Network):
+    """Computes with the size of the traced example: torch sees Python numbers."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        found: Tensor = self.conv(image) / int(image.shape[2] * image.shape[3])
+        return found
+
+
+class BakedReshape(Network):
+    """Works on a grid whose size was fixed when the graph was recorded."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = int(image.shape[2]), int(image.shape[3])
+        return self.conv(image).flatten(2).reshape(-1, 3, height, width)
+
+
+class BakedBranch(Network):
+    """Takes another way for large images: a graph holds one way only."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        found: Tensor = self.conv(image)
+        return found * 2 if image.shape[2] < 50 else found
+
+
+class BakedBatch(Network):
+    """Knows the batch of the traced example."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.conv(image).reshape(int(image.shape[0]), -1)[..., None, None]
+
+
+class BakedWeight(Network):
+    """Reads a weight in Python: the graph has the value of the traced network."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        found: Tensor = self.conv(image) + 5 * float(self.conv.weight[0, 0, 0, 0])
+        return found
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # they say what is tested here
+@pytest.mark.parametrize(
+    ("builder", "fault"),
+    [
+        ("BakedConstant", r"output result: off by"),
+        ("BakedReshape", r"at batch 1, size 69 x 25: the graph does not run"),
+        ("BakedBranch", r"output result: off by"),
+        ("BakedBatch", r"the graph does not run|shape"),
+        ("BakedWeight", r"output result: off by"),
+    ],
+)
+def test_constants_of_the_traced_example(builder: str, fault: str, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=fault) as refusal:
+        export_model(small(builder), SEED, tmp_path / "out")
+    assert "the file was not written" in str(refusal.value)
+    assert not list(tmp_path.rglob("*.onnx"))
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # as above
+def test_a_fixed_size_is_checked_at_that_size() -> None:
+    fixed = ("batch", 3, 24, 24)
+    spec = small(
+        "BakedReshape",
+        inputs=(TensorSpec("image", fixed, ""),),
+        outputs=(TensorSpec("result", fixed, ""),),
+        fixed_size=(24, 24),
+    )
+    assert build_file(spec, SEED).data
+
+
+def edited(data: bytes, edit: Callable[[onnx.ModelProto], None]) -> bytes:
+    proto = onnx.load_model_from_string(data)
+    edit(proto)
+    changed: bytes = proto.SerializeToString()
+    return changed
+
+
+def largest(proto: onnx.ModelProto) -> onnx.TensorProto:
+    return max(proto.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+
+
+def change_a_weight(proto: onnx.ModelProto) -> None:
+    array = onnx.numpy_helper.to_array(largest(proto)) * np.float32(1.5)
+    largest(proto).raw_data = array.tobytes()
+
+
+def put_nan(proto: onnx.ModelProto) -> None:
+    array = onnx.numpy_helper.to_array(largest(proto)).copy()
+    array.flat[0] = np.nan
+    largest(proto).raw_data = array.tobytes()
+
+
+def another_operator(proto: onnx.ModelProto) -> None:
+    next(node for node in proto.graph.node if node.op_type == "Relu").op_type = "Abs"
+
+
+@pytest.mark.parametrize("edit", [change_a_weight, put_nan, another_operator])
+def test_a_wrong_graph(
+    edit: Callable[[onnx.ModelProto], None], tiny: Specs, built: Callable[..., Built]
+) -> None:
+    spec = tiny["noiseprint_pp"]
+    module = loaded(spec)
+    self_check(built("noiseprint_pp").data, spec, module)
+    with pytest.raises(ExportError, match="output noiseprint: off by"):
+        self_check(edited(built("noiseprint_pp").data, edit), spec, module)
+
+
+def test_another_shape(tiny: Specs, built: Callable[..., Built]) -> None:
+    def crop(proto: onnx.ModelProto) -> None:
+        conv = proto.graph.node[-1]
+        next(a for a in conv.attribute if a.name == "pads").ints[:] = [0, 0, 0, 0]
+
+    spec = tiny["noiseprint_pp"]
+    with pytest.raises(ExportError, match=r"shape \(1, 1, 67, 23\), not \(1, 1, 69, 25\)"):
+        self_check(edited(built("noiseprint_pp").data, crop), spec, loaded(spec))
+
+
+def test_a_graph_that_does_not_load(tiny: Specs, built: Callable[..., Built]) -> None:
+    def unknown(proto: onnx.ModelProto) -> None:
+        proto.graph.node[0].op_type = "Mystery"
+
+    spec = tiny["noiseprint_pp"]
+    data = edited(built("noiseprint_pp").data, unknown)
+    with pytest.raises(ExportError, match="ONNX Runtime cannot load the graph"):
+        self_check(data, spec, loaded(spec))
+
+
+class Amplifying(nn.Module):
+    """Differences of nearly equal numbers: float32 itself is far from float64."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3)
+        self.factor = factor
+
+    def forward(self, image: Tensor) -> Tensor:
+        found: Tensor = self.conv(image)
+        return torch.sin(found * self.factor)
+
+
+def test_weights_that_amplify_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = []
+    original = module_under_test._judge
+    monkeypatch.setattr(
+        module_under_test, "_judge", lambda *given: judged.append(given) or original(*given)
+    )
+    spec = small("Amplifying", builder_arguments={"factor": 3e4})
+    assert build_file(spec, SEED).data
+    assert judged  # more than 1e-3 of the range, in torch as in ONNX Runtime
+
+
+def test_weights_that_amplify_rounding_beyond_use() -> None:
+    spec = small("Amplifying", builder_arguments={"factor": 3e6})
+    with pytest.raises(ExportError, match=r"cannot be checked, in torch itself float32 is off by"):
+        build_file(spec, SEED)
+
+
+def test_an_answer_near_zero_is_judged_in_its_range_of_one() -> None:
+    reference, candidate = np.float32([5.4092e-05]), np.float32([5.4121e-05])
+    score = small("Network", judged=Judged(score="result"))
+    plain = small("Network")
+    assert module_under_test._distance(score, "result", candidate, reference) < 1e-7
+    assert module_under_test._distance(plain, "result", candidate, reference) > 1e-4
+
+
+def test_timm_networks_are_told_how_to_fix_a_size() -> None:
+    spec = small("BakedReshape", name="timm:small", strict=False, trace_size=(64, 96))
+    with pytest.raises(ExportError) as refusal:
+        build_file(spec, SEED)
+    assert refusal.value.hint == "let its size be fixed: timm:small@64x96"
