@@ -15,7 +15,7 @@ from typing import BinaryIO, Self
 
 from chunking.hashing import sha256_bytes
 from export.lock import canonical
-from parity.decoding import decode
+from parity.documents import decode
 from parity.errors import ParityError
 from parity.results import Row, Status
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from parity.documents import encode
 
 SCHEMA_VERSION = 1
 SOURCE = "torch32"  # PyTorch float32, the yardstick; every other backend is a candidate
@@ -74,7 +75,8 @@ class Row:
 
     def document(self) -> dict[str, Any]:
         """The row as JSON has it."""
-        return _document(asdict(self))
+        found: dict[str, Any] = encode(self)
+        return found
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ class Group:
 
     def document(self) -> dict[str, Any]:
         """The group as JSON has it."""
-        return _document(asdict(self))
+        found: dict[str, Any] = encode(self)
+        return found
 
 
 @dataclass(frozen=True)
@@ -169,8 +172,8 @@ class Report:
         counts = {s.value: sum(row.status is s for row in self.all_rows) for s in Status}
         return {
             "schema_version": SCHEMA_VERSION,
-            "environment": finite_or_none(self.environment),
-            "models": finite_or_none(self.models),
+            "environment": encode(self.environment),
+            "models": encode(self.models),
             "rows": [row.document() for row in self.rows],
             "shape_rows": [row.document() for row in self.shape_rows],
             "summary": {
@@ -188,20 +191,3 @@ def worst_status(found: list[Status]) -> Status:
         if status in found:
             return status
     return Status.PASS if Status.PASS in found else Status.NOT_RUN
-
-
-def _document(given: dict[str, Any]) -> dict[str, Any]:
-    return {key: finite_or_none(value) for key, value in given.items()} | {
-        "status": str(given["status"])
-    }
-
-
-def finite_or_none(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: finite_or_none(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite_or_none(inner) for inner in value]
-    return value

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from parity.decoding import decode
+from parity.documents import decode
 from parity.errors import ParityError
 from parity.results import SCHEMA_VERSION, Group, Report, Row
 

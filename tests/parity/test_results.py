@@ -9,8 +9,6 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from parity.results import (
     SCHEMA_VERSION,
@@ -19,7 +17,6 @@ from parity.results import (
     Report,
     Row,
     Status,
-    finite_or_none,
     worst_status,
 )
 
@@ -111,15 +108,6 @@ def test_keys_of_the_document(make: Any) -> None:
     assert set(document["summary"]) == {"status", "counts", "groups", "resumed_cases"}
     assert set(document["rows"][0]) == ROW_KEYS == {field.name for field in fields(Row)}
     assert set(document["summary"]["groups"][0]) == GROUP_KEYS
-
-
-@given(st.floats(), st.floats(), st.floats())
-def test_json_never_holds_nan_or_infinity(first: float, second: float, third: float) -> None:
-    given_values = {"x": first, "deep": {"y": [second, {"z": (third,)}]}}
-    text = json.dumps(finite_or_none(given_values), allow_nan=False)
-    back = json.loads(text)
-    assert back["x"] == (first if math.isfinite(first) else None)
-    assert back["deep"]["y"][1]["z"] == [third if math.isfinite(third) else None]
 
 
 def test_a_row_s_figures_are_null_where_they_are_not_finite(make: Any) -> None:

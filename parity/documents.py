@@ -1,8 +1,9 @@
-"""From plain JSON to frozen dataclasses, strictly: every key, no other key, the right types."""
+"""Frozen dataclasses to plain JSON and back: every key, no other key, the right types."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 import types
 import typing
@@ -12,6 +13,24 @@ from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+def encode(value: Any) -> Any:
+    """A dataclass, or what is in one, as JSON has it.
+
+    JSON has no NaN and no infinity: they become null. A StrEnum becomes its text.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+    if isinstance(value, Mapping):
+        return {key: encode(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [encode(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.value if isinstance(value, Enum) else value
 
 
 def decode(kind: type[T], document: object) -> T:

@@ -1,8 +1,9 @@
-"""JSON becomes a dataclass only if every field is there, of its own type, and nothing else."""
+"""To JSON without NaN; back only if every field is there, of its own type, and nothing else."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parity.decoding import decode
+from parity.documents import decode, encode
 from parity.results import Group, Row, Status
 
 
@@ -128,3 +129,17 @@ def test_a_group_comes_back_from_json_as_it_was(make: Any) -> None:
     back = decode(Group, json.loads(json.dumps(group.document())))
     assert back == group
     assert isinstance(back.outcome["flipped"], int)
+
+
+@given(st.floats(), st.floats(), st.floats())
+def test_json_never_holds_nan_or_infinity(first: float, second: float, third: float) -> None:
+    given_values = {"x": first, "deep": {"y": [second, {"z": (third,)}]}}
+    text = json.dumps(encode(given_values), allow_nan=False)
+    back = json.loads(text)
+    assert back["x"] == (first if math.isfinite(first) else None)
+    assert back["deep"]["y"][1]["z"] == [third if math.isfinite(third) else None]
+
+
+def test_a_dataclass_and_its_document() -> None:
+    assert encode(decode(Outer, GOOD)) == GOOD
+    assert type(encode(decode(Outer, GOOD))["status"]) is str
