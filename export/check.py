@@ -109,18 +109,20 @@ def _compare(locked: dict[str, Any], rebuilt: dict[str, Any]) -> tuple[int, str]
     """Outcome and sentence for a lock and the document of its rebuild."""
     if rebuilt == locked:
         return EXIT_OK, f"the same bytes, {rebuilt['file']['sha256'][:16]}"
+    names = _differing(locked["initializers"], rebuilt["initializers"])
     stand_in = locked["weights"]["kind"] == "stand-in"
     if rebuilt["weights"]["digest"] != locked["weights"]["digest"] and not stand_in:
-        labels = f"{locked['weights']['label']}, rebuilt with {rebuilt['weights']['label']}"
-        return EXIT_COULD_NOT, f"locked with {labels}; name the checkpoint with --weights"
+        before, now = _weights(locked), _weights(rebuilt)
+        return EXIT_COULD_NOT, (
+            f"locked with {before}, rebuilt with {now}: other weights in {_listed(names)}; name "
+            "the checkpoint with --weights, and the seed with --stand-in where it has one"
+        )
     if rebuilt["toolchain"] != locked["toolchain"]:
         other = _other_versions(locked["toolchain"], rebuilt["toolchain"])
         mend = "install the locked versions with `pip install -c constraints.txt -e '.[dev]'`"
         return EXIT_COULD_NOT, f"another toolchain writes other bytes: {other}; {mend}"
-    names = _differing(locked["initializers"], rebuilt["initializers"])
     if names:
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        what = f"initializers {', '.join(names[:SHOWN])}{more}"
+        what = f"initializers {_listed(names)}"
     elif rebuilt["file"]["sha256"] != locked["file"]["sha256"]:
         what = "the graph; no initializer differs"
     else:
@@ -135,6 +137,15 @@ def _other_versions(locked: dict[str, str], rebuilt: dict[str, str]) -> str:
         for package in sorted(locked | rebuilt)
         if locked.get(package) != rebuilt.get(package)
     )
+
+
+def _weights(document: dict[str, Any]) -> str:
+    return f"{document['weights']['label']} ({document['weights']['digest'][:8]})"
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def _differing(locked: list[dict[str, Any]], rebuilt: list[dict[str, Any]]) -> list[str]:

@@ -170,7 +170,9 @@ def test_locks_of_a_checkpoint(tiny: Specs, tmp_path: Path) -> None:
     assert check_file(exported.path, WeightsSource(path)).outcome == 0
     finding = check_file(exported.path, NO_CHOICE)
     assert finding.outcome == 2
-    assert "locked with noiseprint++.th, rebuilt with stand-in weights" in finding.sentence
+    assert "locked with noiseprint++.th (" in finding.sentence
+    assert "rebuilt with stand-in weights (seed golden) (" in finding.sentence
+    assert "other weights in 0.bias, 0.weight" in finding.sentence
     assert "--weights" in finding.sentence
 
 
