@@ -48,4 +48,4 @@ def test_speed(
     assert len(contest.ratios()) == ROUNDS
     benchmark.extra_info["ratio"] = statistics.median(contest.ratios())
     with capsys.disabled():
-        print(f"\n{contest.report()}")  # noqa: T201 - the figure that this file is for
+        print(f"\n{contest.report()}")
