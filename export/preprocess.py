@@ -104,9 +104,9 @@ def _require_faithful(picture: ImageFile.ImageFile, name: str) -> None:
     # pillow opens 16-bit colour as RGB and keeps the upper 8 bits; only the raw mode tells.
     deep = picture.format in DEEP_FORMATS and any(";16" in str(t.args) for t in picture.tile)
     if picture.mode not in EIGHT_BIT_MODES or deep:
-        what = "16 bits a channel" if deep else f"mode {picture.mode}"
+        stored = ", stored with 16 bits" if deep else ""
         raise PreprocessError(
-            f"{name}: more than 8 bits a channel ({what})",
+            f"{name}: more than 8 bits a channel (mode {picture.mode}{stored})",
             hint="convert it to 8-bit RGB with the software that made it",
         )
     width, height = picture.size
