@@ -10,14 +10,15 @@ from typing import Any, NoReturn
 
 from export.preprocess import SUFFIXES
 from parity.cases import Picture
+from parity.dataset.manifest import MANIFEST_NAME
 from parity.errors import ParityError
-from parity.manifest import LABELS, MANIFEST, read_manifest
+from parity.manifest import LABELS, read_manifest
 
 NOT_IMAGES = ("masks", "mask")  # folders of ground truth
 
 
 def find_images(where: Path, *, most: int | None = None) -> list[Picture]:
-    """The images of a data set, in order of their names.
+    """The images of a data set, in order of their names or of the manifest.
 
     Args:
         where: a folder, a manifest (``*.json``), a pattern such as ``photos/**/*.jpg``, or one
@@ -32,7 +33,7 @@ def find_images(where: Path, *, most: int | None = None) -> list[Picture]:
     if most is not None and most < 1:
         raise ParityError("--max-images must be 1 or more", hint="leave it out for all images")
     if where.is_dir():
-        manifest = where / MANIFEST
+        manifest = where / MANIFEST_NAME
         found = _from_manifest(manifest) if manifest.is_file() else _walk(where)
     elif where.is_file():
         is_manifest = where.suffix == ".json"

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from parity.dataset.manifest import SCHEMA_VERSION
 from parity.errors import ParityError
 
-MANIFEST = "manifest.json"
-SCHEMA_VERSION = 1
 LABELS = ("real", "fake")
 LARGEST = 64 << 20  # bytes
 HINT = 'it must hold {"images": [{"file": "real/x.png", "label": "real", "sha256": "..."}]}'

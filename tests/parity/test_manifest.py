@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chunking.hashing import sha256_file
 from parity.errors import ParityError
 from parity.manifest import Entry, read_manifest
 
@@ -152,3 +153,12 @@ def test_any_json_is_read_or_refused(
         assert error.hint
     else:
         assert all(not Path(entry.file).is_absolute() for entry in entries)
+
+
+def test_the_committed_sample_pictures_can_be_read_whole() -> None:
+    folder = Path(__file__).resolve().parents[2] / "sample_dataset"
+    entries = read_manifest(folder / "manifest.json")
+    assert len(entries) >= 16
+    assert {entry.label for entry in entries} == {"real", "fake"}
+    assert all(sha256_file(folder / entry.file) == entry.sha256 for entry in entries)
+    assert all((folder / entry.mask).is_file() for entry in entries if entry.label == "fake")
