@@ -62,13 +62,17 @@ def require_all_used(spec: ModelSpec, weights: Weights, provenance: Provenance) 
     Raises:
         CoverageError: names those that are not.
     """
-    if not spec.strict:
-        return
-    covered = provenance.covered()
-    unused = [n for n in weights.tensors if n not in covered and not n.endswith(COUNTER)]
-    if unused:
+    unused = [n for n in unused_tensors(weights, provenance) if not n.endswith(COUNTER)]
+    if spec.strict and unused:
         raise CoverageError(
             f"{spec.name}: {len(unused)} tensors of the checkpoint are not in the graph: "
             f"{', '.join(unused[:8])}",
             hint="the network does not use them, or they were merged; please report this",
         )
+
+
+def unused_tensors(weights: Weights, provenance: Provenance) -> list[str]:
+    """Tensors that no initializer was made of, under none of their names; sorted."""
+    first = weights.tied
+    covered = {first.get(name, name) for name in provenance.covered()}
+    return sorted(name for name in weights.tensors if first.get(name, name) not in covered)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from export.attach import unused_tensors
 from export.errors import ExportError
 from export.lock import LOCK_VERSION, METADATA_KEY, canonical
 from export.provenance import Provenance
@@ -30,7 +31,6 @@ def provenance_document(
     transforms: Mapping[str, int],
 ) -> dict[str, Any]:
     """Everything that is to be known about an exported file, but for its own digest."""
-    unused = sorted(set(weights.tensors) - provenance.covered())
     return {
         "lock_version": LOCK_VERSION,
         "model": spec.name,
@@ -45,7 +45,7 @@ def provenance_document(
         "outputs": [_tensor_document(tensor) for tensor in spec.outputs],
         "toolchain": toolchain(),
         "transforms": dict(transforms),
-        "unused_tensors": unused,
+        "unused_tensors": unused_tensors(weights, provenance),
         "initializers": provenance.document(model, weights.sources, weights.digests),
     }
 

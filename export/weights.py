@@ -14,6 +14,7 @@ from export.parts import own_part
 from export.provenance import array_digest
 from export.spec import ModelSpec
 from export.standin import stand_in_tensor
+from export.ties import require_equal, tied_names
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,7 @@ class Weights:
         seed: the seed of the stand-in values ("" where there are none).
         stand_in: names of the tensors that got stand-in values.
         sources: what each tensor is called in the checkpoint, by the network's name.
+        tied: later names of tensors that stand in the network twice, with their first names.
         left: groups of tensors in the checkpoint that this network leaves to others.
         coverage: counts of tensors and parameters.
     """
@@ -51,6 +53,7 @@ class Weights:
     seed: str
     stand_in: tuple[str, ...]
     sources: Mapping[str, str]
+    tied: Mapping[str, str]
     left: str
     coverage: Mapping[str, int]
 
@@ -82,10 +85,14 @@ class Weights:
 
 def stand_in_weights(spec: ModelSpec, module: torch.nn.Module, seed: str) -> Weights:
     """Stand-in values for every tensor of the network, under its names in the whole network."""
-    state = module.state_dict()
-    tensors = {name: _stand_in(spec, seed, name, tensor) for name, tensor in state.items()}
+    tied = tied_names(module)
+    tensors: dict[str, torch.Tensor] = {}
+    for name, tensor in module.state_dict().items():
+        shared = tensors.get(tied.get(name, ""))
+        tensors[name] = _stand_in(spec, seed, name, tensor) if shared is None else shared
     expected = signatures(tensors)
-    return _weights(tensors, measure(expected, expected), seed=seed, stand_in=tuple(tensors))
+    coverage = measure(expected, expected)
+    return _weights(tensors, coverage, seed=seed, stand_in=tuple(tensors), tied=tied)
 
 
 def checkpoint_weights(
@@ -102,10 +109,10 @@ def checkpoint_weights(
             tensors is an error all the same.
 
     Raises:
-        CoverageError: a tensor is missing, left over, or has another shape or dtype.
+        CoverageError: a tensor is missing, left over, has another shape or dtype, or two values.
         ExportError: a tensor holds NaN or infinity.
     """
-    state = module.state_dict()
+    state, tied = module.state_dict(), tied_names(module)
     expected = signatures(state)
     part = own_part(spec, checkpoint.tensors, expected)
     coverage = measure(expected, signatures(part.tensors))
@@ -114,7 +121,9 @@ def checkpoint_weights(
     if fill_seed and coverage.missing and coverage.found:
         stand_in = coverage.missing
         for name in stand_in:
-            tensors[name] = _stand_in(spec, fill_seed, name, state[name])
+            shared = tensors.get(tied.get(name, ""))
+            value = _stand_in(spec, fill_seed, name, state[name]) if shared is None else shared
+            tensors[name] = value
         coverage = measure(expected, signatures(tensors))
     if part.one_branch:
         _refuse_one_branch(spec, checkpoint, coverage)
@@ -125,15 +134,18 @@ def checkpoint_weights(
         "that a file lacks get stand-in values only if you say so: --weights FILE --stand-in SEED",
     )
     _require_finite(checkpoint, tensors)
-    return _weights(
+    weights = _weights(
         {name: tensors[name].detach().contiguous() for name in expected},
         coverage,
         seed=fill_seed if stand_in else "",
         stand_in=stand_in,
         sources=part.sources,
+        tied=tied,
         checkpoint=checkpoint,
         left=groups(part.left),
     )
+    require_equal(tied, weights.digests, _what(spec, checkpoint))
+    return weights
 
 
 def _what(spec: ModelSpec, checkpoint: Checkpoint) -> str:
@@ -184,6 +196,7 @@ def _weights(
     *,
     seed: str,
     stand_in: tuple[str, ...],
+    tied: Mapping[str, str],
     sources: Mapping[str, str] | None = None,
     checkpoint: Checkpoint | None = None,
     left: str = "",
@@ -207,6 +220,7 @@ def _weights(
         seed=seed,
         stand_in=stand_in,
         sources=sources or {},
+        tied=tied,
         left=left,
         coverage=coverage.document() | {"parameters_stand_in": coverage.parameters(stand_in)},
     )
