@@ -7,6 +7,7 @@ tracer, and which tensor stands where is known by name, not guessed from bytes.
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -116,7 +117,8 @@ def trace(spec: ModelSpec, module: torch.nn.Module, opset: int = DEFAULT_OPSET) 
                 dynamic_axes=spec.dynamic_axes(),
             )
         except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
+            # torch adds where to file bugs, and its own types with paths of this machine.
+            reason = re.split(r"\. Please|\s+\[Caused by", str(error).strip().splitlines()[0])[0]
             newer = f"try --opset {TRACER_OPSET}; " if opset < TRACER_OPSET else ""
             raise ExportError(
                 f"{spec.name}: the network cannot be traced at opset {opset} ({reason})",

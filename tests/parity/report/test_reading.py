@@ -114,3 +114,8 @@ def test_a_missing_report_and_a_huge_one_are_errors(
     monkeypatch.setattr("parity.report.reading.LARGEST", 3)
     with pytest.raises(ParityError, match="too large"):
         read_report(tmp_path / "x.json")
+
+
+def test_another_version_is_told_by_its_number(mixed: Report) -> None:
+    with pytest.raises(ParityError, match="schema version 2, this tool reads 1"):
+        from_document(mixed.document() | {"schema_version": 2}, "parity.json")
