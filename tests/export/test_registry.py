@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from export.cli import main
 from export.errors import ExportError
 from export.registry import ENTRY_POINT_GROUP, find, registered
 
+PACKAGES = ("their_package", "my_package")
 OURS = ["noiseprint_pp", "mit_b2", "trufor", "trufor_head"]
 SPECS = """
 from export.spec import ModelSpec, TensorSpec
@@ -59,7 +61,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
     yield put
     registered.cache_clear()
-    for name in [name for name in sys.modules if name.split(".")[0] == "their_package"]:
+    for name in [name for name in sys.modules if name.split(".")[0] in PACKAGES]:
         del sys.modules[name]
 
 
@@ -127,3 +129,19 @@ def test_what_an_entry_point_may_not_do(
         registered()
     assert "their_package" in str(refusal.value)
     assert find("trufor").name == "trufor"  # ours work whatever else is installed
+
+
+def test_the_example_in_the_documentation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install: Callable[[str], None]
+) -> None:
+    guide = Path(__file__).parents[2] / "docs/adding-a-network.md"
+    blocks = re.findall(r"```(\w+)\n(.*?)```", guide.read_text(), re.S)
+    code = next(text for kind, text in blocks if kind == "python")
+    group = next(text for kind, text in blocks if kind == "toml")
+    assert f'[project.entry-points."{ENTRY_POINT_GROUP}"]' in group
+    package = tmp_path / "my_package"
+    package.mkdir()
+    (package / "onnx_specs.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    install("my_package = my_package.onnx_specs:specs")
+    assert find("my_detector").fixed_size is None
