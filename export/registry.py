@@ -85,11 +85,3 @@ def find(name: str) -> ModelSpec:
     return specs[name]
 
 
-__all__ = [
-    "ENTRY_POINT_GROUP",
-    "ModelSpec",
-    "Preprocessing",
-    "TensorSpec",
-    "find",
-    "registered",
-]
