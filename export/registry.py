@@ -83,5 +83,3 @@ def find(name: str) -> ModelSpec:
             hint=f"there are {', '.join(specs)}, and timm:NAME for any image backbone of timm",
         )
     return specs[name]
-
-

@@ -42,6 +42,7 @@ def test_published_model(tmp_path: Path, sizes: dict[str, int]):
     assert [name for names in found.tensors for name in names] == names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "onnx_models").glob("*.onnx")), ids=lambda p: p.name
 )
