@@ -14,7 +14,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from export.errors import ExportError
-from export.spec import ModelSpec, Preprocessing, TensorSpec
+from export.spec import ModelSpec
 from export.trufor_specs import MIT_B2, NOISEPRINT_PP, TRUFOR, TRUFOR_HEAD
 
 ENTRY_POINT_GROUP = "trufor_onnx.models"
