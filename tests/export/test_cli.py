@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from export import cli, download
+from export import build, cli, download
 from export.cli import main
 from export.download import DownloadError, FetchedWeights
 from export.lock import lock_path, read_lock
@@ -117,14 +118,36 @@ def test_wrong_usage(argv: list[str], capsys: Capture) -> None:
     assert "usage: python -m export" in capsys.readouterr().err
 
 
-def test_interrupted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture) -> None:
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "export_model", interrupt)
+@pytest.mark.parametrize("where", ["trace", "self_check", "sha256_bytes"])
+def test_interrupted(
+    where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
+) -> None:
+    """Ctrl-C at some point of the export: the signal itself, no stand-in for it."""
+    monkeypatch.setattr(build, where, lambda *_, **__: signal.raise_signal(signal.SIGINT))
     assert main(["noiseprint_pp", "--stand-in", "s"]) == 130
-    assert capsys.readouterr().err == "interrupted; nothing half-written was kept\n"
+    out, err = capsys.readouterr()
+    assert err == "interrupted; nothing half-written was kept\n"
+    assert out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_at_the_second_model(
+    tiny: Specs, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    original = cli.export_model
+
+    def second(spec: ModelSpec, *given: Any, **options: Any) -> Any:
+        if spec.name != "noiseprint_pp":
+            signal.raise_signal(signal.SIGINT)
+        return original(spec, *given, **options)
+
+    monkeypatch.setattr(cli, "export_model", second)
+    assert main(["noiseprint_pp", "mit_b2", "--stand-in", "s"]) == 130
+    assert "noiseprint_pp.onnx" in capsys.readouterr().out  # written, and said
+    assert sorted(p.name for p in Path("onnx_models").iterdir()) == [
+        "noiseprint_pp.lock.json",
+        "noiseprint_pp.onnx",
+    ]
 
 
 def test_check(capsys: Capture) -> None:

@@ -129,6 +129,14 @@ def test_a_weight_that_was_changed_under_its_name(graph: tuple[Any, Provenance])
         provenance.document(model, {}, digests)
 
 
+def test_weights_in_another_file_have_no_content(graph: tuple[Any, Provenance]) -> None:
+    model, provenance = graph
+    model.graph.initializers["w"].const_value = None
+    with pytest.raises(ExportError, match="the initializer w has no content") as refusal:
+        provenance.document(model, {}, {})
+    assert "external data" in refusal.value.hint
+
+
 def test_derived_origins() -> None:
     provenance = Provenance({n: Origin(CHECKPOINT, (n,)) for n in "abc"})
     provenance.derive("ab", "sum", "a", "b", "a")
