@@ -131,9 +131,7 @@ def test_interrupted(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_interrupted_at_the_second_model(
-    tiny: Specs, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
+def test_interrupted_at_the_second_model(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     original = cli.export_model
 
     def second(spec: ModelSpec, *given: Any, **options: Any) -> Any:
