@@ -69,6 +69,8 @@ def main() -> None:
                 errors[name, "float64"].append(mean_absolute_error(array, expected))
                 for kernel in kernels:
                     errors[name, kernel].append(mean_absolute_error(array, found[kernel]))
+            each = ", ".join(f"{name} {errors[name, 'float64'][-1]:.3e}" for name in runners)
+            print(f"{picture.name}: to float64 {each}", flush=True)
     count = len(errors["our export", "float64"])
     instructions = torch.backends.cpu.get_cpu_capability()
     print(

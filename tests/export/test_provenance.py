@@ -131,9 +131,10 @@ def test_a_weight_that_was_changed_under_its_name(graph: tuple[Any, Provenance])
 
 def test_weights_in_another_file_have_no_content(graph: tuple[Any, Provenance]) -> None:
     model, provenance = graph
+    digests = digests_of(model)
     model.graph.initializers["w"].const_value = None
     with pytest.raises(ExportError, match="the initializer w has no content") as refusal:
-        provenance.document(model, {}, {})
+        provenance.document(model, {}, digests)
     assert "external data" in refusal.value.hint
 
 
