@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from parity import cli
+from parity.commands import run as run_command
+from parity.exit_codes import EXIT_CODES
 from parity.results import Status
 
 Exported = Callable[[str], Path]
@@ -55,8 +57,8 @@ def test_the_json_is_always_written(
     [(Status.PASS, 0), (Status.FAIL, 1), (Status.ERROR, 2), (Status.NOT_RUN, 2)],
 )
 def test_each_status_has_its_exit_code(status: Status, code: int) -> None:
-    assert cli.EXIT_CODES[status] == code
-    assert set(cli.EXIT_CODES) == set(Status)
+    assert EXIT_CODES[status] == code
+    assert set(EXIT_CODES) == set(Status)
 
 
 def test_an_unreadable_image_is_exit_2_with_its_name_and_reason(
@@ -151,7 +153,7 @@ def test_stopping_before_a_case_is_done_keeps_nothing(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "run_parity", stop)
+    monkeypatch.setattr(run_command, "run_parity", stop)
     ran = parity()
     assert ran.code == 130
     assert "nothing was kept" in ran.err

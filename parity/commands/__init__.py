@@ -1,0 +1,1 @@
+"""The skins of ``python -m parity``'s subcommands: parse, one library call, print, exit code."""
