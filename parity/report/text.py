@@ -36,7 +36,7 @@ def _is_plain(text: str, index: int) -> bool:
         return True
     around = text[max(index - 1, 0) : index] + text[index + 1 : index + 2]
     if character == "_":  # inside a word it is no emphasis
-        return len(around) == 2 and around.isalnum()
+        return len(around) == 2 and around.isascii() and around.isalnum()
     if character == ":":  # not the start of a link
         return not text.startswith("//", index + 1)
     if character in "-.+=":  # not a list, a rule, a heading or a list's number at the start

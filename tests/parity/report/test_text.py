@@ -49,6 +49,7 @@ def test_markdown_has_no_character_left_that_means_something(text: str) -> None:
         ("shape:2x96x128", "shape:2x96x128"),
         ("real/a-b.png", "real/a-b.png"),
         ("_x_", "&#95;x&#95;"),
+        ("0_ª", "0&#95;ª"),
         ("- x", "&#45; x"),
         ("https://x", "https&#58;//x"),
         ("a|b", "a&#124;b"),
