@@ -5,7 +5,10 @@ Nothing here resizes or recompresses: that would destroy the traces the networks
 
 from __future__ import annotations
 
+import errno
 import io
+import os
+import stat
 import struct
 import warnings
 from dataclasses import dataclass
@@ -13,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from chunking.hashing import sha256_bytes
+from export import heif
 from export.errors import PreprocessError
 from export.spec import Preprocessing
 
@@ -25,7 +29,8 @@ LARGEST_PIXELS = 178_956_970  # above it pillow itself refuses, as a decompressi
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")  # others, as EPS, run other programs
 DEEP_FORMATS = ("PNG", "TIFF")  # of these, the ones with more than 8 bits a channel
 EIGHT_BIT_MODES = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr", "RGBX")
-_PIXEL_HINT = f"the limit is {LARGEST_PIXELS:,} pixels"
+SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
+TURNED = range(2, 9)  # EXIF orientations other than upright
 # What pillow's decoders raise for damaged files, beside UnidentifiedImageError.
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, LookupError, TypeError)
 
@@ -37,81 +42,153 @@ class LoadedImage:
     Attributes:
         rgb: (H, W, 3) uint8, upright (EXIF orientation applied).
         sha256: the digest of the file's bytes.
+        format: ``JPEG``, ``PNG``, ...
+        notes: what was done to get from the file to these pixels, a sentence each; empty for a
+            plain 8-bit RGB file that is stored upright.
     """
 
     rgb: npt.NDArray[np.uint8]
     sha256: str
+    format: str = ""
+    notes: tuple[str, ...] = ()
 
 
-def read_image(path: Path) -> LoadedImage:
-    """Decode a picture to 8-bit RGB.
+def read_image(path: Path, *, largest_pixels: int = LARGEST_PIXELS) -> LoadedImage:
+    """Decode a picture to 8-bit RGB; see `decode` for how.
 
     Raises:
-        PreprocessError: the file is missing, no picture, damaged, too large, or has no faithful
-            8-bit form; the message names it and says why.
+        PreprocessError: the file is missing, no regular file, no picture, damaged, too large, or
+            has no 8-bit form; the message names it and says why.
     """
     try:
-        size = path.stat().st_size
-        if size > LARGEST_FILE:
-            raise PreprocessError(
-                f"{path}: {size:,} bytes are too many for a picture",
-                hint=f"the limit is {LARGEST_FILE:,} bytes",
-            )
-        data = path.read_bytes()
+        data = _read_regular(path)
     except OSError as error:
         raise PreprocessError(
-            f"{path}: cannot be read ({error.strerror})", hint="check the path and its permissions"
+            f"{path}: cannot be read ({error.strerror or error})",
+            hint="check the path and its permissions",
         ) from error
-    return LoadedImage(decode_rgb(data, str(path)), sha256_bytes(data))
+    return decode(data, str(path), largest_pixels=largest_pixels)
 
 
 def decode_rgb(data: bytes, name: str) -> npt.NDArray[np.uint8]:
-    """The pixels of an encoded picture: (H, W, 3) uint8, upright.
+    """The pixels of an encoded picture: (H, W, 3) uint8, upright. See `decode`."""
+    return decode(data, name).rgb
 
-    Grey becomes three equal channels, a palette its colours, alpha is dropped, CMYK is converted
-    without a colour profile; of several frames the first is taken.
+
+def decode(data: bytes, name: str, *, largest_pixels: int = LARGEST_PIXELS) -> LoadedImage:
+    """Decode an encoded picture to 8-bit RGB, never resized, never recompressed.
+
+    Grey becomes three equal channels, a palette its colours, CMYK is converted without a colour
+    profile. Alpha is dropped, not blended: blending would mix the pixels with a background that
+    no camera saw. Of 16 bits a channel the upper 8 are kept (``value // 256``), for colour as for
+    grey. Of several frames the first is taken. Everything done is in the result's ``notes``.
 
     Args:
         data: the file's bytes.
         name: what errors call it.
+        largest_pixels: pictures with more pixels are refused before they are unpacked.
 
     Raises:
         PreprocessError: see `read_image`.
     """
     hint = "open it in an image viewer; it may be truncated, or no picture at all"
+    limit = f"the limit is {largest_pixels:,} pixels"
+    formats = (*FORMATS, *heif.registered(data, name))
     try:
         with warnings.catch_warnings():
             # Of odd metadata and of palettes with transparency; too many pixels are refused below.
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-                _require_faithful(picture, name)
+            with Image.open(io.BytesIO(data), formats=formats) as picture:
+                _require_readable(picture, name, largest_pixels, limit)
+                deep = _is_deep(picture)
                 picture.load()
-                rgb = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+                notes = _notes(picture, deep=deep)
+                ImageOps.exif_transpose(picture, in_place=True)
+                rgb = _rgb(picture)
+                kind = picture.format or ""
     except Image.DecompressionBombError as error:
-        raise PreprocessError(f"{name}: too many pixels ({error})", hint=_PIXEL_HINT) from error
+        raise PreprocessError(f"{name}: too many pixels ({error})", hint=limit) from error
     except UnidentifiedImageError as error:
         raise PreprocessError(
             f"{name}: not a picture of a format that is read ({', '.join(FORMATS)})", hint=hint
         ) from error
+    except MemoryError as error:
+        raise PreprocessError(f"{name}: no memory to unpack it", hint=hint) from error
     except _DAMAGED as error:
         reason = str(error) or type(error).__name__
         raise PreprocessError(f"{name}: damaged picture ({reason})", hint=hint) from error
-    return np.ascontiguousarray(rgb)
+    return LoadedImage(np.ascontiguousarray(rgb), sha256_bytes(data), kind, notes)
 
 
-def _require_faithful(picture: ImageFile.ImageFile, name: str) -> None:
-    """Refuse what 8 bits a channel cannot hold, and sizes that no memory should be given for."""
-    # pillow opens 16-bit colour as RGB and keeps the upper 8 bits; only the raw mode tells.
-    deep = picture.format in DEEP_FORMATS and any(";16" in str(t.args) for t in picture.tile)
-    if picture.mode not in EIGHT_BIT_MODES or deep:
-        stored = ", stored with 16 bits" if deep else ""
+def _read_regular(path: Path) -> bytes:
+    """A regular file's bytes. A pipe would be waited for without end, a device has no end."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as stream:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(status.st_mode):
+            raise PreprocessError(f"{path}: not a regular file", hint="name a picture's own file")
+        if status.st_size > LARGEST_FILE:
+            raise PreprocessError(
+                f"{path}: {status.st_size:,} bytes are too many for a picture",
+                hint=f"the limit is {LARGEST_FILE:,} bytes",
+            )
+        return stream.read(LARGEST_FILE + 1)
+
+
+def _require_readable(
+    picture: ImageFile.ImageFile, name: str, largest_pixels: int, limit: str
+) -> None:
+    """Refuse numbers without a scale, and sizes that no memory should be given for."""
+    if picture.mode not in (*EIGHT_BIT_MODES, *SIXTEEN_BIT_MODES):
         raise PreprocessError(
-            f"{name}: more than 8 bits a channel (mode {picture.mode}{stored})",
+            f"{name}: mode {picture.mode} has more than 16 bits a channel, or no known white",
             hint="convert it to 8-bit RGB with the software that made it",
         )
     width, height = picture.size
-    if width * height > LARGEST_PIXELS:
-        raise PreprocessError(f"{name}: {width} x {height} are too many pixels", hint=_PIXEL_HINT)
+    if width < 1 or height < 1:
+        raise PreprocessError(f"{name}: {width} x {height} pixels", hint="the picture is empty")
+    if width * height > largest_pixels:
+        raise PreprocessError(f"{name}: {width} x {height} are too many pixels", hint=limit)
+
+
+def _is_deep(picture: ImageFile.ImageFile) -> bool:
+    """Whether it is stored with 16 bits a channel; to be asked before it is unpacked.
+
+    pillow opens 16-bit colour as RGB and keeps the upper 8 bits; only the raw mode tells.
+    """
+    raw_mode = any(";16" in str(tile.args) for tile in picture.tile)
+    return picture.mode in SIXTEEN_BIT_MODES or (picture.format in DEEP_FORMATS and raw_mode)
+
+
+def _notes(picture: ImageFile.ImageFile, *, deep: bool) -> tuple[str, ...]:
+    """What is done to a picture on its way to upright 8-bit RGB."""
+    orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    if picture.format == heif.FORMAT:
+        orientation = picture.info.get("original_orientation") or 1
+        deep = picture.info.get("bit_depth", 8) > 8
+    has_alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
+    said = {
+        f"turned upright (EXIF orientation {orientation}); no pixel changed": (
+            orientation in TURNED
+        ),
+        "several frames: the first is taken": bool(getattr(picture, "is_animated", False)),
+        "more than 8 bits a channel: the upper 8 are kept": deep,
+        "grey: three equal channels": picture.mode in ("1", "L", "LA", *SIXTEEN_BIT_MODES),
+        "palette: its colours": picture.mode in ("P", "PA"),
+        "CMYK: converted without a colour profile": picture.mode == "CMYK",
+        "transparency dropped, not blended": has_alpha,
+    }
+    return tuple(text for text, true in said.items() if true)
+
+
+def _rgb(picture: Image.Image) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) uint8. ``convert`` would clip 16-bit grey at 255 instead of scaling it."""
+    if picture.mode in SIXTEEN_BIT_MODES:
+        upper = (np.asarray(picture).astype(np.uint16, copy=False) >> 8).astype(np.uint8)
+        return np.stack([upper] * 3, axis=2)
+    return np.asarray(picture.convert("RGB"))
 
 
 def to_input(rgb: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> npt.NDArray[np.float32]:

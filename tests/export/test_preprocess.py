@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -17,8 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from export import preprocess
+from export import heif, preprocess
 from export.errors import PreprocessError
+from export.preprocess import decode as decode_picture
 from export.preprocess import decode_rgb, read_image, to_input
 from export.spec import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
@@ -156,25 +158,35 @@ def png(bits: int, colour_type: int, channels: int) -> bytes:
 @pytest.mark.parametrize(
     ("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)], ids=["L", "RGB", "LA", "RGBA"]
 )
-def test_sixteen_bits_are_refused(colour_type: int, channels: int) -> None:
-    """pillow opens 16-bit colour without a word and keeps the upper half of every number."""
+def test_of_sixteen_bits_the_upper_eight_are_kept(colour_type: int, channels: int) -> None:
+    """Also of grey, which pillow's own conversion would clip at 255."""
     assert decode(png(8, colour_type, channels)).shape == (2, 3, 3)
-    with pytest.raises(PreprocessError, match="picture: more than 8 bits a channel") as refusal:
-        decode(png(16, colour_type, channels))
+    found = decode_picture(png(16, colour_type, channels), "picture")
+    values = np.arange(3 * channels * 2, dtype=np.uint8)[::2].reshape(3, channels)
+    colours = values[:, :3] if channels > 2 else np.repeat(values[:, :1], 3, axis=1)
+    assert np.array_equal(found.rgb, np.stack([colours, colours]))
+    assert "more than 8 bits a channel: the upper 8 are kept" in found.notes
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bit_grey(kind: str) -> None:
+    levels = np.array([[0, 255, 256, 0x80FF, 0xFFFF]], np.uint16)
+    found = decode(encode(Image.fromarray(levels), kind))
+    assert np.array_equal(found[0, :, 1], [0, 0, 1, 0x80, 0xFF])
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_numbers_without_a_scale_are_refused(mode: str) -> None:
+    with pytest.raises(PreprocessError, match=f"mode {mode} has more than 16 bits") as refusal:
+        decode(encode(Image.new(mode, (4, 4)), "TIFF"))
     assert "8-bit RGB" in refusal.value.hint
 
 
-@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
-def test_other_deep_pictures_are_refused(mode: str) -> None:
-    with pytest.raises(PreprocessError, match=r"more than 8 bits a channel \(mode"):
-        decode(encode(Image.new(mode, (4, 4)), "TIFF"))
-
-
 def test_a_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preprocess, "LARGEST_PIXELS", 23)
     with pytest.raises(PreprocessError, match="picture: 6 x 4 are too many pixels") as refusal:
-        decode(encode(PIXELS))
-    assert "the limit is" in refusal.value.hint
+        decode_picture(encode(PIXELS), "picture", largest_pixels=23)
+    assert "the limit is 23 pixels" in refusal.value.hint
+    assert decode_picture(encode(PIXELS), "picture", largest_pixels=24).rgb.shape == (4, 6, 3)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5)
     with pytest.raises(PreprocessError, match="too many pixels"):
         decode(encode(PIXELS))
@@ -183,6 +195,57 @@ def test_a_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch
 def test_large_pictures_below_the_limit_do_not_warn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)  # pillow warns from here, fails from twice
     assert np.array_equal(decode(encode(PIXELS)), PIXELS)
+
+
+def turned(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    return encode(PIXELS, exif=exif)
+
+
+FRAMES = [Image.fromarray(np.full((4, 4), level, np.uint8)) for level in (10, 200)]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (encode(PIXELS), []),
+        (turned(1), []),
+        (turned(9), []),
+        (turned(6), ["turned upright"]),
+        (encode(Image.fromarray(PIXELS[:, :, 0])), ["grey"]),
+        (encode(Image.fromarray(PIXELS).convert("RGBA")), ["transparency dropped"]),
+        (encode(Image.fromarray(PIXELS).convert("CMYK"), "TIFF"), ["CMYK"]),
+        (encode(Image.fromarray(PIXELS).quantize(4)), ["palette"]),
+        (encode(FRAMES[0], "GIF", save_all=True, append_images=FRAMES[1:]), ["several frames"]),
+    ],
+    ids=["plain", "upright", "no-orientation", "turned", "grey", "alpha", "cmyk", "palette", "gif"],
+)
+def test_what_was_done_is_said(data: bytes, said: list[str]) -> None:
+    notes = decode_picture(data, "picture").notes
+    assert len(notes) >= len(said)
+    assert all(any(note.startswith(text) for note in notes) for text in said)
+    if not said:
+        assert notes == ()
+
+
+def test_heic() -> None:
+    plugin = pytest.importorskip("pillow_heif", reason="the HEIC plugin is not installed")
+    smooth = np.zeros((64, 48, 3), np.uint8)
+    smooth[:32] = (200, 100, 50)
+    file = plugin.from_bytes("RGB", (48, 64), smooth.tobytes())
+    stream = io.BytesIO()
+    file.save(stream, quality=-1)
+    found = decode_picture(stream.getvalue(), "picture")
+    assert found.format == "HEIF"
+    assert np.abs(found.rgb.astype(int) - smooth).mean() < 3
+
+
+def test_heic_without_the_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heif, "_register", lambda: False)
+    with pytest.raises(PreprocessError, match="a HEIC picture, and the plugin") as refusal:
+        decode(b"\0\0\0\x1cftypheic" + b"\0" * 40)
+    assert "pip install pillow-heif" in refusal.value.hint
 
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\n"
@@ -233,6 +296,14 @@ def test_the_name_decides_nothing(tmp_path: Path) -> None:
     path = tmp_path / "picture.jpg"
     path.write_bytes(encode(PIXELS, "PNG"))
     assert np.array_equal(read_image(path).rgb, PIXELS)
+
+
+@pytest.mark.timeout(20)
+def test_what_has_no_end_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for path in (tmp_path / "pipe.jpg", Path("/dev/zero")):
+        with pytest.raises(PreprocessError, match="not a regular file"):
+            read_image(path)
 
 
 def test_missing_folder_and_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
