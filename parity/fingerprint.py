@@ -19,7 +19,13 @@ from parity.results import SCHEMA_VERSION
 from parity.runners.providers import Provider
 from parity.tolerances import tolerances_digest
 
-NOT_DECIDING = ("dataset", "report")  # folders of code that no row depends on
+NOT_DECIDING = (
+    "dataset",
+    "gate",
+    "history",
+    "release",
+    "report",
+)  # folders of code that no row depends on
 
 
 def model_fingerprint(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from parity.documents import encode
+from parity.documents import DIGEST, digest_of, encode
 
 SCHEMA_VERSION = 1
 SOURCE = "torch32"  # PyTorch float32, the yardstick; every other backend is a candidate
@@ -170,7 +170,7 @@ class Report:
     def document(self) -> dict[str, Any]:
         """The report as ``parity.json`` has it."""
         counts = {s.value: sum(row.status is s for row in self.all_rows) for s in Status}
-        return {
+        document = {
             "schema_version": SCHEMA_VERSION,
             "environment": encode(self.environment),
             "models": encode(self.models),
@@ -183,6 +183,7 @@ class Report:
                 "resumed_cases": self.resumed_cases,
             },
         }
+        return document | {DIGEST: digest_of(document)}
 
 
 def worst_status(found: list[Status]) -> Status:

@@ -19,6 +19,7 @@ from parity.results import Report, Row
 from parity.runners.providers import Provider
 from parity.subjects import make_subject
 from parity.summary import summarise
+from parity.tolerances import tolerances_digest
 
 LEAST_TRIAL = 64  # pixels a side
 
@@ -117,6 +118,7 @@ def run_parity(
                 "providers": {p.name: dict(p.options) for p in plan.providers},
                 "data_set": describe(images),
                 "shapes": plan.shapes,
+                "tolerances_sha256": tolerances_digest(),
             },
         ),
         models=documents,

@@ -103,7 +103,8 @@ def test_keys_of_the_document(make: Any) -> None:
     document = report_of(make.row(), groups=(make.group(),)).document()
     assert document["schema_version"] == SCHEMA_VERSION == 1
     assert set(document) == {
-        *("schema_version", "environment", "models", "rows", "shape_rows", "summary")
+        *("schema_version", "environment", "models", "rows", "shape_rows", "summary"),
+        "digest",
     }
     assert set(document["summary"]) == {"status", "counts", "groups", "resumed_cases"}
     assert set(document["rows"][0]) == ROW_KEYS == {field.name for field in fields(Row)}

@@ -74,6 +74,14 @@ def other_version(document: dict[str, Any]) -> None:
     document["schema_version"] = 2
 
 
+def edit_figure(document: dict[str, Any]) -> None:
+    document["rows"][1]["rel_l2"] = 0.0
+
+
+def no_digest(document: dict[str, Any]) -> None:
+    del document["digest"]
+
+
 def resumed_as_text(document: dict[str, Any]) -> None:
     document["summary"]["resumed_cases"] = "none"
 
@@ -81,6 +89,7 @@ def resumed_as_text(document: dict[str, Any]) -> None:
 EDITS = [
     *(edit_status, edit_row, edit_count, drop_rows, add_key, add_row_key, nan, no_summary),
     *(models_as_list, other_version, resumed_as_text),
+    *(edit_figure, no_digest),
 ]
 
 
