@@ -11,6 +11,8 @@ PARITY_MODELS := $(or $(MODELS),noiseprint_pp mit_b2)
 IMAGES ?= sample_dataset
 OUT    ?= reports/parity
 WEIGHTS ?=
+# portable, ort or plain; more: docs/variants.md.
+VARIANT ?= portable
 W      := $(if $(WEIGHTS),--weights "$(WEIGHTS)")
 
 .DEFAULT_GOAL := help
@@ -33,8 +35,8 @@ constraints: ## write constraints.txt anew from a fresh environment
 	@build/constraints/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//' > build/constraints.txt
 	@(sed -n '/^#/p' constraints.txt; cat build/constraints.txt) > build/new && mv build/new constraints.txt
 
-export: $(READY) ## export MODELS (all four unless given) to onnx_models/; WEIGHTS=file or folder
-	@$(BIN)/python -m export $(EXPORT_MODELS) $(W)
+export: $(READY) ## export MODELS (all four unless given) to onnx_models/; WEIGHTS=file or folder, VARIANT=ort
+	@$(BIN)/python -m export $(EXPORT_MODELS) --variant $(VARIANT) $(W)
 
 export-check: $(READY) ## rebuild the committed locks and compare: 0 same, 1 different, 2 could not
 	@$(BIN)/python -m export check

@@ -19,16 +19,14 @@ from export.replacing import existing, keeps, require_replaceable
 from export.self_check import self_check
 from export.sources import WeightsSource
 from export.spec import ModelSpec
-from export.to_onnx import DEFAULT_OPSET, check_opset, trace
-from export.transforms import clean, fold_batchnorm, fold_transpose, simplify
+from export.to_onnx import check_opset, trace
+from export.variants import DEFAULT_VARIANT, Variant, find_variant
+from export.variants import file_stem as file_stem  # callers know it from here
 from export.weights import Weights
 
 if TYPE_CHECKING:
     import onnx
     import torch
-
-DEFAULT_VARIANT = "portable"
-PORTABLE = (clean, fold_batchnorm, fold_transpose, simplify, clean)
 
 Stage = Callable[[str], None]
 
@@ -76,17 +74,21 @@ def export_model(
     source: WeightsSource,
     out: Path,
     *,
-    opset: int = DEFAULT_OPSET,
+    variant: str = DEFAULT_VARIANT,
+    opset: int | None = None,
     missing_only: bool = False,
     stage: Stage = lambda text: None,  # noqa: ARG005 - the default says nothing
 ) -> Exported:
     """Export one network to ``out/NAME.onnx``, with ``out/NAME.lock.json`` beside it.
 
+    A variant other than the portable one goes to ``out/NAME.VARIANT.onnx``.
+
     Args:
         spec: the network.
         source: the user's choice of weights.
         out: a folder; made where it is missing.
-        opset: the ONNX opset.
+        variant: how the graph is made: `export.variants`.
+        opset: the ONNX opset; the variant's own where None.
         missing_only: keep a file that is whole and was made from the same weights and opset.
         stage: told what is being done.
 
@@ -96,14 +98,15 @@ def export_model(
             the folder cannot be written. The old file is left as it was.
     """
     started = time.perf_counter_ns()
-    path = out / f"{file_stem(spec)}.onnx"
-    check_opset(opset)
+    recipe = find_variant(variant, spec)
+    path = out / f"{file_stem(spec, variant)}.onnx"
+    opset = _opset(recipe, opset)
     module, weights = _weighted(spec, source, stage)
     before = existing(path)
-    if missing_only and before and keeps(before, path, spec, weights, opset, DEFAULT_VARIANT):
+    if missing_only and before and keeps(before, path, spec, weights, opset, variant):
         return _exported(path, before)
     require_replaceable(path, before, weights, named=source.named_stand_in)
-    built = _build(spec, module, weights, opset, stage)
+    built = _build(spec, module, weights, recipe, opset, stage)
     stage("writing")
     _write(path, built)
     seconds = (time.perf_counter_ns() - started) / 1e9
@@ -114,12 +117,15 @@ def build_file(
     spec: ModelSpec,
     source: WeightsSource,
     *,
-    opset: int = DEFAULT_OPSET,
+    variant: str = DEFAULT_VARIANT,
+    opset: int | None = None,
     stage: Stage = lambda text: None,  # noqa: ARG005 - the default says nothing
 ) -> Built:
     """The file that `export_model` would write, in memory. Raises as it does."""
+    recipe = find_variant(variant, spec)
+    opset = _opset(recipe, opset)
     module, weights = _weighted(spec, source, stage)
-    return _build(spec, module, weights, opset, stage)
+    return _build(spec, module, weights, recipe, opset, stage)
 
 
 def build_proto(
@@ -127,31 +133,36 @@ def build_proto(
     module: torch.nn.Module,
     weights: Weights,
     *,
+    variant: Variant,
     opset: int,
     stage: Stage = lambda text: None,  # noqa: ARG005 - the default says nothing
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
     """The finished graph and its provenance document. ``module`` gets the weights."""
     stage("tracing")
-    graph = trace(spec, module, opset)
+    traced = variant.rewritten(spec.build()) if variant.rewrite else module
+    graph = trace(spec, traced, opset)
+    del traced
     module.load_state_dict(dict(weights.tensors), strict=True, assign=True)  # no second copy
     model, provenance = attach(graph, spec, weights)
     changes: dict[str, int] = {}
-    for transform in PORTABLE:
+    for transform in variant.transforms:
         stage(f"transform: {transform.NAME}")
         changed = transform.apply(model, provenance)
         changes[transform.NAME] = changes.get(transform.NAME, 0) + changed
         provenance.require_sound(model, strict=spec.strict)
     require_all_used(spec, weights, provenance)
     document = provenance_document(
-        model, spec, weights, provenance, variant=DEFAULT_VARIANT, transforms=changes
+        model, spec, weights, provenance, variant=variant.name, transforms=changes
     )
     stage("checking the graph")
     return to_checked_proto(model, spec, document), document
 
 
-def file_stem(spec: ModelSpec) -> str:
-    """The file's name without ``.onnx``; ``timm:resnet18`` becomes ``timm_resnet18``."""
-    return spec.name.replace(":", "_").replace("@", "_")
+def _opset(variant: Variant, opset: int | None) -> int:
+    """The user's opset, or the variant's own where the user chose none."""
+    chosen = variant.opset if opset is None else opset
+    check_opset(chosen, least=variant.least_opset)
+    return chosen
 
 
 def _weighted(
@@ -164,16 +175,21 @@ def _weighted(
 
 
 def _build(
-    spec: ModelSpec, module: torch.nn.Module, weights: Weights, opset: int, stage: Stage
+    spec: ModelSpec,
+    module: torch.nn.Module,
+    weights: Weights,
+    variant: Variant,
+    opset: int,
+    stage: Stage,
 ) -> Built:
-    proto, document = build_proto(spec, module, weights, opset=opset, stage=stage)
+    proto, document = build_proto(spec, module, weights, variant=variant, opset=opset, stage=stage)
     nodes = len(proto.graph.node)
     data: bytes = proto.SerializeToString(deterministic=True)
     del proto
     gc.collect()  # graphs refer to themselves, and to the weights
     stage("checking the file against the network")
-    self_check(data, spec, module)
-    name = f"{file_stem(spec)}.onnx"
+    self_check(data, spec, module, worst=variant.worst_relative)
+    name = f"{file_stem(spec, variant.name)}.onnx"
     file = {"name": name, "size_bytes": len(data), "sha256": sha256_bytes(data)}
     return Built(data, {**document, "file": file}, nodes)
 

@@ -9,11 +9,13 @@ from typing import Any
 
 from chunking.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
 from chunking.hashing import sha256_file
-from export.build import build_file, file_stem
+from export.build import build_file
 from export.errors import ExportError
 from export.lock import lock_path, read_lock
 from export.registry import find
 from export.sources import WeightsSource
+from export.spec import ModelSpec
+from export.variants import VARIANTS, file_stem, find_variant
 
 SHOWN = 6  # differing initializers that a finding names
 
@@ -36,13 +38,13 @@ def locked_files(folder: Path, models: Sequence[str]) -> list[Path]:
 
     Args:
         folder: where the locks are.
-        models: whose locks; all in the folder where this is empty.
+        models: whose locks, of every variant; all in the folder where this is empty.
 
     Raises:
         ExportError: there are no locks, or a model's is missing.
     """
     if models:
-        found = [folder / f"{file_stem(find(name))}.onnx" for name in models]
+        found = [path for name in models for path in _of_model(folder, find(name))]
     else:
         locks = sorted(folder.glob("*.lock.json"))
         found = [p.with_name(p.name.removesuffix(".lock.json") + ".onnx") for p in locks]
@@ -53,6 +55,13 @@ def locked_files(folder: Path, models: Sequence[str]) -> list[Path]:
             hint="make one with `python -m export MODEL`",
         )
     return found
+
+
+def _of_model(folder: Path, spec: ModelSpec) -> list[Path]:
+    """The files of a model's variants that have locks; the portable one where none has."""
+    stems = [file_stem(spec, variant) for variant in VARIANTS]
+    locked = [p for p in (folder / f"{s}.onnx" for s in stems) if lock_path(p).is_file()]
+    return locked or [folder / f"{file_stem(spec)}.onnx"]
 
 
 def check_file(
@@ -79,8 +88,10 @@ def check_file(
         )
     name = lock_path(path).name
     spec = find(locked["model"])
-    if file_stem(spec) != path.stem:
-        return Finding(EXIT_FAILED, f"{name}: is the lock of {spec.name}, under another name")
+    variant = find_variant(locked["variant"], spec)
+    if file_stem(spec, variant.name) != path.stem:
+        what = f"is the lock of {file_stem(spec, variant.name)}, under another name"
+        return Finding(EXIT_FAILED, f"{name}: {what}")
     if spec.version != locked["network_version"]:
         return Finding(
             EXIT_COULD_NOT,
@@ -90,7 +101,9 @@ def check_file(
     weights = locked["weights"]
     if weights["kind"] == "stand-in":
         source = WeightsSource(stand_in=weights["seed"])
-    rebuilt = build_file(spec, source, opset=locked["opset"], stage=stage).document
+    rebuilt = build_file(
+        spec, source, variant=variant.name, opset=locked["opset"], stage=stage
+    ).document
     outcome, sentence = _compare(locked, rebuilt)
     if outcome == EXIT_OK and path.is_file() and sha256_file(path) != locked["file"]["sha256"]:
         outcome, sentence = EXIT_FAILED, f"{path.name} beside it is not the file that it locks"

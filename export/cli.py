@@ -16,7 +16,7 @@ from export.arguments import add_weights_arguments
 from export.build import Exported, Stage, export_model
 from export.registry import find, registered
 from export.sources import DEFAULT_FOLDER, WeightsSource
-from export.to_onnx import DEFAULT_OPSET
+from export.variants import DEFAULT_OPSET, DEFAULT_VARIANT, VARIANTS, find_variant
 
 OUT = Path("onnx_models")
 WIDTH_OF_FILES = 120  # columns where standard output is no terminal
@@ -45,7 +45,12 @@ def _export(argv: list[str]) -> int:
     add_weights_arguments(parser)
     parser.add_argument("--out", type=Path, default=OUT, help="folder (default: %(default)s)")
     parser.add_argument(
-        "--opset", type=int, default=DEFAULT_OPSET, help="17 or newer (default: %(default)s)"
+        "--variant",
+        default=DEFAULT_VARIANT,
+        help=f"{', '.join(VARIANTS)} (default: %(default)s); see `python -m export list`",
+    )
+    parser.add_argument(
+        "--opset", type=int, help=f"{DEFAULT_OPSET} or newer (default: the variant's own)"
     )
     parser.add_argument(
         "--missing-only", action="store_true", help="keep files that are whole and up to date"
@@ -53,6 +58,8 @@ def _export(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     source = WeightsSource(args.weights, args.stand_in)
     specs = [find(name) for name in dict.fromkeys(args.models)]
+    for spec in specs:
+        find_variant(args.variant, spec)  # before the first of them is made
     console = stderr_console()
     done: list[Exported] = []
     try:
@@ -62,6 +69,7 @@ def _export(argv: list[str]) -> int:
                     spec,
                     source,
                     args.out,
+                    variant=args.variant,
                     opset=args.opset,
                     missing_only=args.missing_only,
                     stage=stage,
@@ -76,10 +84,12 @@ def _export(argv: list[str]) -> int:
 
 def _list(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m export list", description="Which networks can be exported."
+        prog="python -m export list",
+        description="Which networks can be exported, and in which variants.",
     )
     parser.parse_args(argv)
     _stdout().print(tables.networks(registered().values()))
+    _stdout().print(tables.variants(VARIANTS.values()))
     return EXIT_OK
 
 

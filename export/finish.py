@@ -37,6 +37,7 @@ def provenance_document(
         "title": spec.title,
         "network_version": spec.version,
         "variant": variant,
+        **_domains(model),
         "opset": model.opset_imports[""],
         "weights": weights.document(),
         "preprocessing": spec.preprocessing.document(),
@@ -62,7 +63,7 @@ def to_checked_proto(
     import onnx_ir as ir
 
     proto = ir.to_proto(model)
-    proto.ir_version = onnx.helper.find_min_ir_version_for(proto.opset_import)
+    proto.ir_version = onnx.helper.find_min_ir_version_for(proto.opset_import, ignore_unknown=True)
     proto.producer_name = PRODUCER
     proto.producer_version = document["network_version"]
     proto.doc_string = ""
@@ -97,6 +98,13 @@ def _metadata(document: Mapping[str, Any]) -> dict[str, str]:
         "trufor_onnx.weights_digest": document["weights"]["digest"],
         "trufor_onnx.preprocessing": canonical(document["preprocessing"]),
     }
+
+
+def _domains(model: ir.Model) -> dict[str, Any]:
+    """Operator domains beside ONNX's own, with their versions; nothing where there are none."""
+    used = {node.domain for node in model.graph.all_nodes()} - {""}
+    imports = {domain: model.opset_imports[domain] for domain in sorted(used)}
+    return {"domains": imports} if imports else {}
 
 
 def _tensor_document(tensor: TensorSpec) -> dict[str, Any]:

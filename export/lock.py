@@ -14,6 +14,7 @@ from typing import Any
 from chunking.atomic import atomic_write
 from chunking.hashing import sha256_file
 from export.errors import LockError
+from export.variants import split_stem
 
 LOCK_VERSION = 1
 METADATA_KEY = "trufor_onnx.provenance"
@@ -79,7 +80,8 @@ def read_lock(onnx_path: Path) -> dict[str, Any] | None:
     path = lock_path(onnx_path)
     if not path.is_file():
         return None
-    hint = f"export again: python -m export {onnx_path.stem}"
+    model, variant = split_stem(onnx_path.stem)
+    hint = f"export again: python -m export {model}{f' --variant {variant}' if variant else ''}"
     try:
         if path.stat().st_size > LARGEST_LOCK:
             raise LockError(f"{path}: too large for a lock file", hint=hint)

@@ -32,13 +32,16 @@ HINT = "the file was not written; please report this with the command you ran"
 Array = npt.NDArray[Any]
 
 
-def self_check(data: bytes, spec: ModelSpec, module: torch.nn.Module) -> None:
+def self_check(
+    data: bytes, spec: ModelSpec, module: torch.nn.Module, *, worst: float = WORST_RELATIVE
+) -> None:
     """Compare ONNX Runtime with torch in float32, where sizes are free at two untraced shapes.
 
     Args:
         data: the ONNX file's bytes.
         spec: the network.
         module: the network with the weights that the file should hold.
+        worst: the worst difference allowed, as a share of an output's range.
 
     Raises:
         ExportError: ONNX Runtime cannot run the graph; or an output has another shape, is not
@@ -72,10 +75,10 @@ def self_check(data: bytes, spec: ModelSpec, module: torch.nn.Module) -> None:
                 "example is fixed in it",
                 hint=_fix_hint(spec),
             ) from error
-        if _suspicious(spec, where, expected, found):
+        if _suspicious(spec, where, expected, found, worst):
             exact = _run(module.double(), tuple(x.double() for x in inputs))
             module.float()
-            _judge(spec, where, exact, expected, found)
+            _judge(spec, where, exact, expected, found, worst)
 
 
 def _shapes(spec: ModelSpec) -> list[tuple[int, tuple[int, int]]]:
@@ -94,7 +97,9 @@ def _run(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> list[Arra
     return [t.numpy() for t in ((outputs,) if isinstance(outputs, torch.Tensor) else outputs)]
 
 
-def _suspicious(spec: ModelSpec, where: str, expected: list[Array], found: list[Array]) -> bool:
+def _suspicious(
+    spec: ModelSpec, where: str, expected: list[Array], found: list[Array], worst: float
+) -> bool:
     """Whether any output is further from torch's than rounding usually is, or is NaN.
 
     Raises:
@@ -108,12 +113,17 @@ def _suspicious(spec: ModelSpec, where: str, expected: list[Array], found: list[
                 hint=_fix_hint(spec),
             )
         distance = _distance(spec, tensor.name, candidate, reference)
-        far = far or not distance <= WORST_RELATIVE  # NaN ends here too
+        far = far or not distance <= worst  # NaN ends here too
     return far
 
 
 def _judge(
-    spec: ModelSpec, where: str, exact: list[Array], source: list[Array], found: list[Array]
+    spec: ModelSpec,
+    where: str,
+    exact: list[Array],
+    source: list[Array],
+    found: list[Array],
+    limit: float,
 ) -> None:
     """Is every output's distance to float64 what rounding explains, going by torch's own?"""
     for tensor, *arrays in zip(spec.outputs, exact, source, found, strict=True):
@@ -125,7 +135,7 @@ def _judge(
                 f"off by {least:.2g} of its range",
                 hint="these weights amplify rounding beyond use; export with trained ones",
             )
-        allowed = min(max(WORST_RELATIVE, AMPLIFICATION * least), WORST_AMPLIFIED)
+        allowed = min(max(limit, AMPLIFICATION * least), WORST_AMPLIFIED)
         worst = _distance(spec, tensor.name, candidate, reference)
         if not worst <= allowed:
             raise ExportError(

@@ -10,6 +10,7 @@ from rich.table import Table
 from export.build import Exported
 from export.registry import ENTRY_POINT_GROUP
 from export.spec import ModelSpec
+from export.variants import DEFAULT_VARIANT, Variant
 
 DIGITS = 16  # of a SHA-256; the lock has all
 
@@ -48,6 +49,24 @@ def networks(specs: Iterable[ModelSpec]) -> Table:
             ", ".join(tensor.name for tensor in spec.inputs),
             ", ".join(tensor.name for tensor in spec.outputs),
             ", ".join(spec.files),
+        )
+        table.add_row(*map(escape, cells))
+    return table
+
+
+def variants(known: Iterable[Variant]) -> Table:
+    """How a file can be made."""
+    table = Table(caption="python -m export MODEL --variant VARIANT")
+    table.add_column("variant", no_wrap=True)
+    for heading in ("what", "file", "networks"):
+        table.add_column(heading, overflow="fold")
+    for variant in known:
+        infix = "" if variant.name == DEFAULT_VARIANT else f".{variant.name}"
+        cells = (
+            variant.name,
+            variant.title,
+            f"MODEL{infix}.onnx",
+            ", ".join(variant.models) or "all",
         )
         table.add_row(*map(escape, cells))
     return table

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from export.errors import ExportError
 from export.spec import ModelSpec
 from export.threads import one_torch_thread
+from export.variants import DEFAULT_OPSET, PLAIN_OPSET
 
 if TYPE_CHECKING:
     import onnx
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 LEAST_OPSET = 17  # LayerNormalization is one operator from here on
 TRACER_OPSET = 20  # the newest that torch's tracer writes; newer ones are converted to
-DEFAULT_OPSET = 17
 TRACE_BATCH = 2  # one would let a tracer take the batch axis for a constant unseen
 
 
@@ -61,18 +61,18 @@ def newest_opset() -> int:
     return LEAST_OPSET
 
 
-def check_opset(opset: int) -> None:
+def check_opset(opset: int, *, least: int = LEAST_OPSET) -> None:
     """Refuse an opset that cannot be written or run here.
 
     Raises:
         ExportError: says the range.
     """
     newest = newest_opset()
-    if not LEAST_OPSET <= opset <= newest:
+    if not least <= opset <= newest:
         raise ExportError(
-            f"opset {opset} is out of range: {LEAST_OPSET} to {newest} with the installed onnx "
+            f"opset {opset} is out of range: {least} to {newest} with the installed onnx "
             "and ONNX Runtime",
-            hint=f"--opset {min(max(opset, LEAST_OPSET), newest)}",
+            hint=f"--opset {min(max(opset, least), newest)}",
         )
 
 
@@ -85,7 +85,7 @@ def trace(spec: ModelSpec, module: torch.nn.Module, opset: int = DEFAULT_OPSET) 
     Args:
         spec: the network's inputs and outputs.
         module: the network, in evaluation mode.
-        opset: from 17 to `newest_opset`.
+        opset: from 11 to `newest_opset`; what is older than a variant takes, `check_opset` refuses.
 
     Raises:
         ExportError: the opset is out of range, or the network cannot be traced.
@@ -93,7 +93,7 @@ def trace(spec: ModelSpec, module: torch.nn.Module, opset: int = DEFAULT_OPSET) 
     import onnx
     import torch
 
-    check_opset(opset)
+    check_opset(opset, least=PLAIN_OPSET)
     _make_distinct(module)
     with (
         tempfile.TemporaryDirectory() as folder,
