@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from types import TracebackType
@@ -18,12 +19,14 @@ from parity.identity import REFUTED
 from parity.judging import RowMaker
 from parity.reference import require_reproducible
 from parity.results import Row
-from parity.runners.base import Feeds, Runner
+from parity.runners.base import Feeds
 from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
 from parity.runners.providers import Provider
 from parity.runners.torch_runner import TorchRunner
 from parity.subjects import Subject
 from parity.yardstick import choose_yardstick
+
+logger = logging.getLogger(__name__)
 
 
 class Bench:
@@ -52,7 +55,7 @@ class Bench:
         self._subject = subject
         self._threads = threads
         self._maker = RowMaker(subject)
-        self._candidates: list[Runner] = []
+        self._candidates: list[OnnxRuntimeRunner] = []
         self._absent: list[tuple[Provider, str]] = []
         self._stack = ExitStack()
         try:
@@ -64,6 +67,11 @@ class Bench:
     def document(self) -> dict[str, Any]:
         """What the report says of the reference and the yardstick."""
         return {"reference": "torch float64, reproducible", "torch32": self._yardstick.document()}
+
+    def placement(self) -> dict[str, Any]:
+        """Where each provider's nodes were computed on the trial, by provider."""
+        found = {runner.provider: runner.placement for runner in self._candidates}
+        return {name: placed.document() for name, placed in found.items() if placed}
 
     def rows(self, case: Case) -> Iterator[Row]:
         """Everything that there is to say of one case."""
@@ -111,6 +119,7 @@ class Bench:
                 TorchRunner(NOISEPRINT_PP, subject.noiseprint, precision=64, threads=threads)
             )
         feeds, _ = self._feeds(trial)
+        self._place(feeds)
         outputs = self._reference.run(feeds)
         require_reproducible(subject.spec, subject.weights, feeds, outputs, threads=threads)
         self._yardstick = choose_yardstick(
@@ -118,12 +127,27 @@ class Bench:
         )
         self._source = self._stack.enter_context(self._yardstick.runner)
 
+    def _place(self, feeds: Feeds) -> None:
+        """Run each candidate once, under a profile: a provider that computes no node is absent."""
+        for runner in tuple(self._candidates):
+            try:
+                runner.run(feeds)
+            except ProviderError as error:
+                if runner.asked.required:
+                    raise
+                self._candidates.remove(runner)
+                self._absent.append((runner.asked, error.problem))
+            except ParityError as error:  # every case's row says so, too
+                logger.info("%s does not run the trial: %s", runner.provider, error.problem)
+
     def _open_candidates(self, providers: Sequence[Provider]) -> None:
         spec = self._subject.spec
         wanted = {tensor.name for tensor in spec.inputs}
         for provider in providers:
             try:
-                runner = OnnxRuntimeRunner(self._subject.path, provider, threads=self._threads)
+                runner = OnnxRuntimeRunner(
+                    self._subject.path, provider, threads=self._threads, profile=True
+                )
             except ProviderError as error:
                 if provider.required:
                     raise

@@ -106,6 +106,8 @@ def run_parity(
         with Bench(subject, plan.providers, trial, threads=plan.threads) as bench:
             documents[name] = subject.document() | bench.document()
             fingerprint = model_fingerprint(documents[name], plan.providers, threads=plan.threads)
+            # Follows from what the fingerprint covers, but for the shares of time.
+            documents[name]["placement"] = bench.placement()
             for target, cases in turns:
                 for case in cases:
                     found = _measured(bench, case, fingerprint, journal)

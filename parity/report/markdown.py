@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from parity.report.placement import placement_lines
 from parity.report.problems import problems
 from parity.report.text import markdown as escaped
 from parity.results import SOURCE, Group, Report, Row, Status
@@ -29,6 +30,7 @@ def markdown(report: Report) -> str:
         *_problems(report),
         *_worst(report.rows),
         _models(report),
+        *_placement(report),
         _environment(report),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -111,6 +113,11 @@ def _models(report: Report) -> str:
             f"{escaped(str(file.get('name', '')))}, {escaped(str(given.get('proof', '')))}"
         )
     return "\n".join(["## Weights", "", *lines])
+
+
+def _placement(report: Report) -> list[str]:
+    lines = [f"- {escaped(line)}" for line in placement_lines(report)]
+    return ["\n".join(["## Providers", "", *lines])] if lines else []
 
 
 def _environment(report: Report) -> str:

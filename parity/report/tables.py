@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from parity.report.placement import placement_lines
 from parity.report.text import printable
 from parity.results import SOURCE, Group, Report, Row, Status
 
@@ -77,7 +78,7 @@ def groups_table(groups: Sequence[Group]) -> Table:
 
 
 def lines_below(report: Report) -> list[str]:
-    """Whose weights, whether the file was proven to hold them, decisions, and what was resumed."""
+    """Whose weights, whether the file was proven to hold them, decisions, providers, resumption."""
     lines = [
         f"{name}: {given['weights']['label']}; {given['file']['name']} "
         f"({given['file']['sha256'][:16]}): {given['proof']}; pixels / "
@@ -90,6 +91,7 @@ def lines_below(report: Report) -> list[str]:
         for group in report.groups
         if group.outcome and group.backend != SOURCE
     ]
+    lines += placement_lines(report)
     if report.resumed_cases:
         lines.append(f"{report.resumed_cases} cases were measured by an interrupted run")
     return [printable(line) for line in lines]

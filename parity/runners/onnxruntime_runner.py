@@ -8,7 +8,17 @@ from typing import Any, Self
 
 from parity.errors import ParityError, ProviderError
 from parity.runners.base import Feeds, Outputs
-from parity.runners.providers import CPU, NAMES, Provider, import_onnxruntime, require_ran
+from parity.runners.binding import run_bound
+from parity.runners.placement import Placement, Profile, placement_of
+from parity.runners.providers import (
+    BINDS,
+    CPU,
+    NAMES,
+    Provider,
+    import_onnxruntime,
+    require_options,
+    require_ran,
+)
 
 BACKEND = "onnxruntime"
 ERRORS_ONLY = 3  # ONNX Runtime's log level; its warnings repeat what the report says
@@ -21,41 +31,48 @@ class OnnxRuntimeRunner:
         path: the file.
         provider: where it is to run.
         threads: threads of an operator; 0 leaves ONNX Runtime's own choice.
+        profile: profile the first run, which then proves where the nodes were computed.
+        spinning: let idle threads of the session wait in a loop, as ONNX Runtime does by itself.
+
+    Attributes:
+        asked: the provider as it was asked for.
+        placement: where the nodes of the first run were computed; None before it, or without
+            ``profile``.
 
     Raises:
-        ProviderError: the provider did not load.
+        ProviderError: the provider did not load, or has other settings than it was given.
         ParityError: the file cannot be loaded.
     """
 
-    def __init__(self, path: Path, provider: Provider, *, threads: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        provider: Provider,
+        *,
+        threads: int = 0,
+        profile: bool = False,
+        spinning: bool = False,
+    ) -> None:
         onnxruntime = import_onnxruntime()
         self.backend = BACKEND
         self.provider = provider.name
-        self._asked = provider
+        self.placement: Placement | None = None
+        self.asked = provider
+        self._session: Any = None
+        available = onnxruntime.get_available_providers()
+        if provider.name != CPU and provider.execution_provider not in available:
+            require_ran(provider, [NAMES[CPU]])
         options = onnxruntime.SessionOptions()
         options.log_severity_level = ERRORS_ONLY
         options.intra_op_num_threads = threads
         # Sessions in one process disturb each other by spinning threads.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        wanted: list[Any] = [(provider.execution_provider, provider.options)]
-        if provider.name != CPU:
-            if provider.execution_provider not in onnxruntime.get_available_providers():
-                require_ran(provider, [NAMES[CPU]])
-            wanted.append(NAMES[CPU])  # for the few operators that a device does not have
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+        self._profile = Profile(options) if profile else None
         try:
-            # Without fallback: a provider that fails would be replaced by the CPU unsaid.
-            session = onnxruntime.InferenceSession(
-                str(path), options, providers=wanted, enable_fallback=0
-            )
-        except _errors(onnxruntime) as error:
-            kind = ParityError if provider.name == CPU else ProviderError
-            raise kind(
-                f"{path}: ONNX Runtime cannot load it on {provider.name} ({_first_line(error)})",
-                hint="check the file with `python -m export check`, or export it again",
-            ) from error
-        session.disable_fallback()
-        require_ran(provider, session.get_providers())
-        self._session: Any = session
+            self._session = self._open(path, options)
+        except BaseException:
+            self._end_profile()
+            raise
 
     def input_names(self) -> list[str]:
         """The file's inputs, in order."""
@@ -70,14 +87,19 @@ class OnnxRuntimeRunner:
         """
         names = [tensor.name for tensor in self._session.get_outputs()]
         try:
-            arrays = self._session.run(names, feeds)
+            if self.provider in BINDS:
+                arrays = run_bound(self._session, feeds, names)
+            else:
+                arrays = self._session.run(names, feeds)
         except _errors(import_onnxruntime()) as error:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
             raise ParityError(
                 f"ONNX Runtime failed on {shapes}: {_first_line(error)}",
                 hint="the file does not take this shape; export it again with dynamic axes",
             ) from error
-        require_ran(self._asked, self._session.get_providers())
+        require_ran(self.asked, self._session.get_providers())
+        if self._profile is not None:
+            self._place(self._profile)
         return dict(zip(names, arrays, strict=True))
 
     def __enter__(self) -> Self:
@@ -90,6 +112,43 @@ class OnnxRuntimeRunner:
         trace: TracebackType | None,
     ) -> None:
         self._session = None
+        self._end_profile()
+
+    def _open(self, path: Path, options: Any) -> Any:
+        provider, onnxruntime = self.asked, import_onnxruntime()
+        try:
+            # Without fallback: a provider that fails would be replaced by the CPU unsaid.
+            session = onnxruntime.InferenceSession(
+                str(path), options, providers=provider.session_providers(), enable_fallback=0
+            )
+        except _errors(onnxruntime) as error:
+            kind = ParityError if provider.name == CPU else ProviderError
+            raise kind(
+                f"{path}: ONNX Runtime cannot load it on {provider.name} ({_first_line(error)})",
+                hint="check the file with `python -m export check`, or export it again",
+            ) from error
+        session.disable_fallback()
+        require_ran(provider, session.get_providers())
+        require_options(provider, _options(session, provider))
+        return session
+
+    def _place(self, profile: Profile) -> None:
+        """Read where the nodes ran, and profile no further."""
+        self._profile = None
+        events = profile.end(self._session)
+        options = _options(self._session, self.asked)
+        self.placement = placement_of(events, self.asked, options)
+
+    def _end_profile(self) -> None:
+        if self._profile is not None:
+            self._profile.discard()
+            self._profile = None
+
+
+def _options(session: Any, provider: Provider) -> dict[str, str]:
+    """The settings that a session's provider has, as the session says."""
+    found = session.get_provider_options().get(provider.execution_provider, {})
+    return {str(key): str(value) for key, value in found.items()}
 
 
 def _errors(onnxruntime: Any) -> tuple[type[Exception], ...]:

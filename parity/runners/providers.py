@@ -6,29 +6,47 @@ provider counts as present only when a session was made with it and says so itse
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from parity.errors import ProviderError
 
 AUTO = "auto"
-CPU, CUDA = "cpu", "cuda"
+CPU, CUDA, TENSORRT, OPENVINO = "cpu", "cuda", "tensorrt", "openvino"
 ALWAYS_SHOWN = (CPU, CUDA)
 NAMES = {
     CPU: "CPUExecutionProvider",
     CUDA: "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
+    TENSORRT: "TensorrtExecutionProvider",
+    OPENVINO: "OpenVINOExecutionProvider",
 }
-# What is pinned: TF32 rounds inputs to 10 bits, and an exhaustive cuDNN search picks another
-# algorithm, with other rounding, from run to run.
+# What is pinned, with what it would do otherwise.
 OPTIONS: dict[str, dict[str, str]] = {
+    # TF32 rounds inputs to 10 bits; an exhaustive cuDNN search picks another algorithm, with
+    # other rounding, from run to run.
     CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"},
+    # A cached engine's name follows from the graph, not from its weights: a retrained network
+    # under the same file name would be judged by the old engine. So engines are built anew.
+    TENSORRT: {
+        "trt_engine_cache_enable": "0",
+        "trt_timing_cache_enable": "0",
+        "trt_fp16_enable": "0",
+        "trt_int8_enable": "0",
+    },
+    # Without a precision OpenVINO computes in bfloat16 on processors that have it.
+    OPENVINO: {"device_type": "CPU", "precision": "FP32"},
 }
+# Devices that take over what the first does not have; the CPU always comes last.
+NEXT = {TENSORRT: (CUDA,)}
+# Of these a session names every setting; one that it does not name is not in force.
+NAMES_ITS_OPTIONS = (CUDA, TENSORRT)
+BINDS = (CUDA, TENSORRT)  # inputs and outputs lie on the device
+TRUTHS = {"true": "1", "false": "0"}  # settings come back in either spelling
 INSTALL = {
     CUDA: "pip install 'trufor-onnx[gpu]' in place of [cpu], with CUDA and cuDNN on the machine",
-    "tensorrt": "pip install onnxruntime-gpu, with TensorRT on the machine",
-    "openvino": "pip install onnxruntime-openvino in place of onnxruntime",
+    TENSORRT: "pip install onnxruntime-gpu, with TensorRT on the machine",
+    OPENVINO: "pip install onnxruntime-openvino in place of onnxruntime",
 }
 
 
@@ -50,6 +68,12 @@ class Provider:
     def execution_provider(self) -> str:
         """What ONNX Runtime calls it."""
         return NAMES[self.name]
+
+    def session_providers(self) -> list[Any]:
+        """What a session is asked for: this one with its settings, then what takes the rest."""
+        wanted: list[Any] = [(self.execution_provider, self.options)]
+        wanted += [(NAMES[name], OPTIONS[name]) for name in NEXT.get(self.name, ())]
+        return wanted if self.name == CPU else [*wanted, NAMES[CPU]]
 
 
 def parse_providers(text: str) -> list[Provider]:
@@ -94,6 +118,35 @@ def require_ran(provider: Provider, session_providers: list[str]) -> None:
             "load",
             hint=INSTALL.get(provider.name, "reinstall onnxruntime"),
         )
+
+
+def require_options(provider: Provider, found: Mapping[str, str]) -> None:
+    """Refuse a session whose provider has other settings than those that were asked for.
+
+    Args:
+        provider: what was asked for, with its settings.
+        found: the settings that the session has (``session.get_provider_options()``).
+
+    Raises:
+        ProviderError: a setting has another value, or is not there where all are named.
+    """
+    wrong = [
+        f"{key} is {found.get(key, 'not named')}, not {value}"
+        for key, value in provider.options.items()
+        if (key in found or provider.name in NAMES_ITS_OPTIONS)
+        and _spelt(found.get(key, "")) != _spelt(value)
+    ]
+    if wrong:
+        raise ProviderError(
+            f"{provider.name} does not have the settings that it was given: {'; '.join(wrong)}",
+            hint="figures under other settings would not be comparable; use the onnxruntime of "
+            "constraints.txt",
+        )
+
+
+def _spelt(value: object) -> str:
+    text = str(value).lower()
+    return TRUTHS.get(text, text)
 
 
 def import_onnxruntime() -> Any:

@@ -154,3 +154,41 @@ def test_the_document_says_how_the_reference_was_made(subject: Subject, case: Ca
         document = ready.document()
     assert document["reference"] == "torch float64, reproducible"
     assert set(document["torch32"]["trial_mae"]) == {"onednn", "native"}
+
+
+def test_the_placement_of_the_trial_s_nodes_is_known(subject: Subject, case: Case) -> None:
+    with Bench(subject, [CPU], case, threads=1) as ready:
+        placement = ready.placement()
+    assert set(placement) == {"cpu"}
+    assert set(placement["cpu"]["nodes"]) == {"CPUExecutionProvider"}
+    assert placement["cpu"]["fell_back_ops"] == {}
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_device_that_is_listed_and_computes_nothing_is_no_device(
+    subject: Subject, case: Case, monkeypatch: pytest.MonkeyPatch, required: bool
+) -> None:
+    """An ONNX Runtime that says CUDA everywhere, and places every node on the CPU."""
+    provider = replace(CUDA, required=required)
+    real = OnnxRuntimeRunner
+
+    def lying(path: Path, asked: Provider, **given: Any) -> OnnxRuntimeRunner:
+        runner = real(path, CPU, **given)
+        runner.asked, runner.provider = asked, asked.name
+        return runner
+
+    monkeypatch.setattr(bench, "OnnxRuntimeRunner", lying)
+    monkeypatch.setattr("parity.runners.onnxruntime_runner.require_ran", lambda *_: None)
+    monkeypatch.setattr("parity.runners.onnxruntime_runner.BINDS", ())
+    if required:
+        with pytest.raises(ProviderError, match="cuda was asked for and computed no node"):
+            Bench(subject, [provider], case, threads=1)
+        return
+    with Bench(subject, [provider], case, threads=1) as ready:
+        rows = list(ready.rows(case))
+        assert ready.placement() == {}
+    assert [(row.backend, row.provider, row.status) for row in rows] == [
+        (SOURCE, "cpu", Status.PASS),
+        ("onnxruntime", "cuda", Status.NOT_RUN),
+    ]
+    assert "computed no node" in rows[1].reason

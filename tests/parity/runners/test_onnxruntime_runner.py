@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,66 +23,6 @@ CUDA = Provider("cuda", required=True, options={"use_tf32": "0"})
 
 def feeds(*shape: int) -> dict[str, Any]:
     return {"image": np.zeros(shape or (1, 3, 8, 8), np.float32)}
-
-
-class EPFail(Exception):
-    pass
-
-
-class LyingSession:
-    """A session that has, or turns to, other providers than it was asked for."""
-
-    made: list[dict[str, Any]] = []  # noqa: RUF012 - emptied by the fixture
-    at_start: list[str]
-    after_run: list[str]
-    fails: bool
-
-    def __init__(self, path: str, options: Any, providers: list[Any], **rest: Any) -> None:
-        self.made.append({"path": path, "options": options, "providers": providers, **rest})
-        self._fallback = rest.get("enable_fallback", 1) == 1
-        self._providers = list(self.at_start)
-
-    def disable_fallback(self) -> None:
-        self._fallback = False
-
-    def get_providers(self) -> list[str]:
-        return self._providers
-
-    def get_outputs(self) -> list[Any]:
-        return [SimpleNamespace(name="noiseprint")]
-
-    def run(self, names: list[str], _: dict[str, Any]) -> list[Any]:
-        self._providers = list(self.after_run)
-        if self.fails:
-            if not self._fallback:
-                raise EPFail("CUDA error: out of memory\nmore lines")
-            self._providers = [NAMES["cpu"]]
-        return [np.zeros(1, np.float32) for _ in names]
-
-
-@pytest.fixture
-def lie(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[dict[str, Any]]]:
-    """Put an onnxruntime in place that says it has CUDA."""
-
-    def replace(
-        at_start: list[str], after_run: list[str] | None = None, fails: bool = False
-    ) -> list[dict[str, Any]]:
-        session = type(
-            "Session",
-            (LyingSession,),
-            {"at_start": at_start, "after_run": after_run or at_start, "fails": fails, "made": []},
-        )
-        options = SimpleNamespace(add_session_config_entry=lambda *_: None)
-        module = SimpleNamespace(
-            SessionOptions=lambda: options,
-            InferenceSession=session,
-            get_available_providers=lambda: list(NAMES.values()),
-            capi=SimpleNamespace(onnxruntime_pybind11_state=SimpleNamespace(EPFail=EPFail)),
-        )
-        monkeypatch.setitem(sys.modules, "onnxruntime", module)  # type: ignore[arg-type] # a fake
-        return session.made
-
-    return replace
 
 
 def test_a_file_runs_and_gives_named_outputs(exported_once: Callable[[str], Path]) -> None:
@@ -118,21 +58,119 @@ def test_a_silent_fallback_while_running_is_caught(lie: Any) -> None:
 
 
 def test_onnxruntime_s_own_fallback_is_off_so_that_its_error_is_seen(lie: Any) -> None:
-    made = lie([NAMES["cuda"], NAMES["cpu"]], fails=True)
+    script = lie([NAMES["cuda"], NAMES["cpu"]], fails=True)
     with (
         OnnxRuntimeRunner(Path("x.onnx"), CUDA) as runner,
         pytest.raises(ParityError, match=r"failed on image .*: CUDA error: out of memory\n"),
     ):
         runner.run(feeds())
-    assert made[0]["enable_fallback"] == 0
+    assert not script.sessions[0].falls_back
+
+
+def test_a_list_of_available_providers_is_not_believed(lie: Any) -> None:
+    """It says CUDA, the session too, and the nodes run on the CPU."""
+    lie([NAMES["cuda"], NAMES["cpu"]], events=[])
+    runner = OnnxRuntimeRunner(Path("x.onnx"), CUDA, profile=True)
+    with runner, pytest.raises(ProviderError, match=r"cuda .* computed no node \(nothing ran\)"):
+        runner.run(feeds())
+    lie([NAMES["cuda"]], available=[NAMES["cpu"]])
+    with pytest.raises(ProviderError, match="CUDAExecutionProvider did not load"):
+        OnnxRuntimeRunner(Path("x.onnx"), CUDA)
 
 
 def test_a_provider_that_runs_is_told_its_settings(lie: Any) -> None:
-    made = lie([NAMES["cuda"], NAMES["cpu"]])
+    script = lie([NAMES["cuda"], NAMES["cpu"]])
     with OnnxRuntimeRunner(Path("x.onnx"), CUDA, threads=3) as runner:
-        assert set(runner.run(feeds())) == {"noiseprint"}
-    assert made[0]["providers"] == [(NAMES["cuda"], {"use_tf32": "0"}), NAMES["cpu"]]
-    assert made[0]["options"].intra_op_num_threads == 3
+        assert set(runner.run(feeds())) == {"noiseprint", "second"}
+    (session,) = script.sessions
+    assert session.asked == [(NAMES["cuda"], {"use_tf32": "0"}), NAMES["cpu"]]
+    assert session.options.intra_op_num_threads == 3
+    assert getattr(session.options, "session.intra_op.allow_spinning") == "0"
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"use_tf32": "1"}, "use_tf32 is 1, not 0"),
+        ({"device_id": "0"}, "use_tf32 is not named, not 0"),
+        ({}, "use_tf32 is not named, not 0"),
+    ],
+)
+def test_other_settings_than_those_given_are_refused(
+    lie: Any, found: dict[str, str], words: str
+) -> None:
+    lie([NAMES["cuda"], NAMES["cpu"]], options=found)
+    with pytest.raises(ProviderError, match=words):
+        OnnxRuntimeRunner(Path("x.onnx"), CUDA)
+
+
+def test_on_cuda_inputs_and_outputs_are_bound_to_the_device(lie: Any) -> None:
+    script = lie([NAMES["cuda"], NAMES["cpu"]])
+    given = feeds()
+    with OnnxRuntimeRunner(Path("x.onnx"), CUDA) as runner:
+        found = runner.run(given)
+    (session,) = script.sessions
+    (binding,) = session.bindings
+    assert session.plain_runs == 0
+    assert binding.inputs["image"].array is given["image"]
+    assert (binding.inputs["image"].device, binding.inputs["image"].device_id) == ("cuda", 0)
+    assert binding.outputs == {"noiseprint": "cuda:0", "second": "cuda:0"}
+    assert binding.did == ["run", "synchronize", "copy"]
+    assert {name: array[0] for name, array in found.items()} == {"noiseprint": 0, "second": 1}
+
+
+def test_a_bound_run_that_falls_back_is_caught_too(lie: Any) -> None:
+    script = lie([NAMES["cuda"], NAMES["cpu"]], after_run=[NAMES["cpu"]])
+    runner = OnnxRuntimeRunner(Path("x.onnx"), CUDA)
+    with runner, pytest.raises(ProviderError, match="CPUExecutionProvider ran"):
+        runner.run(feeds())
+    assert script.sessions[0].bindings
+
+
+def test_nodes_lost_to_the_cpu_are_counted(lie: Any, fake: ModuleType) -> None:
+    cuda, cpu = NAMES["cuda"], NAMES["cpu"]
+    events = [fake.node("a", cuda), fake.node("b", cpu, "Shape"), fake.node("c", cpu, "Shape")]
+    lie([cuda, cpu], events=events)
+    with OnnxRuntimeRunner(Path("x.onnx"), CUDA, profile=True) as runner:
+        assert runner.placement is None
+        runner.run(feeds())
+        assert runner.placement is not None
+        assert runner.placement.fell_back_ops == {"Shape": 2}
+        assert runner.placement.options == {"use_tf32": "0"}
+        runner.run(feeds())  # profiled no more
+
+
+@pytest.mark.parametrize("events", ["", "{", "{}", "[1]", None])
+def test_without_a_profile_nothing_is_proven(lie: Any, events: Any) -> None:
+    lie([NAMES["cuda"], NAMES["cpu"]], events=events)
+    runner = OnnxRuntimeRunner(Path("x.onnx"), CUDA, profile=True)
+    with runner, pytest.raises(ParityError, match="nothing proves where nodes ran"):
+        runner.run(feeds())
+
+
+def test_a_real_session_s_nodes_are_placed_and_no_file_is_left(
+    exported_once: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = exported_once("tiny_np")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with OnnxRuntimeRunner(path, CPU, threads=1, profile=True) as runner:
+        plain = runner.run(feeds())
+        assert not list(tmp_path.iterdir())
+        again = runner.run(feeds())
+        assert np.array_equal(plain["noiseprint"], again["noiseprint"])
+        placement = runner.placement
+    assert placement is not None
+    assert set(placement.nodes) == {NAMES["cpu"]} and placement.nodes[NAMES["cpu"]] >= 3
+    assert placement.time_share == {NAMES["cpu"]: 1.0}
+    assert placement.fell_back == 0
+    for how in ("not run", "not loaded"):
+        monkeypatch.chdir(tmp_path)
+        if how == "not run":
+            OnnxRuntimeRunner(path, CPU, profile=True).__exit__(None, None, None)
+        else:
+            with pytest.raises(ParityError, match="cannot load it"):
+                OnnxRuntimeRunner(Path(__file__), CPU, profile=True)
+        assert not list(tmp_path.iterdir()), how
 
 
 @pytest.mark.parametrize("content", [b"", b"no onnx", None])

@@ -8,7 +8,13 @@ import pytest
 
 from parity.errors import ProviderError
 from parity.runners import providers
-from parity.runners.providers import NAMES, Provider, parse_providers, require_ran
+from parity.runners.providers import (
+    NAMES,
+    Provider,
+    parse_providers,
+    require_options,
+    require_ran,
+)
 
 
 def available(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -74,3 +80,43 @@ def test_without_onnxruntime_there_is_a_hint(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ProviderError, match="onnxruntime is not installed") as caught:
         providers.import_onnxruntime()
     assert "pip install" in caught.value.hint
+
+
+def test_sessions_are_asked_for_the_device_first_and_the_cpu_last() -> None:
+    (cuda,) = parse_providers("cuda")
+    assert cuda.session_providers() == [(NAMES["cuda"], cuda.options), NAMES["cpu"]]
+    (tensorrt,) = parse_providers("tensorrt")
+    assert tensorrt.session_providers() == [
+        (NAMES["tensorrt"], tensorrt.options),
+        (NAMES["cuda"], cuda.options),  # pinned there too
+        NAMES["cpu"],
+    ]
+    assert Provider("cpu", required=True).session_providers() == [(NAMES["cpu"], {})]
+
+
+def test_engines_are_never_taken_from_a_cache_nor_rounded() -> None:
+    (tensorrt,) = parse_providers("tensorrt")
+    assert set(tensorrt.options.values()) == {"0"}
+    assert {"trt_engine_cache_enable", "trt_fp16_enable"} <= set(tensorrt.options)
+    (openvino,) = parse_providers("openvino")
+    assert openvino.options == {"device_type": "CPU", "precision": "FP32"}
+
+
+@pytest.mark.parametrize("name", ["cuda", "tensorrt"])
+def test_settings_are_held_to_what_the_session_says(name: str) -> None:
+    (provider,) = parse_providers(name)
+    require_options(provider, provider.options | {"device_id": "0"})
+    spelt = {key: {"0": "False"}.get(value, value) for key, value in provider.options.items()}
+    require_options(provider, spelt)
+    for key in provider.options:
+        others = {k: v for k, v in provider.options.items() if k != key}
+        for wrong in (others, others | {key: "1"}, others | {key: ""}):
+            with pytest.raises(ProviderError, match=key):
+                require_options(provider, wrong)
+
+
+def test_a_provider_that_names_no_setting_is_believed_until_it_names_another() -> None:
+    (openvino,) = parse_providers("openvino")
+    require_options(openvino, {})
+    with pytest.raises(ProviderError, match="device_type is GPU, not CPU"):
+        require_options(openvino, {"device_type": "GPU"})
