@@ -5,22 +5,22 @@ Nothing here resizes or recompresses: that would destroy the traces the networks
 
 from __future__ import annotations
 
-import errno
 import io
-import os
-import stat
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from chunking.hashing import sha256_bytes
 from export import heif
 from export.errors import PreprocessError
+from export.regular_file import read_regular
 from export.spec import Preprocessing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
@@ -61,7 +61,7 @@ def read_image(path: Path, *, largest_pixels: int = LARGEST_PIXELS) -> LoadedIma
             has no 8-bit form; the message names it and says why.
     """
     try:
-        data = _read_regular(path)
+        data = read_regular(path, LARGEST_FILE)
     except OSError as error:
         raise PreprocessError(
             f"{path}: cannot be read ({error.strerror or error})",
@@ -91,23 +91,44 @@ def decode(data: bytes, name: str, *, largest_pixels: int = LARGEST_PIXELS) -> L
     Raises:
         PreprocessError: see `read_image`.
     """
-    hint = "open it in an image viewer; it may be truncated, or no picture at all"
-    limit = f"the limit is {largest_pixels:,} pixels"
     formats = (*FORMATS, *heif.registered(data, name))
+    with (
+        _explained(name, largest_pixels),
+        Image.open(io.BytesIO(data), formats=formats) as picture,
+    ):
+        rgb, notes = _upright_rgb(picture, name, largest_pixels)
+        return LoadedImage(rgb, sha256_bytes(data), picture.format or "", notes)
+
+
+def from_pillow(
+    image: Image.Image, name: str, *, largest_pixels: int = LARGEST_PIXELS
+) -> LoadedImage:
+    """The pixels of a picture that pillow has opened or made, by the rules of `decode`.
+
+    The digest is that of the pixels, because the file's bytes are not known. The given image is
+    unpacked if it was not yet, and not changed otherwise.
+
+    Raises:
+        PreprocessError: see `read_image`.
+    """
+    with _explained(name, largest_pixels):
+        rgb, notes = _upright_rgb(image, name, largest_pixels, keep=True)
+        return LoadedImage(rgb, sha256_bytes(rgb.data), image.format or "pillow", notes)
+
+
+@contextmanager
+def _explained(name: str, largest_pixels: int) -> Iterator[None]:
+    """Whatever pillow raises for a file that is not as it should be, in words."""
+    hint = "open it in an image viewer; it may be truncated, or no picture at all"
     try:
         with warnings.catch_warnings():
-            # Of odd metadata and of palettes with transparency; too many pixels are refused below.
+            # Of odd metadata and of palettes with transparency; too many pixels are refused.
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=formats) as picture:
-                _require_readable(picture, name, largest_pixels, limit)
-                deep = _is_deep(picture)
-                picture.load()
-                notes = _notes(picture, deep=deep)
-                ImageOps.exif_transpose(picture, in_place=True)
-                rgb = _rgb(picture)
-                kind = picture.format or ""
+            yield
     except Image.DecompressionBombError as error:
-        raise PreprocessError(f"{name}: too many pixels ({error})", hint=limit) from error
+        raise PreprocessError(
+            f"{name}: too many pixels ({error})", hint=f"the limit is {largest_pixels:,} pixels"
+        ) from error
     except UnidentifiedImageError as error:
         raise PreprocessError(
             f"{name}: not a picture of a format that is read ({', '.join(FORMATS)})", hint=hint
@@ -117,29 +138,24 @@ def decode(data: bytes, name: str, *, largest_pixels: int = LARGEST_PIXELS) -> L
     except _DAMAGED as error:
         reason = str(error) or type(error).__name__
         raise PreprocessError(f"{name}: damaged picture ({reason})", hint=hint) from error
-    return LoadedImage(np.ascontiguousarray(rgb), sha256_bytes(data), kind, notes)
 
 
-def _read_regular(path: Path) -> bytes:
-    """A regular file's bytes. A pipe would be waited for without end, a device has no end."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(status.st_mode):
-            raise PreprocessError(f"{path}: not a regular file", hint="name a picture's own file")
-        if status.st_size > LARGEST_FILE:
-            raise PreprocessError(
-                f"{path}: {status.st_size:,} bytes are too many for a picture",
-                hint=f"the limit is {LARGEST_FILE:,} bytes",
-            )
-        return stream.read(LARGEST_FILE + 1)
+def _upright_rgb(
+    picture: Image.Image, name: str, largest_pixels: int, *, keep: bool = False
+) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+    """(H, W, 3) uint8, and what was done; ``keep`` leaves the picture itself as it is."""
+    _require_readable(picture, name, largest_pixels)
+    deep = _is_deep(picture)
+    picture.load()
+    notes = _notes(picture, deep=deep)
+    if keep:
+        picture = ImageOps.exif_transpose(picture)
+    else:
+        ImageOps.exif_transpose(picture, in_place=True)
+    return np.ascontiguousarray(_rgb(picture)), notes
 
 
-def _require_readable(
-    picture: ImageFile.ImageFile, name: str, largest_pixels: int, limit: str
-) -> None:
+def _require_readable(picture: Image.Image, name: str, largest_pixels: int) -> None:
     """Refuse numbers without a scale, and sizes that no memory should be given for."""
     if picture.mode not in (*EIGHT_BIT_MODES, *SIXTEEN_BIT_MODES):
         raise PreprocessError(
@@ -150,19 +166,22 @@ def _require_readable(
     if width < 1 or height < 1:
         raise PreprocessError(f"{name}: {width} x {height} pixels", hint="the picture is empty")
     if width * height > largest_pixels:
-        raise PreprocessError(f"{name}: {width} x {height} are too many pixels", hint=limit)
+        raise PreprocessError(
+            f"{name}: {width} x {height} are too many pixels",
+            hint=f"the limit is {largest_pixels:,} pixels",
+        )
 
 
-def _is_deep(picture: ImageFile.ImageFile) -> bool:
+def _is_deep(picture: Image.Image) -> bool:
     """Whether it is stored with 16 bits a channel; to be asked before it is unpacked.
 
     pillow opens 16-bit colour as RGB and keeps the upper 8 bits; only the raw mode tells.
     """
-    raw_mode = any(";16" in str(tile.args) for tile in picture.tile)
+    raw_mode = any(";16" in str(tile.args) for tile in getattr(picture, "tile", ()))
     return picture.mode in SIXTEEN_BIT_MODES or (picture.format in DEEP_FORMATS and raw_mode)
 
 
-def _notes(picture: ImageFile.ImageFile, *, deep: bool) -> tuple[str, ...]:
+def _notes(picture: Image.Image, *, deep: bool) -> tuple[str, ...]:
     """What is done to a picture on its way to upright 8-bit RGB."""
     orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
     if picture.format == heif.FORMAT:

@@ -1,0 +1,100 @@
+"""Execution providers by the names that users type. The first one asked for must run, or nothing.
+
+ONNX Runtime lists providers that cannot load and replaces them by the CPU with a warning; so only
+what a session says of itself counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from runtime.errors import ProviderError
+
+CPU = "cpu"
+NAMES = {
+    CPU: "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "dml": "DmlExecutionProvider",
+}
+# As parity measures them: TF32 rounds inputs to 10 bits, an exhaustive search varies by run.
+OPTIONS: dict[str, dict[str, str]] = {
+    "cuda": {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"},
+}
+INSTALL = {
+    CPU: "pip install 'trufor-onnx[cpu]'",
+    "cuda": "pip install 'trufor-onnx[gpu]' in place of [cpu], with CUDA and cuDNN on the machine",
+}
+
+
+def checked(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, each once.
+
+    Raises:
+        ProviderError: none, or one that is not known.
+    """
+    given = (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
+    unknown = [name for name in given if name not in NAMES]
+    if unknown or not given:
+        raise ProviderError(
+            f"unknown provider: {', '.join(unknown) or 'none given'}",
+            hint=f"known are {', '.join(NAMES)}",
+        )
+    return given
+
+
+def wanted(names: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+    """What a session is made with. The CPU is added for operators that a device does not have."""
+    listed = [*names, *(() if CPU in names else (CPU,))]
+    return [(NAMES[name], OPTIONS.get(name, {})) for name in listed]
+
+
+def require_available(name: str) -> None:
+    """Refuse a provider that this build of ONNX Runtime does not have at all.
+
+    Raises:
+        ProviderError: see above.
+    """
+    if NAMES[name] not in import_onnxruntime().get_available_providers():
+        raise _absent(name, f"this build of ONNX Runtime has no {NAMES[name]}")
+
+
+def require_ran(name: str, session_providers: Sequence[str]) -> None:
+    """Refuse a session that fell back to another provider.
+
+    Args:
+        name: what was asked for.
+        session_providers: what the session says of itself (``session.get_providers()``).
+
+    Raises:
+        ProviderError: the session's first provider is not the one asked for.
+    """
+    ran = session_providers[0] if session_providers else "nothing"
+    if ran != NAMES[name]:
+        raise _absent(name, f"{ran} would run in its place")
+
+
+def import_onnxruntime() -> Any:
+    """The onnxruntime module.
+
+    Raises:
+        ProviderError: it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise ProviderError(
+            "onnxruntime is not installed",
+            hint="pip install 'trufor-onnx[cpu]' or 'trufor-onnx[gpu]'",
+        ) from error
+    return onnxruntime
+
+
+def _absent(name: str, why: str) -> ProviderError:
+    return ProviderError(
+        f"{name} was asked for and did not load: {why}",
+        hint=INSTALL.get(name, f"install an ONNX Runtime with {NAMES[name]}"),
+    )
