@@ -15,6 +15,8 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "split": ("chunking.cli", ("split",), "short for `chunking split`"),
     "merge": ("chunking.cli", ("merge",), "short for `chunking merge`"),
     "verify": ("chunking.cli", ("verify",), "short for `chunking verify`"),
+    "runtime": ("runtime.cli", (), "analyse images without torch"),
+    "analyze": ("runtime.cli", (), "the same: `analyze IMAGE... --out DIR`"),
 }
 
 

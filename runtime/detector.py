@@ -31,8 +31,8 @@ CONTRACT = Preprocessing()  # rgb / 256; the detector's graph normalises by itse
 OnStep = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
 
 
-def _silent(step: str, done: int, total: int) -> None:
-    pass
+def silent(step: str, done: int, total: int) -> None:
+    """Hear of steps and say nothing."""
 
 
 class Detector:
@@ -75,7 +75,7 @@ class Detector:
         heads = find_model(folder, HEAD, variant)
         extractors = find_model(folder, NOISEPRINT, PORTABLE if variant == PORTABLE else AUTO)
         self._tile = tile
-        self._largest_pixels = largest_pixels
+        self.largest_pixels = largest_pixels
         self._memory_limit = memory_limit
         self._extractor: Session | None = open_first(
             extractors, names, inputs=["image"], outputs=["noiseprint"], threads=threads
@@ -96,7 +96,7 @@ class Detector:
         *,
         noiseprint: bool = False,
         name: str = "",
-        on_step: OnStep = _silent,
+        on_step: OnStep = silent,
     ) -> Analysis:
         """Analyse one image. It is never resized.
 
@@ -112,10 +112,9 @@ class Detector:
             OutOfMemoryError: it needs more memory than there is.
             AnalysisError: the networks failed, or the detector is closed.
         """
-        clock = [time.perf_counter_ns()]
         on_step("reading", 0, 1)
-        picture = load_picture(image, name=name, largest_pixels=self._largest_pixels)
-        clock.append(time.perf_counter_ns())
+        picture = load_picture(image, name=name, largest_pixels=self.largest_pixels)
+        clock = [time.perf_counter_ns()]
         extractor, head = self._opened()
         self._require_fit(picture, head)
 
@@ -133,7 +132,8 @@ class Detector:
         found = head.run(feeds)
         clock.append(time.perf_counter_ns())
         on_step("detector", 1, 1)
-        steps = [(stop - start) / 1e6 for start, stop in itertools.pairwise(clock)]
+        steps = [picture.decode_ms]
+        steps += [(stop - start) / 1e6 for start, stop in itertools.pairwise(clock)]
         timings = dict(zip(("decode", "noiseprint", "detect"), steps, strict=True))
         return Analysis(
             map=_checked(found["map"][0], picture, "map"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -29,10 +30,12 @@ class Picture:
     Attributes:
         rgb: (H, W, 3) uint8, upright.
         info: where it came from and what was done to it.
+        decode_ms: milliseconds that it took.
     """
 
     rgb: npt.NDArray[np.uint8]
     info: ImageInfo
+    decode_ms: float = 0.0
 
 
 def load_picture(
@@ -50,9 +53,10 @@ def load_picture(
     """
     if isinstance(image, Picture):
         return image
+    start = time.perf_counter_ns()
     try:
         if isinstance(image, np.ndarray):
-            return _of_array(image, name or "array")
+            return _of_array(image, name or "array", start)
         if isinstance(image, Image.Image):
             name = name or "pillow image"
             loaded = from_pillow(image, name, largest_pixels=largest_pixels)
@@ -66,10 +70,10 @@ def load_picture(
         raise ImageError(error.problem, hint=error.hint) from error
     height, width = loaded.rgb.shape[:2]
     info = ImageInfo(name, loaded.sha256, loaded.format, height, width, loaded.notes)
-    return Picture(loaded.rgb, info)
+    return Picture(loaded.rgb, info, _since(start))
 
 
-def _of_array(rgb: npt.NDArray[np.uint8], name: str) -> Picture:
+def _of_array(rgb: npt.NDArray[np.uint8], name: str, start: int) -> Picture:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
         raise ImageError(
             f"{name}: an array must be (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}",
@@ -77,4 +81,9 @@ def _of_array(rgb: npt.NDArray[np.uint8], name: str) -> Picture:
         )
     rgb = np.ascontiguousarray(rgb)
     height, width = rgb.shape[:2]
-    return Picture(rgb, ImageInfo(name, sha256_bytes(rgb.data), "array", height, width))
+    info = ImageInfo(name, sha256_bytes(rgb.data), "array", height, width)
+    return Picture(rgb, info, _since(start))
+
+
+def _since(start: int) -> float:
+    return (time.perf_counter_ns() - start) / 1e6

@@ -20,7 +20,6 @@ from runtime import (
     AnalysisError,
     Detector,
     ImageError,
-    ModelError,
     OutOfMemoryError,
     ProviderError,
 )

@@ -1,0 +1,139 @@
+"""``python -m runtime``: analyse images from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from chunking.atomic import atomic_write
+from chunking.console import EXIT_COULD_NOT, EXIT_INTERRUPTED, EXIT_OK, run_cli
+from runtime.arguments import (
+    add_detector_arguments,
+    add_output_arguments,
+    detector_of,
+    wanted_of,
+)
+from runtime.batch import Done, Outcome, analyze_all
+from runtime.errors import OutputError
+from runtime.finding import find_images
+from runtime.interrupting import still_running
+from runtime.outputs import SCHEMA_VERSION, encode_json
+from runtime.progress import batch_progress
+
+PROGRAM = "python -m runtime"
+SUMMARY = "summary.json"
+PIPED_WIDTH = 140  # columns of a table where the output is no terminal
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, call, print. Returns the exit code: 0 all analysed, 2 some or all could not be."""
+    code = run_cli(_main, argv)
+    if code == EXIT_INTERRUPTED and still_running():
+        # Native code is at work in a thread; the end of the interpreter would wait or crash.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _main(argv: list[str]) -> int:
+    args = _parser().parse_args(argv)
+    wanted = wanted_of(args)
+    images = find_images(args.images, beside=args.out)
+    if any(image.name == SUMMARY.removesuffix(".json") for image in images):
+        raise OutputError(
+            f"an image called {images[0].name} would overwrite {SUMMARY}", hint="rename it"
+        )
+    done: list[Done] = []
+    with detector_of(args) as detector:
+        warning = detector.provenance.warning
+        if warning:
+            print(f"warning: {warning}", file=sys.stderr)
+        with batch_progress(len(images)) as listener:
+            for one in analyze_all(
+                detector, images, args.out, wanted, overwrite=args.overwrite, on_step=listener.step
+            ):
+                done.append(one)
+                listener.image(one.image.name)
+        provenance = detector.provenance.document()
+    summary = {
+        "schema_version": SCHEMA_VERSION,
+        "images": [one.document() for one in done],
+        "provenance": provenance,
+    }
+    _write_summary(args.out, summary)
+    if args.json:
+        print(encode_json(summary).decode(), end="")
+    else:
+        _print_table(done, warning)
+    for one in done:
+        if one.outcome is Outcome.FAILED:
+            print(f"error: {one.problem}\n  hint: {one.hint}", file=sys.stderr)
+    failed = any(one.outcome is Outcome.FAILED for one in done)
+    return EXIT_COULD_NOT if failed else EXIT_OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Localization map, reliability map and integrity score of images (TruFor).",
+    )
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="images, folders, quoted patterns"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for the results"
+    )
+    add_output_arguments(parser)
+    add_detector_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    return parser
+
+
+def _write_summary(out: Path, summary: dict[str, object]) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        atomic_write(out / SUMMARY, encode_json(summary))
+    except OSError as error:
+        raise OutputError(
+            f"{out / SUMMARY}: cannot be written ({error.strerror})", hint="choose another --out"
+        ) from error
+
+
+def _print_table(done: Sequence[Done], warning: str) -> None:
+    from rich.console import Console  # here: --help starts faster without it
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(caption=warning or None, caption_justify="left")
+    table.add_column("image", overflow="fold")
+    table.add_column("score", justify="right")
+    table.add_column("forged area", justify="right")
+    table.add_column("reliability", justify="right")
+    table.add_column("s", justify="right")
+    table.add_column("", overflow="fold")
+    for one in done:
+        name = Text(one.image.name.encode("utf-8", "backslashreplace").decode())
+        if one.record is None:
+            table.add_row(name, "", "", "", "", Text(one.outcome.value, style="red"))
+            continue
+        record = one.record
+        said = "; ".join([*record["image"]["notes"]])
+        before = f"{one.outcome.value}; " if one.outcome is Outcome.SKIPPED else ""
+        table.add_row(
+            name,
+            f"{record['score']:.3f}",
+            f"{record['map_over_half']:.1%}",
+            f"{record['conf_mean']:.2f}",
+            f"{record['timings_ms']['total'] / 1000:.1f}",
+            Text((before + said).removesuffix("; ")),
+        )
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    console.print(table)
+    counts = {kind: sum(one.outcome is kind for one in done) for kind in Outcome}
+    console.print(", ".join(f"{number} {kind.value}" for kind, number in counts.items() if number))
