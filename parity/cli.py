@@ -6,16 +6,17 @@ import argparse
 import importlib
 
 from chunking.console import run_cli
-from parity.errors import ParityError
 
 # A subcommand, the module with its ``add_arguments(parser)`` and ``run(args) -> int``, and what it
 # does. Only the module of the subcommand that is called is imported.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("parity.commands.run", "compare ONNX Runtime with PyTorch"),
+    "reference": ("parity.commands.reference", "compute references for runs without torch"),
     "report": ("parity.commands.report", "write a stored run in other formats"),
+    "gate": ("parity.commands.gate", "judge a stored run by a policy"),
+    "locate": ("parity.locate.cli", "name the first module that creates error"),
     "dataset": ("parity.dataset.cli", "make sample_dataset/, or the CocoGlide subset"),
 }
-LATER = {"gate": "judging a stored report against a policy comes with the release issue"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,11 +30,7 @@ def _main(argv: list[str]) -> int:
     commands = {
         name: subparsers.add_parser(name, help=text) for name, (_, text) in COMMANDS.items()
     }
-    for name, text in LATER.items():
-        subparsers.add_parser(name, help=f"(not built yet: {text})")
     name = next((word for word in argv if not word.startswith("-")), "")
-    if name in LATER:
-        raise ParityError(f"`parity {name}` is not built yet", hint=LATER[name])
     if name not in COMMANDS:
         parser.parse_args(argv)  # prints the help or an error, and exits
     module = importlib.import_module(COMMANDS[name][0])

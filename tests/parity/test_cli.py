@@ -211,12 +211,6 @@ def test_an_edited_report_is_exit_2(
     assert cli.main(["report", str(stored)]) == 2
 
 
-def test_what_is_not_built_yet_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in cli.LATER:
-        assert cli.main([name, "--any", "option"]) == 2
-        assert "not built yet" in capsys.readouterr().err
-
-
 def test_the_help_starts_without_torch_onnx_and_onnxruntime() -> None:
     code = (
         "import sys; from parity.cli import main\n"

@@ -1,0 +1,63 @@
+"""``parity gate``: judge a stored run by the policy. 0: released, 1: stopped, 2: could not."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from parity.gate.evidence import gather
+from parity.gate.judge import judge
+from parity.gate.policy import load_policy
+from parity.gate.view import json_text, lines
+
+REPORT = Path("reports/parity/parity.json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's arguments."""
+    parser.add_argument(
+        "report",
+        nargs="?",
+        type=Path,
+        default=REPORT,
+        metavar="REPORT.json",
+        help="what `parity run` wrote (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--bench", type=Path, metavar="BENCH.json", help="what `parity bench` wrote"
+    )
+    parser.add_argument(
+        "--baseline",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="the last release's report, and its bench report",
+    )
+    parser.add_argument(
+        "--policy", type=Path, metavar="FILE.toml", help="rules that differ from the default policy"
+    )
+    parser.add_argument(
+        "--models-dir",
+        type=Path,
+        default=Path("onnx_models"),
+        metavar="DIR",
+        help="files, locks and pieces (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--explain", action="store_true", help="each rule's reason and details")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge, print; the exit code is the decision's."""
+    policy = load_policy(args.policy)
+    evidence = gather(
+        args.report, models_dir=args.models_dir, bench=args.bench, baselines=args.baseline
+    )
+    decision = judge(evidence, policy)
+    if args.json:
+        print(json_text(decision, policy), end="")
+    else:
+        for line in lines(decision, policy, explain=args.explain):
+            print(line)
+    return decision.exit_code

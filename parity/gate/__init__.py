@@ -1,0 +1,1 @@
+"""Judge a stored run: may this release go out? Nothing here runs a model."""

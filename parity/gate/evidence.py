@@ -1,0 +1,179 @@
+"""Everything that the rules look at, read once: reports, locks, measurements of cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from export.errors import LockError
+from export.lock import read_lock
+from parity.documents import DIGEST, digest_of
+from parity.errors import ParityError
+from parity.gate.costs import Costs, costs_of, is_costs
+from parity.report.reading import from_document
+from parity.results import SCHEMA_VERSION, SOURCE, Report, Row
+
+HINT = "make it anew with `parity run`"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One network of the report.
+
+    Attributes:
+        name: the network's name.
+        variant: the exported variant, or ``candidate``.
+        about: its provenance as the report has it.
+        path: where its file should be; None where the report's name for it is no file name.
+        lock: the lock beside the file, or None.
+        lock_problem: why the lock cannot be read, or "".
+        rows: the rows of its candidates, of images and shapes.
+        source_rows: the rows of PyTorch float32.
+    """
+
+    name: str
+    variant: str
+    about: Mapping[str, Any]
+    path: Path | None
+    lock: Mapping[str, Any] | None
+    lock_problem: str
+    rows: tuple[Row, ...]
+    source_rows: tuple[Row, ...]
+
+    def said(self, *keys: str) -> Any:
+        """What the report says below some keys, or None."""
+        return below(self.about, *keys)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What there is to judge.
+
+    Attributes:
+        report_path: what hints name.
+        report: the run, or None where the report contradicts itself.
+        report_problem: in what it does, or "".
+        subjects: its networks.
+        baselines: earlier runs.
+        costs: time and memory, or None.
+        cost_baselines: those of earlier releases.
+    """
+
+    report_path: Path
+    report: Report | None
+    report_problem: str
+    subjects: tuple[Subject, ...] = ()
+    baselines: tuple[Report, ...] = ()
+    costs: Costs | None = None
+    cost_baselines: tuple[Costs, ...] = field(default=())
+
+    @property
+    def report_name(self) -> str:
+        """The report as commands name it."""
+        return str(self.report_path)
+
+
+def gather(
+    report_path: Path,
+    *,
+    models_dir: Path,
+    bench: Path | None = None,
+    baselines: Sequence[Path] = (),
+) -> Evidence:
+    """Read everything that a gate needs.
+
+    Args:
+        report_path: a ``parity.json``.
+        models_dir: where the ONNX files, their locks and their pieces are.
+        bench: a ``bench.json``.
+        baselines: earlier reports of either kind.
+
+    Raises:
+        ParityError: a file is missing or of another kind or version. A report that was edited is
+            no such error: a rule says so.
+    """
+    document = read_json(report_path)
+    if document.get("schema_version") != SCHEMA_VERSION or "rows" not in document:
+        raise ParityError(
+            f"{report_path}: no parity report of schema version {SCHEMA_VERSION}", hint=HINT
+        )
+    costs = costs_of(read_json(bench), str(bench)) if bench else None
+    reports, cost_baselines = _baselines(baselines)
+    try:
+        report = from_document(document, str(report_path))
+    except ParityError as error:
+        problem = error.problem
+        if document.get(DIGEST) != _digest(document):
+            problem = f"{report_path}: its content is not what its digest was made of"
+        return Evidence(report_path, None, problem, (), reports, costs, cost_baselines)
+    subjects = tuple(_subject(report, name, models_dir) for name in report.models)
+    return Evidence(report_path, report, "", subjects, reports, costs, cost_baselines)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        ParityError: there is none.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ParityError(f"{path}: cannot be read ({error.strerror})", hint=HINT) from error
+    except (ValueError, RecursionError) as error:
+        raise ParityError(f"{path}: not a report ({error})", hint=HINT) from error
+    if not isinstance(document, dict):
+        raise ParityError(f"{path}: not a report", hint=HINT)
+    return document
+
+
+def below(document: object, *keys: str) -> Any:
+    """What lies below some keys of nested objects, or None."""
+    for key in keys:
+        document = document.get(key) if isinstance(document, Mapping) else None
+    return document
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    try:
+        return digest_of(document)
+    except ValueError:  # NaN or infinity: no report has them
+        return ""
+
+
+def _baselines(paths: Sequence[Path]) -> tuple[tuple[Report, ...], tuple[Costs, ...]]:
+    reports, costs = [], []
+    for path in paths:
+        document = read_json(path)
+        if is_costs(document):
+            costs.append(costs_of(document, str(path)))
+        else:
+            reports.append(from_document(document, str(path)))
+    return tuple(reports), tuple(costs)
+
+
+def _subject(report: Report, name: str, models_dir: Path) -> Subject:
+    about = report.models[name]
+    file = below(about, "file", "name")
+    plain = isinstance(file, str) and file not in ("", "..") and Path(file).name == file
+    path = models_dir / file if plain else None
+    lock, problem = None, ""
+    if path is not None:
+        try:
+            lock = read_lock(path)
+        except LockError as error:
+            problem = error.problem
+    rows = [row for row in report.all_rows if row.model == name and row.backend]
+    return Subject(
+        name=name,
+        variant=str(below(about, "variant")),
+        about=about,
+        path=path,
+        lock=lock,
+        lock_problem=problem,
+        rows=tuple(row for row in rows if row.backend != SOURCE),
+        source_rows=tuple(row for row in rows if row.backend == SOURCE),
+    )

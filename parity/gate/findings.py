@@ -1,0 +1,87 @@
+"""What a rule found, and what all of them together mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from chunking.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
+
+
+class Outcome(StrEnum):
+    """How a rule ended. ``not judged`` never counts as passed."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    COULD_NOT = "could not compare"
+    NOT_JUDGED = "not judged"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One rule's sentence.
+
+    Attributes:
+        rule: its name in the policy.
+        outcome: how it ended.
+        saw: what is there.
+        allows: what may be there.
+        look: how to look closer: a command or a place.
+        details: everything that is wrong, one a line.
+    """
+
+    rule: str
+    outcome: Outcome
+    saw: str
+    allows: str
+    look: str
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """All rules together.
+
+    Attributes:
+        findings: in the order of the policy.
+        policy_sha256: the digest of what the policy said.
+        report_sha256: the report's own digest ("" where it has none that holds).
+    """
+
+    findings: tuple[Finding, ...]
+    policy_sha256: str
+    report_sha256: str
+
+    @property
+    def exit_code(self) -> int:
+        """0: released; 1: a rule failed; 2: something that had to be judged could not be."""
+        outcomes = {finding.outcome for finding in self.findings}
+        if Outcome.FAIL in outcomes:
+            return EXIT_FAILED
+        if Outcome.COULD_NOT in outcomes or Outcome.PASS not in outcomes:
+            return EXIT_COULD_NOT
+        return EXIT_OK
+
+    @property
+    def stopped_by(self) -> tuple[str, ...]:
+        """The rules that stop the release, in order."""
+        stops = (Outcome.FAIL, Outcome.COULD_NOT)
+        return tuple(finding.rule for finding in self.findings if finding.outcome in stops)
+
+
+def verdict(rule: str, problems: Iterable[str], *, saw: str, allows: str, look: str) -> Finding:
+    """Passed where there is no problem; else failed, and the first problem is what it saw.
+
+    Args:
+        rule: the rule's name.
+        problems: what is wrong, a sentence each.
+        saw: what it saw where nothing is wrong.
+        allows: what may be there.
+        look: how to look closer.
+    """
+    found = tuple(dict.fromkeys(problems))
+    if not found:
+        return Finding(rule, Outcome.PASS, saw, allows, look)
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return Finding(rule, Outcome.FAIL, found[0] + more, allows, look, found)

@@ -1,0 +1,229 @@
+"""What a release has to hold, as a small reviewed file: every rule with its reason."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from chunking.hashing import sha256_bytes
+from export.lock import canonical
+from parity.documents import decode, encode
+from parity.errors import ParityError
+
+FILE = "policy.toml"
+HINT = "see parity/gate/policy.toml and docs/gate.md: every rule with its keys"
+ANY = "*"
+
+
+class Absent(StrEnum):
+    """What happens where a rule has nothing to judge."""
+
+    ALLOW = "allow"
+    REFUSE = "refuse"
+
+
+class Elsewhere(StrEnum):
+    """What happens where a baseline was measured in another environment."""
+
+    REFUSE = "refuse"
+    WARN = "warn"
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A rule without numbers of its own."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Cases:
+    """How many different images and shapes a network must have been run on."""
+
+    reason: str
+    least_images: int
+    least_shapes: int
+
+
+@dataclass(frozen=True)
+class Complete:
+    """Providers on which nothing may be "not run" or fail to run."""
+
+    reason: str
+    required_providers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How far errors may grow over the baseline's; the ratio's limit is the tolerance's."""
+
+    reason: str
+    growth: float
+    growth_floor: float
+
+
+@dataclass(frozen=True)
+class WeightsRule:
+    """Whether weights made from a seed may be released."""
+
+    reason: str
+    allow_stand_in: bool
+
+
+@dataclass(frozen=True)
+class Presence:
+    """A rule whose evidence may be absent."""
+
+    reason: str
+    when_absent: Absent
+
+
+@dataclass(frozen=True)
+class Size:
+    """Bytes of a file, by ``model/variant``, and its growth over the baseline's."""
+
+    reason: str
+    growth: float
+    most_bytes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peak bytes of a fresh process, by ``model/variant``, and its growth."""
+
+    reason: str
+    when_absent: Absent
+    growth: float
+    slack_bytes: int
+    most_bytes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class PlacementRule:
+    """How many nodes another provider than the wanted one may compute."""
+
+    reason: str
+    when_absent: Absent
+    most_lost_nodes: int
+    free_operators: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """What counts as slower."""
+
+    reason: str
+    when_absent: Absent
+    other_environment: Elsewhere
+    least_effect: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Policy:
+    """All rules, in the order in which they are judged."""
+
+    report: Plain
+    tolerances: Plain
+    cases: Cases
+    complete: Complete
+    outputs: Plain
+    verdicts: Plain
+    accuracy: Accuracy
+    weights: WeightsRule
+    contract: Plain
+    digests: Presence
+    pieces: Presence
+    size: Size
+    memory: Memory
+    placement: PlacementRule
+    latency: Latency
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of all that the policy says."""
+        return sha256_bytes(canonical(encode(self)).encode())
+
+    def reason(self, rule: str) -> str:
+        """Why a rule is there."""
+        reason: str = getattr(self, rule).reason
+        return reason
+
+
+def load_policy(path: Path | None = None) -> Policy:
+    """The packaged policy, changed by the rules of a file.
+
+    Raises:
+        ParityError: the file is missing, no TOML, or has a rule or key that does not exist.
+    """
+    document = _parse((files("parity.gate") / FILE).read_text(encoding="utf-8"), FILE)
+    name = FILE
+    if path is not None:
+        name = str(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise ParityError(f"{path}: cannot be read ({error})", hint=HINT) from error
+        document = _changed(document, _parse(text, name), name)
+    try:
+        policy = decode(Policy, document)
+    except ValueError as error:
+        raise ParityError(f"{name}: {error}", hint=HINT) from error
+    _require_sense(policy, name)
+    return policy
+
+
+def budget(table: Mapping[str, int], model: str, variant: str) -> int | None:
+    """The most specific entry of a table by ``model/variant``, or None."""
+    keys = (f"{model}/{variant}", f"{model}/{ANY}", f"{ANY}/{variant}", f"{ANY}/{ANY}")
+    return next((table[key] for key in keys if key in table), None)
+
+
+def _parse(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ParityError(f"{name}: {error}", hint=HINT) from error
+
+
+def _changed(default: dict[str, Any], given: dict[str, Any], name: str) -> dict[str, Any]:
+    """Rules replaced key by key; a changed rule gives its own reason."""
+    merged = dict(default)
+    for rule, table in given.items():
+        if rule not in default:
+            raise ParityError(f"{name}: no rule is called {rule!r}", hint=HINT)
+        if not isinstance(table, dict) or not isinstance(table.get("reason"), str):
+            raise ParityError(f"{name}: [{rule}] gives no reason of its own", hint=HINT)
+        merged[rule] = default[rule] | {
+            key: default[rule][key] | value
+            if isinstance(value, dict) and isinstance(default[rule].get(key), dict)
+            else value
+            for key, value in table.items()
+        }
+    return merged
+
+
+def _require_sense(policy: Policy, name: str) -> None:
+    """Limits that could never fail, or never pass, are refused."""
+    faults = {
+        "cases: at least one image and no negative number of shapes": (
+            policy.cases.least_images < 1 or policy.cases.least_shapes < 0
+        ),
+        "complete: name at least one required provider": not policy.complete.required_providers,
+        "latency: confidence lies between 0.5 and 1": not 0.5 <= policy.latency.confidence < 1.0,
+        "latency: least_effect lies between 0 and 1": not 0.0 <= policy.latency.least_effect <= 1.0,
+        "a growth is 1 or more": not (
+            min(policy.size.growth, policy.memory.growth, policy.accuracy.growth) >= 1.0
+        ),
+        "a rule gives no reason": not all(
+            policy.reason(field.name).strip() for field in fields(policy)
+        ),
+    }
+    for fault, there in faults.items():
+        if there:
+            raise ParityError(f"{name}: {fault}", hint=HINT)

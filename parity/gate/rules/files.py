@@ -1,0 +1,74 @@
+"""The file's size, and its pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chunking.errors import ChunkingError
+from chunking.folders import default_folder
+from chunking.verifying import verify
+from parity.gate.evidence import Evidence, below
+from parity.gate.findings import Finding, Outcome, verdict
+from parity.gate.policy import Absent, Policy, budget
+
+
+def pieces_rule(evidence: Evidence, policy: Policy) -> Finding:
+    """Where a file lies in pieces, they are whole and make up the file that was measured."""
+    problems: list[str] = []
+    checked: list[str] = []
+    absent: list[str] = []
+    for subject in evidence.subjects:
+        folder = default_folder(subject.path) if subject.path else None
+        if folder is None or not folder.is_dir():
+            absent.append(f"{subject.name}: no folder of pieces")
+            continue
+        checked.append(folder.name)
+        try:
+            found = verify(folder)
+        except ChunkingError as error:
+            problems.append(error.problem)
+            continue
+        problems += [f"{folder}: {fault}" for fault in found.faults]
+        whole = found.manifest.file.sha256
+        if whole != subject.said("file", "sha256"):
+            problems.append(f"{folder}: the pieces of {whole[:16]}, which is not what was measured")
+    allows = "every piece's place, size and SHA-256, and nothing else in the folder"
+    look = "python -m chunking verify DIR --full; make split"
+    if absent and not problems:
+        refused = policy.pieces.when_absent is Absent.REFUSE
+        if refused or not checked:
+            outcome = Outcome.COULD_NOT if refused else Outcome.NOT_JUDGED
+            return Finding("pieces", outcome, absent[0], allows, look, tuple(absent))
+    return verdict("pieces", problems, saw=f"whole: {', '.join(checked)}", allows=allows, look=look)
+
+
+def size_rule(evidence: Evidence, policy: Policy) -> Finding:
+    """Bytes within the budget, and not over the baseline's by more than it may grow."""
+    limits = policy.size
+
+    def problems() -> Iterator[str]:
+        for subject in evidence.subjects:
+            size = subject.said("file", "size_bytes")
+            most = budget(limits.most_bytes, subject.name, subject.variant)
+            if type(size) is not int or size <= 0:
+                yield f"{subject.name}: no size"
+                continue
+            if most is None:
+                yield f"{subject.name}/{subject.variant}: no budget in size.most_bytes"
+            elif size > most:
+                yield f"{subject.name}: {size:,} bytes, the budget is {most:,}"
+            for old in evidence.baselines:
+                before = below(old.models, subject.name, "file", "size_bytes")
+                same = below(old.models, subject.name, "variant") == subject.variant
+                if same and type(before) is int and size > limits.growth * before:
+                    yield f"{subject.name}: {size:,} bytes, the baseline has {before:,}"
+
+    return verdict(
+        "size",
+        problems(),
+        saw="; ".join(
+            f"{s.name}: {s.said('file', 'size_bytes') or 0:,} bytes" for s in evidence.subjects
+        ),
+        allows=f"the policy's budgets, and {limits.growth:g} times the baseline's size",
+        look="python -m chunking inspect DIR --against OLD says which tensors are new",
+    )

@@ -1,0 +1,166 @@
+"""Verdicts made anew from the numbers in the rows: a stored "pass" is not believed."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping
+
+from parity.gate.evidence import Evidence, Subject
+from parity.gate.findings import Finding, verdict
+from parity.gate.policy import Policy
+from parity.identity import REFUTED
+from parity.outcomes import flip_problem
+from parity.results import SOURCE, Group, Report, Row, Status
+from parity.summary import summarise
+from parity.tolerances import tolerance_for
+
+Place = tuple[str, str, str, str, str]
+FIGURES = ("mae", "max_abs")
+
+
+def outputs_rule(evidence: Evidence, policy: Policy) -> Finding:  # noqa: ARG001 - as all rules
+    """Every case has every output, in its shape and type, with finite values."""
+    return verdict(
+        "outputs",
+        (problem for subject in evidence.subjects for problem in _outputs(subject)),
+        saw=f"{sum(len(_expected(s)) for s in evidence.subjects)} outputs, there on every case",
+        allows="every output that the lock and PyTorch have, finite, on every case and provider",
+        look=f"python -m parity report {evidence.report_name} --format markdown",
+    )
+
+
+def verdicts_rule(evidence: Evidence, policy: Policy) -> Finding:  # noqa: ARG001 - as all rules
+    """Each row against its tolerance."""
+    rows = [row for subject in evidence.subjects for row in subject.rows if row.mae is not None]
+
+    def problems() -> Iterator[str]:
+        for subject in evidence.subjects:
+            source = {(row.image, row.output): row for row in subject.source_rows}
+            for row in subject.rows:
+                if row.mae is None and row.status is not Status.PASS:
+                    continue  # `outputs`, `complete` and `weights` speak of these
+                problem = row_problem(row, source.get((row.image, row.output)))
+                if problem:
+                    yield f"{row.model} {row.output} on {row.image}, {row.provider}: {problem}"
+        if not rows:
+            yield "no row has a figure"
+
+    return verdict(
+        "verdicts",
+        problems(),
+        saw=f"{len(rows)} rows recomputed, each within its tolerance",
+        allows="what parity/tolerances.toml allows, recomputed from the figures in the rows",
+        look="python -m parity locate MODEL finds the layer in which an error starts",
+    )
+
+
+def accuracy_rule(evidence: Evidence, policy: Policy) -> Finding:
+    """All images together: the error over PyTorch float32's, and over the baseline's."""
+    limits = policy.accuracy
+    groups = _groups(evidence.report) if evidence.report else []
+
+    def problems() -> Iterator[str]:
+        for group in groups:
+            tolerance = tolerance_for(group.model, group.variant, group.output)
+            where = f"{group.model} {group.output} on {group.cases}, {group.provider}"
+            if group.mean is None or group.mean <= tolerance.noise_floor:
+                continue  # without a figure: `outputs` and `complete` speak of it
+            ratio = group.accuracy_ratio
+            if ratio is None or not ratio <= tolerance.accuracy_ratio:
+                shown = "unknown" if ratio is None else f"{ratio:.3f}"
+                yield f"{where}: accuracy ratio {shown} is over {tolerance.accuracy_ratio:g}"
+        for old in evidence.baselines:
+            yield from _grown(evidence.subjects, old, limits.growth, limits.growth_floor)
+
+    known = [group.accuracy_ratio for group in groups if group.accuracy_ratio is not None]
+    return verdict(
+        "accuracy",
+        problems(),
+        saw=f"accuracy ratios {min(known, default=0.0):.3f} to {max(known, default=0.0):.3f}",
+        allows=f"the tolerances' ratios, and {limits.growth:g} times the baseline's error",
+        look="python -m parity locate MODEL finds the layer in which an error starts",
+    )
+
+
+def row_problem(row: Row, source: Row | None) -> str:
+    """Why a row does not pass, from its figures alone, or "".
+
+    The limits are those of `parity.compare.judge`.
+    """
+    if row.status is not Status.PASS:
+        return row.reason or f"stored as {row.status}"
+    if source is None:
+        return "PyTorch float32 was not measured on it"
+    tolerance = tolerance_for(row.model, row.variant, row.output)
+    for name in FIGURES:
+        value, of_source = getattr(row, name), getattr(source, name)
+        if value is None or of_source is None:
+            return f"it passed without a {name}"
+        limit = max(getattr(tolerance, name), tolerance.row_ratio * of_source)
+        if not value <= limit:
+            return f"{name} {value:.3g} is over {limit:.3g} ({tolerance.reason})"
+    return flip_problem(row.outcome, tolerance.max_abs)
+
+
+def _groups(report: Report) -> list[Group]:
+    found = [*summarise(report.rows, "images"), *summarise(report.shape_rows, "shapes")]
+    return [group for group in found if group.backend != SOURCE]
+
+
+def _expected(subject: Subject) -> set[str]:
+    """The outputs that the network has: by its lock, and by PyTorch's own rows."""
+    listed = subject.lock.get("outputs") if subject.lock else None
+    of_lock = {item.get("name") for item in listed} if isinstance(listed, list) else set()
+    return {name for name in of_lock if name} | {row.output for row in subject.source_rows}
+
+
+def _outputs(subject: Subject) -> Iterator[str]:
+    expected = _expected(subject)
+    there: dict[tuple[str, str, str], set[str]] = {}
+    for row in subject.rows:
+        there.setdefault((row.backend, row.provider, row.image), set()).add(row.output)
+        if row.status is Status.FAIL and row.mae is None and row.proof != REFUTED:
+            yield f"{row.model} {row.output} on {row.image}, {row.provider}: {row.reason}"
+    for (_, provider, image), names in there.items():
+        for name in sorted(expected ^ names):
+            what = "no row" if name in expected else "the network has no such output"
+            yield f"{subject.name} {name} on {image}, {provider}: {what}"
+    measured = {image for _, _, image in there}
+    for row in subject.source_rows:
+        if row.image not in measured:
+            yield f"{subject.name} {row.output} on {row.image}: no row of a candidate"
+    if not expected:
+        yield f"{subject.name}: nothing says which outputs it has"
+
+
+def _grown(
+    subjects: tuple[Subject, ...], old: Report, growth: float, floor: float
+) -> Iterator[str]:
+    """Outputs whose error on the same images is larger than the baseline's."""
+    before = _by_place(old.rows)
+    for subject in subjects:
+        images = {row.image for row in old.rows}
+        now = _by_place(tuple(row for row in subject.rows if row.image in images))
+        for place, ours in now.items():
+            theirs = before.get(place, {})
+            shared = sorted(ours.keys() & theirs.keys())
+            if not shared:
+                continue
+            mean = statistics.fmean(ours[key] for key in shared)
+            mean_before = statistics.fmean(theirs[key] for key in shared)
+            if not mean <= max(growth * mean_before, floor):
+                model, _, _, provider, output = place
+                yield (
+                    f"{model} {output}, {provider}: mean error {mean:.3g}, the baseline's on the "
+                    f"same {len(shared)} images {mean_before:.3g}"
+                )
+
+
+def _by_place(rows: tuple[Row, ...]) -> Mapping[Place, Mapping[str, float]]:
+    """Errors by image, for each output of each backend."""
+    found: dict[Place, dict[str, float]] = {}
+    for row in rows:
+        if row.mae is not None and row.backend != SOURCE:
+            place = (row.model, row.variant, row.backend, row.provider, row.output)
+            found.setdefault(place, {})[f"{row.image} {row.image_sha256}"] = row.mae
+    return found

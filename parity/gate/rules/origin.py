@@ -1,0 +1,147 @@
+"""Whose weights, under which contract, and is the file that was measured the one that ships?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from chunking.errors import ChunkingError
+from chunking.folders import default_folder, open_folder
+from chunking.hashing import sha256_file
+from export.errors import ExportError
+from export.lock import canonical
+from export.registry import TIMM_PREFIX, find
+from parity.gate.evidence import Evidence, Subject, below
+from parity.gate.findings import Finding, Outcome, verdict
+from parity.gate.policy import Absent, Policy
+from parity.identity import PROVEN
+
+STAND_IN = "stand-in"
+
+
+def weights_rule(evidence: Evidence, policy: Policy) -> Finding:
+    """Every weight in the file was traced to the checkpoint, and the checkpoint is one."""
+    allow = policy.weights.allow_stand_in
+    return verdict(
+        "weights",
+        (problem for subject in evidence.subjects for problem in _weights(subject, allow)),
+        saw="; ".join(f"{s.name}: {s.said('weights', 'label')}, proven" for s in evidence.subjects),
+        allows="every weight proven by digest" + (", stand-in weights too" if allow else ""),
+        look="python -m export MODEL --weights FILE, then measure anew; the lock lists each weight",
+    )
+
+
+def contract_rule(evidence: Evidence, policy: Policy) -> Finding:  # noqa: ARG001 - as all rules
+    """Measured with the preprocessing that the file is shipped with."""
+    return verdict(
+        "contract",
+        (problem for subject in evidence.subjects for problem in _contract(subject)),
+        saw="; ".join(
+            f"{s.name}: pixels / {s.said('preprocessing', 'scale')}" for s in evidence.subjects
+        ),
+        allows="one preprocessing in the report, in the lock and in the network's description",
+        look="run without --pixel-scale; `preprocessing` in NAME.lock.json",
+    )
+
+
+def digests_rule(evidence: Evidence, policy: Policy) -> Finding:
+    """Report, lock and file on the disk (or its pieces) are of the same bytes."""
+    absent: list[str] = []
+    problems = [p for subject in evidence.subjects for p in _digests(subject, absent)]
+    allows = "one digest in the report, in the lock and on the disk"
+    look = "python -m export MODEL, then measure anew; sha256sum onnx_models/*.onnx"
+    if absent and not problems:
+        refused = policy.digests.when_absent is Absent.REFUSE
+        outcome = Outcome.COULD_NOT if refused else Outcome.NOT_JUDGED
+        return Finding("digests", outcome, absent[0], allows, look, tuple(absent))
+    return verdict(
+        "digests",
+        problems,
+        saw="; ".join(f"{s.name}: {str(_sha256(s))[:16]}" for s in evidence.subjects),
+        allows=allows,
+        look=look,
+    )
+
+
+def _weights(subject: Subject, allow_stand_in: bool) -> Iterator[str]:
+    proof = subject.said("proof")
+    if proof != PROVEN:
+        yield f"{subject.name}: {proof}: {subject.said('proof_reason') or 'no reason given'}"
+    others = {row.proof for row in subject.rows} - {PROVEN}
+    if proof == PROVEN and others:
+        yield f"{subject.name}: rows that are {', '.join(sorted(others))}"
+    for who, weights in (
+        ("report", subject.said("weights")),
+        ("file", subject.said("file_weights")),
+        ("lock", below(subject.lock, "weights")),
+    ):
+        if weights is None:
+            continue  # without a lock: not proven, said above
+        made_up = below(weights, "kind") == STAND_IN or below(weights, "stand_in")
+        if made_up and not allow_stand_in:
+            label = below(weights, "label")
+            yield f"{subject.name}: {label} ({who}): made from a seed, not by training"
+        given, whole = (below(weights, "coverage", key) for key in ("tensors_set", "tensors"))
+        if type(given) is not int or given != whole:
+            yield f"{subject.name}: {given} of {whole} tensors came from the checkpoint ({who})"
+
+
+def _contract(subject: Subject) -> Iterator[str]:
+    said = subject.said("preprocessing")
+    expected: dict[str, Any] = {"lock": below(subject.lock, "preprocessing")}
+    if not subject.name.startswith(TIMM_PREFIX):  # timm would be imported, and torch with it
+        with suppress(ExportError):  # a network of somebody else's package: the lock alone speaks
+            expected["network's description"] = find(subject.name).preprocessing.document()
+    for who, contract in expected.items():
+        if contract is not None and canonical(contract) != canonical(said):
+            different = [key for key in contract if below(said, key) != contract[key]]
+            shown = ", ".join(
+                f"{key} {below(said, key)} instead of {contract[key]}" for key in different
+            )
+            yield f"{subject.name}: measured with {shown} of the {who}"
+    if all(contract is None for contract in expected.values()):
+        yield f"{subject.name}: nothing says how pictures enter"
+
+
+def _digests(subject: Subject, absent: list[str]) -> Iterator[str]:
+    name, path = subject.name, subject.path
+    if path is None:
+        yield f"{name}: the report's file name is no plain file name"
+        return
+    if subject.lock is None:
+        yield subject.lock_problem or f"{name}: {path.with_suffix('.lock.json')} is not there"
+        return
+    pairs = (
+        ("file", _sha256(subject), below(subject.lock, "file", "sha256")),
+        ("size", subject.said("file", "size_bytes"), below(subject.lock, "file", "size_bytes")),
+        ("weights", subject.said("weights", "digest"), below(subject.lock, "weights", "digest")),
+        ("variant", subject.variant, subject.lock["variant"]),
+        ("network version", subject.said("network_version"), subject.lock["network_version"]),
+    )
+    for what, ours, locked in pairs:
+        if ours != locked:
+            yield f"{name}: {what} {str(ours)[:16]} in the report, {str(locked)[:16]} in the lock"
+    found = _on_disk(path)
+    if found is None:
+        absent.append(f"{name}: neither {path} nor its pieces are there")
+    elif found[1] != _sha256(subject):
+        yield f"{name}: {found[0]} is {found[1][:16]}, measured was {str(_sha256(subject))[:16]}"
+
+
+def _on_disk(path: Path) -> tuple[str, str] | None:
+    """The file, or else its pieces' manifest, with the digest; None where neither is there."""
+    try:
+        if path.is_file():
+            return str(path), sha256_file(path)
+        folder = default_folder(path)
+        if folder.is_dir():
+            return str(folder), open_folder(folder).manifest.file.sha256
+    except (OSError, ChunkingError) as error:
+        return str(path), f"unreadable ({error})"
+    return None
+
+
+def _sha256(subject: Subject) -> object:
+    return subject.said("file", "sha256")

@@ -1,0 +1,150 @@
+"""Is the report itself fit to be judged: unedited, under today's limits, and of the whole run?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from parity.gate.evidence import Evidence, below
+from parity.gate.findings import Finding, verdict
+from parity.gate.policy import Policy
+from parity.results import Report, Row, Status
+from parity.summary import summarise
+from parity.tolerances import tolerances_digest
+
+JUDGED = ("status", "reason")  # of a group: what follows from the tolerances, not from the rows
+
+
+def report_rule(evidence: Evidence, policy: Policy) -> Finding:  # noqa: ARG001 - as all rules
+    """Its digest holds, and verdict, counts and groups follow from its rows."""
+    report = evidence.report
+    problems = [evidence.report_problem] if report is None else list(_contradictions(report))
+    shown = str(below(report.document(), "digest"))[:16] if report else ""
+    return verdict(
+        "report",
+        problems,
+        saw=f"whole, digest {shown}; its counts and groups follow from its rows",
+        allows="a report as `parity run` wrote it (a digest shows slips, no forgery)",
+        look="make it anew with `python -m parity run`",
+    )
+
+
+def tolerances_rule(evidence: Evidence, policy: Policy) -> Finding:  # noqa: ARG001 - as all rules
+    """Judged under the limits that this version has."""
+    said = below(evidence.report.environment if evidence.report else {}, "tolerances_sha256")
+    ours = tolerances_digest()
+    problems = []
+    if said != ours:
+        shown = said[:16] if isinstance(said, str) else "none"
+        problems = [f"made under tolerances {shown}, today's are {ours[:16]}"]
+    return verdict(
+        "tolerances",
+        problems,
+        saw=f"made under today's tolerances, {ours[:16]}",
+        allows="the tolerances.toml that this gate has",
+        look="read the change of parity/tolerances.toml, then measure anew",
+    )
+
+
+def cases_rule(evidence: Evidence, policy: Policy) -> Finding:
+    """Enough different images and shapes, for each network; none is never enough."""
+    least = policy.cases
+
+    def problems() -> Iterator[str]:
+        if not evidence.subjects:
+            yield "the report has no network"
+        for subject in evidence.subjects:
+            measured = [row for row in subject.rows if row.mae is not None]
+            images = {row.image_sha256 for row in _of_images(evidence, measured)}
+            shapes = {row.image for row in measured} - {
+                row.image for row in _of_images(evidence, measured)
+            }
+            if len(images) < least.least_images:
+                yield f"{subject.name}: {len(images)} different images were measured"
+            if len(shapes) < least.least_shapes:
+                yield f"{subject.name}: {len(shapes)} shapes were measured"
+
+    report = evidence.report
+    images = len({row.image_sha256 for row in report.rows}) if report else 0
+    shapes = len({row.image for row in report.shape_rows}) if report else 0
+    return verdict(
+        "cases",
+        problems(),
+        saw=f"{images} different images and {shapes} shapes",
+        allows=f"{least.least_images} images and {least.least_shapes} shapes or more",
+        look="run without --max-images and --no-shapes, on the whole data set",
+    )
+
+
+def complete_rule(evidence: Evidence, policy: Policy) -> Finding:
+    """Nothing "not run" or without a comparison where it must run, or where it ran before."""
+    required = policy.complete.required_providers
+
+    def problems() -> Iterator[str]:
+        report = evidence.report
+        rows = report.all_rows if report else ()
+        before = {_place(row) for old in evidence.baselines for row in _unmeasured(old.all_rows)}
+        known = {_place(row) for old in evidence.baselines for row in old.all_rows}
+        for row in _unmeasured(rows):
+            place, must = _place(row), not row.provider or row.provider in required
+            is_new = place not in before and (row.status is Status.ERROR or place in known)
+            if must or is_new:
+                where = f"{row.model} {row.output} on {row.image}, {row.provider or 'everywhere'}"
+                yield f"{where}: {row.status}: {row.reason}"
+        for subject in evidence.subjects:
+            ran = {row.provider for row in subject.rows if row.mae is not None}
+            yield from (
+                f"{subject.name}: no measurement on {name}, which the policy requires"
+                for name in required
+                if name not in ran
+            )
+            yield from _lost(subject.name, evidence, {row.provider for row in subject.rows})
+
+    return verdict(
+        "complete",
+        problems(),
+        saw=f"every case was compared on {', '.join(required)}; nothing is newly absent",
+        allows=f"all on {', '.join(required)}; elsewhere, what the baseline lacks too",
+        look=f"python -m parity report {evidence.report_name} --format markdown",
+    )
+
+
+def _lost(model: str, evidence: Evidence, there: set[str]) -> Iterator[str]:
+    """Providers that were asked for, or that the baseline has, and that left no row."""
+    asked = below(evidence.report.environment if evidence.report else {}, "providers")
+    names = set(asked) if isinstance(asked, dict) else set()
+    names |= {
+        row.provider
+        for old in evidence.baselines
+        for row in old.all_rows
+        if row.model == model and row.mae is not None and row.backend == "onnxruntime"
+    }
+    for name in sorted(names - there):
+        yield f"{model}: {name} was asked for or is in the baseline, and there is no row of it"
+
+
+def _of_images(evidence: Evidence, rows: list[Row]) -> list[Row]:
+    names = {row.image for row in evidence.report.rows} if evidence.report else set()
+    return [row for row in rows if row.image in names]
+
+
+def _unmeasured(rows: tuple[Row, ...]) -> list[Row]:
+    return [row for row in rows if row.status in (Status.ERROR, Status.NOT_RUN)]
+
+
+def _place(row: Row) -> tuple[str, str, str, str]:
+    return row.model, row.variant, row.provider, row.output
+
+
+def _contradictions(report: Report) -> Iterator[str]:
+    """Groups that are not those of the rows."""
+    found = (*summarise(report.rows, "images"), *summarise(report.shape_rows, "shapes"))
+    stored = [_figures(asdict(group)) for group in report.groups]
+    if [_figures(asdict(group)) for group in found] != stored:
+        yield "its summary is not the one that its rows give"
+    if not report.environment.get("packages"):
+        yield "it does not say in which environment it was made"
+
+
+def _figures(group: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in group.items() if key not in JUDGED}
