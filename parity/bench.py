@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +19,7 @@ from parity.identity import REFUTED
 from parity.judging import RowMaker
 from parity.reference import require_reproducible
 from parity.results import Row
-from parity.runners.base import Feeds
+from parity.runners.base import Feeds, Outputs
 from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
 from parity.runners.providers import Provider
 from parity.runners.torch_runner import TorchRunner
@@ -27,6 +27,10 @@ from parity.subjects import Subject
 from parity.yardstick import choose_yardstick
 
 logger = logging.getLogger(__name__)
+
+# Sees a backend's outputs beside the reference's, while they are there: case, rows, reference,
+# candidate.
+Observer = Callable[[Case, Sequence[Row], Outputs, Outputs], None]
 
 
 class Bench:
@@ -38,6 +42,7 @@ class Bench:
         trial: a small case that can be read: on it the reference is proven reproducible and the
             yardstick is chosen.
         threads: threads of an operator; 0 leaves the backend's choice.
+        observer: told of every candidate's outputs.
 
     Raises:
         ParityError: the reference is not reproducible, or the file cannot be loaded.
@@ -51,8 +56,10 @@ class Bench:
         trial: Case,
         *,
         threads: int = 0,
+        observer: Observer | None = None,
     ) -> None:
         self._subject = subject
+        self._observer = observer
         self._threads = threads
         self._maker = RowMaker(subject)
         self._candidates: list[OnnxRuntimeRunner] = []
@@ -93,7 +100,10 @@ class Bench:
             except ParityError as error:
                 yield from self._maker.failed_to_run(about, runner, error.problem)
             else:
-                yield from self._maker.judged(about, runner, found, reference, source)
+                rows = list(self._maker.judged(about, runner, found, reference, source))
+                if self._observer:
+                    self._observer(case, rows, reference, found)
+                yield from rows
 
     def __enter__(self) -> Self:
         return self

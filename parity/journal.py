@@ -1,6 +1,7 @@
 """Rows of finished cases on disk, so that an interrupted run goes on where it was.
 
-A line a case: its key (`parity.fingerprint`), its rows, and the digest of both. A line that is
+A line a case: its key (`parity.fingerprint`), its rows, its pictures where it has any
+(`parity.gallery`), and the digest of it all. A line that is
 cut off, damaged or of another key is as good as absent: the case is measured again.
 """
 
@@ -11,7 +12,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from chunking.hashing import sha256_bytes
 from export.lock import canonical
@@ -69,18 +70,33 @@ class Journal:
         self.resumed += 1
         return rows
 
-    def add(self, key: str, rows: Sequence[Row]) -> None:
+    def pictures(self, key: str) -> list[object]:
+        """What `add` was given with a finished case, for who can read it."""
+        try:
+            found = json.loads(self._lines.get(key, b"{}")).get("pictures", [])
+        except (ValueError, RecursionError):
+            return []
+        return found if isinstance(found, list) else []
+
+    def add(self, key: str, rows: Sequence[Row], pictures: Sequence[object] = ()) -> None:
         """Keep a finished case. One that could not be compared is tried again the next time.
+
+        Args:
+            key: what decides the case's rows.
+            rows: they.
+            pictures: JSON objects; where a line would be too long with them, they are left out.
 
         Raises:
             ParityError: the disk is full, say.
         """
         if not key or not rows or any(row.status is Status.ERROR for row in rows):
             return
-        content = {"key": key, "rows": [row.document() for row in rows]}
-        line = canonical(content | {"sha256": _digest(content)})
+        content: dict[str, Any] = {"key": key, "rows": [row.document() for row in rows]}
+        line = _line(content | ({"pictures": list(pictures)} if pictures else {}))
+        if pictures and len(line) >= LARGEST_LINE:
+            line = _line(content)
         try:
-            self._stream.write(line.encode() + b"\n")
+            self._stream.write(line)
             self._stream.flush()
         except OSError as error:
             raise ParityError(
@@ -143,6 +159,10 @@ def _key(line: bytes) -> str:
         return str(content["key"]) if digest == _digest(content) else ""
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ""
+
+
+def _line(content: dict[str, Any]) -> bytes:
+    return canonical(content | {"sha256": _digest(content)}).encode() + b"\n"
 
 
 def _digest(content: object) -> str:

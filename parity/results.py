@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from parity.documents import DIGEST, digest_of, encode
+from parity.pictures import Pictures
 
 SCHEMA_VERSION = 1
 SOURCE = "torch32"  # PyTorch float32, the yardstick; every other backend is a candidate
@@ -135,6 +136,7 @@ class Report:
         shape_rows: the same on the shape matrix.
         groups: every model x backend x output, for images and shapes apart.
         resumed_cases: how many cases were measured by an earlier, interrupted run.
+        pictures: of the images with the largest errors.
     """
 
     environment: Mapping[str, Any]
@@ -143,6 +145,7 @@ class Report:
     shape_rows: tuple[Row, ...]
     groups: tuple[Group, ...]
     resumed_cases: int = 0
+    pictures: Pictures = field(default_factory=Pictures)
 
     @property
     def all_rows(self) -> tuple[Row, ...]:
@@ -176,6 +179,7 @@ class Report:
             "models": encode(self.models),
             "rows": [row.document() for row in self.rows],
             "shape_rows": [row.document() for row in self.shape_rows],
+            "pictures": encode(self.pictures),
             "summary": {
                 "status": self.status.value,
                 "counts": counts,

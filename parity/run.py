@@ -13,6 +13,7 @@ from parity.cases import Case, readable, shape_cases
 from parity.environment import environment
 from parity.errors import ParityError
 from parity.fingerprint import case_key, model_fingerprint
+from parity.gallery import Gallery
 from parity.image_sets import describe, find_images
 from parity.journal import Journal
 from parity.results import Report, Row
@@ -87,6 +88,7 @@ def run_parity(
     rows: list[Row] = []
     shape_rows: list[Row] = []
     documents: dict[str, Any] = {}
+    gallery = Gallery()
     for name in dict.fromkeys(plan.models):
         listener.say(name)
         subject = make_subject(
@@ -103,14 +105,16 @@ def run_parity(
         listener.model(name, sum(len(cases) for _, cases in turns))
         listener.say(f"{name}: proving the reference reproducible")
         trial = min(shapes, key=_trial_order)
-        with Bench(subject, plan.providers, trial, threads=plan.threads) as bench:
+        with Bench(
+            subject, plan.providers, trial, threads=plan.threads, observer=gallery.see
+        ) as bench:
             documents[name] = subject.document() | bench.document()
             fingerprint = model_fingerprint(documents[name], plan.providers, threads=plan.threads)
             # Follows from what the fingerprint covers, but for the shares of time.
             documents[name]["placement"] = bench.placement()
             for target, cases in turns:
                 for case in cases:
-                    found = _measured(bench, case, fingerprint, journal)
+                    found = _measured(bench, case, fingerprint, journal, gallery)
                     target.extend(found)
                     listener.rows(found)
     return Report(
@@ -128,6 +132,7 @@ def run_parity(
         shape_rows=tuple(shape_rows),
         groups=(*summarise(rows, "images"), *summarise(shape_rows, "shapes")),
         resumed_cases=journal.resumed if journal else 0,
+        pictures=gallery.pictures(),
     )
 
 
@@ -142,15 +147,19 @@ def _require_models(plan: Plan) -> None:
         )
 
 
-def _measured(bench: Bench, case: Case, fingerprint: str, journal: Journal | None) -> list[Row]:
-    """A case's rows, from the journal where it has them."""
+def _measured(
+    bench: Bench, case: Case, fingerprint: str, journal: Journal | None, gallery: Gallery
+) -> list[Row]:
+    """A case's rows, from the journal where it has them; its pictures go to the gallery."""
     if journal is None:
         return list(bench.rows(case))
     key = case_key(fingerprint, case)
     found = journal.find(key)
     if found is None:
         found = list(bench.rows(case))
-        journal.add(key, found)
+        journal.add(key, found, gallery.taken())
+    else:
+        gallery.restore(journal.pictures(key))
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from parity.documents import decode
 from parity.errors import ParityError
+from parity.pictures import Pictures
 from parity.results import SCHEMA_VERSION, Group, Report, Row
 
 LARGEST = 2 << 30  # bytes
@@ -57,6 +58,7 @@ def from_document(document: Any, name: str) -> Report:
             shape_rows=tuple(decode(Row, row) for row in document["shape_rows"]),
             groups=tuple(decode(Group, group) for group in document["summary"]["groups"]),
             resumed_cases=_count(document["summary"]["resumed_cases"]),
+            pictures=decode(Pictures, document["pictures"]),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ParityError(f"{name}: not a report ({error})", hint=HINT) from error

@@ -176,3 +176,24 @@ def test_what_is_told_to_who_stopped_a_run(tmp_path: Path, rows: list[Row]) -> N
         journal.add(KEY, rows)
         assert "1 finished cases" in journal.interrupted()
         assert str(journal.path) in journal.interrupted()
+
+
+def test_pictures_are_kept_with_their_case(tmp_path: Path, rows: list[Row]) -> None:
+    with Journal(tmp_path) as journal:
+        journal.add(KEY, rows, [{"any": "thing"}])
+        journal.add(OTHER, rows)
+    with Journal(tmp_path) as journal:
+        assert journal.find(KEY) == journal.find(OTHER) == rows
+        assert journal.pictures(KEY) == [{"any": "thing"}]
+        assert journal.pictures(OTHER) == journal.pictures("") == []
+
+
+def test_pictures_that_are_too_long_are_left_out_and_the_rows_stay(
+    tmp_path: Path, rows: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parity.journal.LARGEST_LINE", 4000)
+    with Journal(tmp_path) as journal:
+        journal.add(KEY, rows, ["x" * 4000])
+    with Journal(tmp_path) as journal:
+        assert journal.find(KEY) == rows
+        assert journal.pictures(KEY) == []

@@ -104,7 +104,7 @@ def test_keys_of_the_document(make: Any) -> None:
     assert document["schema_version"] == SCHEMA_VERSION == 1
     assert set(document) == {
         *("schema_version", "environment", "models", "rows", "shape_rows", "summary"),
-        "digest",
+        *("pictures", "digest"),
     }
     assert set(document["summary"]) == {"status", "counts", "groups", "resumed_cases"}
     assert set(document["rows"][0]) == ROW_KEYS == {field.name for field in fields(Row)}

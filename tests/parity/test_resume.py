@@ -113,3 +113,17 @@ def test_a_journal_is_never_trusted_where_it_was_changed(
     assert ran.report["summary"]["resumed_cases"] == 0
     assert measured[:2] == ["image_0000.png", "image_0001.png"]
     assert all(row["mae"] > 0.0 for row in ran.rows)
+
+
+def test_pictures_of_a_resumed_run_are_those_of_a_whole_one(
+    parity: Any, exported: Exported, make_images: Images, stopping: Any
+) -> None:
+    exported("tiny_np")
+    make_images(5)
+    stopping(3)
+    parity(shapes=False)
+    stopping(99)
+    resumed = parity(shapes=False)
+    whole = parity(shapes=False)
+    assert len(whole.report["pictures"]["panels"]) == 3
+    assert whole.report["pictures"] == resumed.report["pictures"]
