@@ -50,15 +50,29 @@ class WeightsSource:
         Raises:
             ExportError: the chosen file is missing, unreadable, or does not cover the network.
         """
+        file, seed = self.choice_for(spec)
+        if file is None:
+            return stand_in_weights(spec, module, seed)
+        return checkpoint_weights(spec, module, self._load(file), fill_seed=seed)
+
+    def choice_for(self, spec: ModelSpec) -> tuple[Path | None, str]:
+        """The file and the seed that `weights_for` takes; nothing is read.
+
+        The seed is that of stand-in weights where there is no file; with one, that of the tensors
+        that the file lacks ("" where it must have all).
+
+        Raises:
+            ExportError: the chosen file is missing.
+        """
         if self.stand_in is not None and not _is_text(self.stand_in):
             raise ExportError("--stand-in needs a seed", hint="any text, such as golden")
         if self.path is None and self.stand_in is not None:
-            return stand_in_weights(spec, module, self.stand_in)
+            return None, self.stand_in
         file = self._file_for(spec)
         if file is None:
             logger.info("%s: no checkpoint found, stand-in weights are used", spec.name)
-            return stand_in_weights(spec, module, DEFAULT_SEED)
-        return checkpoint_weights(spec, module, self._load(file), fill_seed=self.stand_in or "")
+            return None, DEFAULT_SEED
+        return file, self.stand_in or ""
 
     def _file_for(self, spec: ModelSpec) -> Path | None:
         if self.path is not None:

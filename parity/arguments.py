@@ -7,7 +7,9 @@ from pathlib import Path
 
 from export.arguments import add_weights_arguments
 from export.sources import WeightsSource
+from export.variants import DEFAULT_VARIANT
 from parity.errors import ParityError
+from parity.references.options import add_cache_arguments, cache_of
 from parity.run import Plan
 from parity.runners.providers import parse_providers
 
@@ -16,23 +18,7 @@ OUT = Path("reports/parity")
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything that ``parity run`` takes."""
-    parser.add_argument(
-        "--models",
-        nargs="+",
-        required=True,
-        metavar="MODEL",
-        help="networks to compare; see `python -m export list`",
-    )
-    add_weights_arguments(parser)
-    parser.add_argument(
-        "--images",
-        type=Path,
-        default=Path("sample_dataset"),
-        metavar="WHERE",
-        help="folder of images, manifest (*.json), quoted pattern or one image "
-        "(default: %(default)s)",
-    )
-    parser.add_argument("--max-images", type=int, metavar="N", help="only the first N images")
+    add_network_arguments(parser)
     parser.add_argument(
         "--providers",
         default="cpu",
@@ -54,20 +40,18 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="where exported files are (default: %(default)s)",
     )
     parser.add_argument(
-        "--pixel-scale",
-        type=float,
-        metavar="X",
-        help="divide 8-bit values by this instead of the network's own 256; for "
-        "files made under another contract",
+        "--variants",
+        default=DEFAULT_VARIANT,
+        metavar="LIST",
+        help="exported files to judge beside each other: portable,ort,... (default: %(default)s)",
     )
     parser.add_argument(
-        "--threads",
-        type=int,
-        default=0,
-        metavar="N",
-        help="threads of an operator (default: the backend's choice)",
+        "--reference",
+        type=Path,
+        metavar="FILE",
+        help="take all references from this file of `parity reference`; torch is not needed",
     )
-    parser.add_argument("--no-shapes", action="store_true", help="leave the shape matrix out")
+    add_cache_arguments(parser)
     parser.add_argument(
         "--no-resume",
         action="store_true",
@@ -88,16 +72,51 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which networks with which weights, on what: the same for runs and bundles."""
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        required=True,
+        metavar="MODEL",
+        help="the networks; see `python -m export list`",
+    )
+    add_weights_arguments(parser)
+    parser.add_argument(
+        "--images",
+        type=Path,
+        default=Path("sample_dataset"),
+        metavar="WHERE",
+        help="folder of images, manifest (*.json), quoted pattern or one image "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--max-images", type=int, metavar="N", help="only the first N images")
+    parser.add_argument(
+        "--pixel-scale",
+        type=float,
+        metavar="X",
+        help="divide 8-bit values by this instead of the network's own 256; for "
+        "files made under another contract",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        metavar="N",
+        help="threads of an operator (default: the backend's choice)",
+    )
+    parser.add_argument("--no-shapes", action="store_true", help="leave the shape matrix out")
+
+
 def plan_of(args: argparse.Namespace) -> Plan:
     """The plan that the options make.
 
     Raises:
         ParityError: an option's value cannot be used.
     """
-    if args.threads < 0:
-        raise ParityError("--threads must be 0 or more", hint="leave it out for all cores")
+    require_threads(args.threads)
     return Plan(
-        models=tuple(name for text in args.models for name in text.split(",") if name),
+        models=models_of(args),
         source=WeightsSource(args.weights, args.stand_in),
         images=args.images,
         providers=tuple(parse_providers(args.providers)),
@@ -107,7 +126,25 @@ def plan_of(args: argparse.Namespace) -> Plan:
         pixel_scale=args.pixel_scale,
         threads=args.threads,
         shapes=not args.no_shapes,
+        variants=tuple(name for name in args.variants.split(",") if name),
+        cache=None if args.reference else cache_of(args),
+        bundle=args.reference,
     )
+
+
+def models_of(args: argparse.Namespace) -> tuple[str, ...]:
+    """The networks' names, with blanks or commas between them."""
+    return tuple(name for text in args.models for name in text.split(",") if name)
+
+
+def require_threads(threads: int) -> None:
+    """Refuse a number of threads that cannot be.
+
+    Raises:
+        ParityError: it is negative.
+    """
+    if threads < 0:
+        raise ParityError("--threads must be 0 or more", hint="leave it out for all cores")
 
 
 def _candidate(text: str) -> tuple[str, Path]:

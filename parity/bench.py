@@ -5,47 +5,53 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-import numpy.typing as npt
-
 from chunking.errors import UserError
-from export.trufor_specs import NOISEPRINT_PP
-from parity.cases import Case, Pixels
+from parity.cases import Case
 from parity.errors import ParityError, ProviderError
-from parity.feeds import make_feeds
 from parity.identity import REFUTED
 from parity.judging import RowMaker
-from parity.reference import require_reproducible
+from parity.references.live import LiveSupply
+from parity.references.supply import Prepared, Supply
 from parity.results import Row
 from parity.runners.base import Feeds, Outputs
 from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
 from parity.runners.providers import Provider
-from parity.runners.torch_runner import TorchRunner
-from parity.subjects import Subject
-from parity.yardstick import choose_yardstick
+from parity.subjects import Candidate, Subject
+
+Observer = Callable[[Case, Sequence[Row], Outputs, Outputs], None]
 
 logger = logging.getLogger(__name__)
 
-# Sees a backend's outputs beside the reference's, while they are there: case, rows, reference,
-# candidate.
-Observer = Callable[[Case, Sequence[Row], Outputs, Outputs], None]
+
+@dataclass
+class _Entrant:
+    """A candidate with its runners, one a provider, and the providers that are absent."""
+
+    candidate: Candidate
+    maker: RowMaker
+    runners: list[OnnxRuntimeRunner] = field(default_factory=list)
+    absent: list[tuple[Provider, str]] = field(default_factory=list)
 
 
 class Bench:
     """Runs one network everywhere.
 
     Args:
-        subject: the network, its weights and the file to judge.
-        providers: where the file is to run.
+        subject: the network, its weights and the files to judge.
+        providers: where the files are to run.
         trial: a small case that can be read: on it the reference is proven reproducible and the
             yardstick is chosen.
         threads: threads of an operator; 0 leaves the backend's choice.
-        observer: told of every candidate's outputs.
+        supply: gives the references; by itself torch, without a cache.
+        observer: told a case, a candidate's rows, the reference's outputs and the candidate's,
+            while they are there.
 
     Raises:
-        ParityError: the reference is not reproducible, or the file cannot be loaded.
+        ParityError: the reference is not reproducible, or a file cannot be loaded.
         ProviderError: a provider that was asked for by name is not there.
     """
 
@@ -56,54 +62,61 @@ class Bench:
         trial: Case,
         *,
         threads: int = 0,
+        supply: Supply | None = None,
         observer: Observer | None = None,
     ) -> None:
         self._subject = subject
         self._observer = observer
         self._threads = threads
-        self._maker = RowMaker(subject)
-        self._candidates: list[OnnxRuntimeRunner] = []
-        self._absent: list[tuple[Provider, str]] = []
+        self._supply = supply or LiveSupply(subject.network, threads=threads)
+        self._source_maker = RowMaker(subject)
+        self._entrants = [_Entrant(c, RowMaker(subject, c.identity)) for c in subject.candidates]
         self._stack = ExitStack()
+        self._stack.callback(self._supply.close)
         try:
-            self._open(providers, trial)
+            for entrant in self._entrants:
+                # Identity before numbers: others are not run.
+                if entrant.candidate.identity.proof != REFUTED:
+                    self._open_runners(entrant, providers)
+            self._place(self._supply.open(trial))
         except BaseException:
             self._stack.close()
             raise
 
     def document(self) -> dict[str, Any]:
         """What the report says of the reference and the yardstick."""
-        return {"reference": "torch float64, reproducible", "torch32": self._yardstick.document()}
+        return self._supply.document()
 
     def placement(self) -> dict[str, Any]:
-        """Where each provider's nodes were computed on the trial, by provider."""
-        found = {runner.provider: runner.placement for runner in self._candidates}
-        return {name: placed.document() for name, placed in found.items() if placed}
+        """Where each provider's nodes were computed on the trial, by provider.
+
+        Of several variants, the others' providers are called ``cpu (ort)``, after the first's.
+        """
+        found: dict[str, Any] = {}
+        for number, entrant in enumerate(self._entrants):
+            suffix = f" ({entrant.candidate.identity.variant})" if number else ""
+            for runner in entrant.runners:
+                if runner.placement:
+                    found[runner.provider + suffix] = runner.placement.document()
+        return found
+
+    def references(self) -> dict[str, int]:
+        """Where the references came from so far."""
+        return self._supply.tally.document()
 
     def rows(self, case: Case) -> Iterator[Row]:
         """Everything that there is to say of one case."""
         try:
-            feeds, sha256 = self._feeds(case)
-            reference, source = self._reference.run(feeds), self._source.run(feeds)
+            prepared = self._supply.prepare(case)
         except UserError as error:
-            yield self._maker.unusable(case, error.problem)
+            yield self._source_maker.unusable(case, error.problem)
             return
-        about = self._maker.about(case, sha256, feeds)
-        yield from self._maker.judged(about, self._source, source, reference, source)
-        if self._subject.identity.proof == REFUTED:
-            yield from self._maker.refuted(about)
-        for provider, reason in self._absent:
-            yield from self._maker.not_run(about, provider, reason)
-        for runner in self._candidates:
-            try:
-                found = runner.run(feeds)
-            except ParityError as error:
-                yield from self._maker.failed_to_run(about, runner, error.problem)
-            else:
-                rows = list(self._maker.judged(about, runner, found, reference, source))
-                if self._observer:
-                    self._observer(case, rows, reference, found)
-                yield from rows
+        maker = self._source_maker
+        about = maker.about(case, prepared.image_sha256, prepared.feeds)
+        source, reference = prepared.source, prepared.reference
+        yield from maker.judged(about, maker.source, source, reference, source)
+        for entrant in self._entrants:
+            yield from self._entrant_rows(entrant, case, prepared)
 
     def __enter__(self) -> Self:
         return self
@@ -116,70 +129,55 @@ class Bench:
     ) -> None:
         self._stack.close()
 
-    def _open(self, providers: Sequence[Provider], trial: Case) -> None:
-        subject, threads = self._subject, self._threads
-        if subject.identity.proof != REFUTED:  # identity before numbers: others are not run
-            self._open_candidates(providers)
-        self._reference = self._stack.enter_context(
-            TorchRunner(subject.spec, subject.weights, precision=64, threads=threads)
-        )
-        self._extractor: TorchRunner | None = None
-        if subject.noiseprint is not None:
-            self._extractor = self._stack.enter_context(
-                TorchRunner(NOISEPRINT_PP, subject.noiseprint, precision=64, threads=threads)
-            )
-        feeds, _ = self._feeds(trial)
-        self._place(feeds)
-        outputs = self._reference.run(feeds)
-        require_reproducible(subject.spec, subject.weights, feeds, outputs, threads=threads)
-        self._yardstick = choose_yardstick(
-            subject.spec, subject.weights, feeds, outputs, threads=threads
-        )
-        self._source = self._stack.enter_context(self._yardstick.runner)
+    def _entrant_rows(self, entrant: _Entrant, case: Case, prepared: Prepared) -> Iterator[Row]:
+        maker = entrant.maker
+        about = maker.about(case, prepared.image_sha256, prepared.feeds)
+        if entrant.candidate.identity.proof == REFUTED:
+            yield from maker.refuted(about)
+        for provider, reason in entrant.absent:
+            yield from maker.not_run(about, provider, reason)
+        for runner in entrant.runners:
+            try:
+                found = runner.run(prepared.feeds)
+            except ParityError as error:
+                yield from maker.failed_to_run(about, runner, error.problem)
+            else:
+                reference, source = prepared.reference, prepared.source
+                rows = list(maker.judged(about, runner, found, reference, source))
+                if self._observer is not None:
+                    self._observer(case, rows, reference, found)
+                yield from rows
 
     def _place(self, feeds: Feeds) -> None:
         """Run each candidate once, under a profile: a provider that computes no node is absent."""
-        for runner in tuple(self._candidates):
-            try:
-                runner.run(feeds)
-            except ProviderError as error:
-                if runner.asked.required:
-                    raise
-                self._candidates.remove(runner)
-                self._absent.append((runner.asked, error.problem))
-            except ParityError as error:  # every case's row says so, too
-                logger.info("%s does not run the trial: %s", runner.provider, error.problem)
+        for entrant in self._entrants:
+            for runner in tuple(entrant.runners):
+                try:
+                    runner.run(feeds)
+                except ProviderError as error:
+                    if runner.asked.required:
+                        raise
+                    entrant.runners.remove(runner)
+                    entrant.absent.append((runner.asked, error.problem))
+                except ParityError as error:  # every case's row says so, too
+                    logger.info("%s does not run the trial: %s", runner.provider, error.problem)
 
-    def _open_candidates(self, providers: Sequence[Provider]) -> None:
-        spec = self._subject.spec
+    def _open_runners(self, entrant: _Entrant, providers: Sequence[Provider]) -> None:
+        spec, path = self._subject.spec, entrant.candidate.path
         wanted = {tensor.name for tensor in spec.inputs}
         for provider in providers:
             try:
-                runner = OnnxRuntimeRunner(
-                    self._subject.path, provider, threads=self._threads, profile=True
-                )
+                runner = OnnxRuntimeRunner(path, provider, threads=self._threads, profile=True)
             except ProviderError as error:
                 if provider.required:
                     raise
-                self._absent.append((provider, error.problem))
+                entrant.absent.append((provider, error.problem))
                 continue
-            self._candidates.append(self._stack.enter_context(runner))
+            entrant.runners.append(self._stack.enter_context(runner))
             found = runner.input_names()
             if set(found) != wanted:
                 raise ParityError(
-                    f"{self._subject.path}: its inputs are {', '.join(found)}; {spec.name} has "
+                    f"{path}: its inputs are {', '.join(found)}; {spec.name} has "
                     f"{', '.join(sorted(wanted))}",
                     hint="it is another network's file, or its inputs were renamed",
                 )
-
-    def _feeds(self, case: Case) -> tuple[Feeds, str]:
-        pixels, sha256 = case.load()
-        preprocessing = self._subject.preprocessing
-        noiseprint = self._noiseprint if self._extractor else None
-        return make_feeds(self._subject.spec, pixels, preprocessing, noiseprint), sha256
-
-    def _noiseprint(self, pixels: Pixels) -> npt.NDArray[Any]:
-        """(B, 1, H, W) Noiseprint++ map, float64."""
-        assert self._extractor is not None  # `_feeds` passes this method on only then
-        feeds = make_feeds(NOISEPRINT_PP, pixels, NOISEPRINT_PP.preprocessing)
-        return self._extractor.run(feeds)["noiseprint"]

@@ -9,6 +9,7 @@ that they are copies of.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,15 @@ from typing import Any
 from chunking.hashing import sha256_file
 from export.errors import ExportError
 from export.lock import lock_path, read_lock
-from export.provenance import CHECKPOINT, array_digest
+from export.provenance import CHECKPOINT
 from export.spec import ModelSpec
-from export.weights import Weights
 from parity.initializers import initializer_digests
+from parity.references.known_weights import WeightsFacts
 
 PROVEN = "proven"
 UNPROVEN = "weights unproven"
 REFUTED = "other weights"
+CANDIDATE = "candidate"  # the variant of a file that says none
 SHOWN = 5
 
 
@@ -59,29 +61,34 @@ class Identity:
         }
 
 
-def identify(path: Path, spec: ModelSpec, weights: Weights) -> Identity:
+def identify(
+    path: Path, spec: ModelSpec, weights: WeightsFacts, *, unlocked: str = CANDIDATE
+) -> Identity:
     """Check an ONNX file against its lock and the reference's weights.
 
     Args:
         path: the ONNX file.
         spec: the network it should be.
         weights: what the reference network runs with.
+        unlocked: the variant of a file that has no lock to say it.
 
     Raises:
         ExportError: the lock is unreadable, or the file is no ONNX file with its weights inside.
     """
     try:
         size = path.stat().st_size
-        file = {"name": path.name, "size_bytes": size, "sha256": sha256_file(path)}
+        with ThreadPoolExecutor(1) as beside:  # hashing frees the interpreter lock
+            whole = beside.submit(sha256_file, path)
+            digests = initializer_digests(path)
+            file = {"name": path.name, "size_bytes": size, "sha256": whole.result()}
     except OSError as error:
         raise ExportError(
             f"{path}: cannot be read ({error.strerror})", hint="check the path and its permissions"
         ) from error
-    digests = initializer_digests(path)
     lock = read_lock(path)
     if lock is None:
         reason = f"{lock_path(path).name} is not there: nobody proved whose weights these are"
-        return Identity(UNPROVEN, reason, file, "candidate")
+        return Identity(UNPROVEN, reason, file, unlocked)
     try:
         reason = _refutation(file, digests, lock, spec, weights)
         return Identity(
@@ -104,7 +111,7 @@ def _refutation(
     digests: dict[str, str],
     lock: Mapping[str, Any],
     spec: ModelSpec,
-    weights: Weights,
+    weights: WeightsFacts,
 ) -> str:
     """The first disagreement in words, or "" where all agree."""
     if lock["model"] != spec.name or lock["network_version"] != spec.version:
@@ -127,16 +134,15 @@ def _refutation(
     return ""
 
 
-def _not_copies(lock: Mapping[str, Any], weights: Weights) -> list[str]:
+def _not_copies(lock: Mapping[str, Any], weights: WeightsFacts) -> list[str]:
     """Initializers that the lock calls copies of a tensor, and that are not."""
-    own_name = {weights.sources.get(name, name): name for name in weights.tensors}
+    own_name = {weights.sources.get(name, name): name for name in weights.digests}
     found = []
     for entry in lock["initializers"]:
         if entry["transform"] != CHECKPOINT:
             continue
-        tensor = weights.tensors.get(own_name.get(entry["sources"][0], entry["name"]))
-        same = tensor is not None and entry["sha256"] == array_digest(tensor.detach().numpy())
-        if not same:
+        own = own_name.get(entry["sources"][0], entry["name"])
+        if entry["sha256"] != weights.digests.get(own):
             found.append(entry["name"])
     return found
 

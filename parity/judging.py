@@ -4,19 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from parity.cases import Case
 from parity.compare import compare_names, judge
+from parity.identity import Identity
 from parity.outcomes import flip_problem, outcome
 from parity.results import SOURCE, Row, Status
-from parity.runners.base import Feeds, Outputs, Runner
+from parity.runners.base import Feeds, Outputs
 from parity.runners.onnxruntime_runner import BACKEND
 from parity.runners.providers import Provider
 from parity.subjects import Subject
 from parity.tolerances import tolerance_for
 
 SOURCE_PROOF = "source"  # PyTorch itself runs the checkpoint's tensors
+
+
+class Ran(Protocol):
+    """What gave an output, as `parity.runners.base.Runner` says it."""
+
+    backend: str
+    provider: str
+
+
+@dataclass
+class Source:
+    """PyTorch float32, whose outputs may be stored ones."""
+
+    backend: str = SOURCE
+    provider: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -29,10 +45,20 @@ class About:
 
 
 class RowMaker:
-    """Makes the rows of one network."""
+    """Makes the rows of one network, and of one file that claims to be it.
 
-    def __init__(self, subject: Subject) -> None:
+    Args:
+        subject: the network.
+        identity: what is known of the file; the first candidate's where none is given.
+
+    Attributes:
+        source: PyTorch float32.
+    """
+
+    def __init__(self, subject: Subject, identity: Identity | None = None) -> None:
+        self.source = Source()
         self._subject = subject
+        self._identity = identity or subject.candidates[0].identity
         self._outputs = [tensor.name for tensor in subject.spec.outputs]
 
     def about(self, case: Case, sha256: str, feeds: Feeds) -> About:
@@ -40,7 +66,7 @@ class RowMaker:
         return About(case, sha256, feeds[self._subject.spec.inputs[0].name].shape)
 
     def judged(
-        self, about: About, runner: Runner, found: Outputs, reference: Outputs, source: Outputs
+        self, about: About, runner: Ran, found: Outputs, reference: Outputs, source: Outputs
     ) -> Iterator[Row]:
         """One row an output, compared with the float64 network and with PyTorch float32."""
         spec = self._subject.spec
@@ -75,7 +101,7 @@ class RowMaker:
     def refuted(self, about: About) -> Iterator[Row]:
         """Rows of a file that is not the network: failed without being run."""
         for name in self._outputs:
-            reason = self._subject.identity.reason
+            reason = self._identity.reason
             yield self._plain(about, BACKEND, "", name, Status.FAIL, reason)
 
     def not_run(self, about: About, provider: Provider, reason: str) -> Iterator[Row]:
@@ -83,13 +109,13 @@ class RowMaker:
         for name in self._outputs:
             yield self._plain(about, BACKEND, provider.name, name, Status.NOT_RUN, reason)
 
-    def failed_to_run(self, about: About, runner: Runner, reason: str) -> Iterator[Row]:
+    def failed_to_run(self, about: About, runner: Ran, reason: str) -> Iterator[Row]:
         """Rows of a backend that could not run a case."""
         for name in self._outputs:
             yield self._row(about, runner, name, Status.ERROR, reason)
 
     def _row(
-        self, about: About, runner: Runner, output: str, status: Status, reason: str, **found: Any
+        self, about: About, runner: Ran, output: str, status: Status, reason: str, **found: Any
     ) -> Row:
         return self._plain(about, runner.backend, runner.provider, output, status, reason, **found)
 
@@ -108,8 +134,8 @@ class RowMaker:
         return Row(
             model=subject.spec.name,
             variant=self._variant(backend),
-            weights=subject.weights.label,
-            proof=subject.identity.proof if candidate else _source_or_none(backend),
+            weights=subject.network.weights.label,
+            proof=self._identity.proof if candidate else _source_or_none(backend),
             backend=backend,
             provider=provider,
             image=about.case.name,
@@ -123,7 +149,7 @@ class RowMaker:
         )
 
     def _variant(self, backend: str) -> str:
-        return self._subject.identity.variant if backend == BACKEND else _source_or_none(backend)
+        return self._identity.variant if backend == BACKEND else _source_or_none(backend)
 
 
 def _source_or_none(backend: str) -> str:

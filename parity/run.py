@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from export.sources import WeightsSource
+from export.variants import DEFAULT_VARIANT
 from parity.bench import Bench
 from parity.cases import Case, readable, shape_cases
 from parity.environment import environment
 from parity.errors import ParityError
 from parity.fingerprint import case_key, model_fingerprint
-from parity.gallery import Gallery
 from parity.image_sets import describe, find_images
 from parity.journal import Journal
+from parity.references.bundle import Bundle, BundleSupply
+from parity.references.live import LiveSupply
+from parity.references.store import ReferenceCache
+from parity.references.supply import Supply
+from parity.references.trial import trial_case
 from parity.results import Report, Row
 from parity.runners.providers import Provider
-from parity.subjects import make_subject
+from parity.subjects import Subject, make_subject
 from parity.summary import summarise
 from parity.tolerances import tolerances_digest
 
@@ -40,6 +46,9 @@ class Plan:
         pixel_scale: what 8-bit values are divided by, where it is not the network's own.
         threads: threads of an operator; 0 leaves the backend's choice.
         shapes: run the shape matrix too.
+        variants: which exported files of each network.
+        cache: where references that were computed before are, and new ones go; None: nowhere.
+        bundle: a file of references to use in place of torch, or None.
     """
 
     models: tuple[str, ...]
@@ -52,6 +61,9 @@ class Plan:
     pixel_scale: float | None = None
     threads: int = 0
     shapes: bool = True
+    variants: tuple[str, ...] = (DEFAULT_VARIANT,)
+    cache: ReferenceCache | None = None
+    bundle: Path | None = None
 
 
 class Listener:
@@ -81,14 +93,18 @@ def run_parity(
         ParityError: nothing could be compared: no image, no model, a provider that is absent.
         ExportError: the weights do not cover a network, or a file is no whole ONNX file.
     """
-    listener = listener or Listener()
     _require_models(plan)
+    with ExitStack() as stack:
+        bundle = stack.enter_context(closing(Bundle(plan.bundle))) if plan.bundle else None
+        return _run(plan, listener or Listener(), journal, bundle)
+
+
+def _run(plan: Plan, listener: Listener, journal: Journal | None, bundle: Bundle | None) -> Report:
     images = find_images(plan.images, most=plan.most_images)
     usable = readable(images, wanted=2)
     rows: list[Row] = []
     shape_rows: list[Row] = []
     documents: dict[str, Any] = {}
-    gallery = Gallery()
     for name in dict.fromkeys(plan.models):
         listener.say(name)
         subject = make_subject(
@@ -96,7 +112,10 @@ def run_parity(
             plan.source,
             candidates=plan.candidates,
             folder=plan.folder,
+            variants=plan.variants,
             pixel_scale=plan.pixel_scale,
+            cache=plan.cache,
+            bundle=bundle,
             say=listener.say,
         )
         shapes = shape_cases(subject.spec, usable)
@@ -104,9 +123,12 @@ def run_parity(
         turns = ((rows, singles), (shape_rows, shapes if plan.shapes else []))
         listener.model(name, sum(len(cases) for _, cases in turns))
         listener.say(f"{name}: proving the reference reproducible")
-        trial = min(shapes, key=_trial_order)
         with Bench(
-            subject, plan.providers, trial, threads=plan.threads, observer=gallery.see
+            subject,
+            plan.providers,
+            trial_case(shapes),
+            threads=plan.threads,
+            supply=_supply(plan, subject, bundle),
         ) as bench:
             documents[name] = subject.document() | bench.document()
             fingerprint = model_fingerprint(documents[name], plan.providers, threads=plan.threads)
@@ -114,9 +136,10 @@ def run_parity(
             documents[name]["placement"] = bench.placement()
             for target, cases in turns:
                 for case in cases:
-                    found = _measured(bench, case, fingerprint, journal, gallery)
+                    found = _measured(bench, case, fingerprint, journal)
                     target.extend(found)
                     listener.rows(found)
+            documents[name]["references"] = bench.references()
     return Report(
         environment=environment(
             threads=plan.threads,
@@ -132,8 +155,14 @@ def run_parity(
         shape_rows=tuple(shape_rows),
         groups=(*summarise(rows, "images"), *summarise(shape_rows, "shapes")),
         resumed_cases=journal.resumed if journal else 0,
-        pictures=gallery.pictures(),
     )
+
+
+def _supply(plan: Plan, subject: Subject, bundle: Bundle | None) -> Supply:
+    """Where the references of one network come from."""
+    if bundle is not None:
+        return BundleSupply(bundle, subject.network, threads=plan.threads)
+    return LiveSupply(subject.network, cache=plan.cache, threads=plan.threads)
 
 
 def _require_models(plan: Plan) -> None:
@@ -147,23 +176,13 @@ def _require_models(plan: Plan) -> None:
         )
 
 
-def _measured(
-    bench: Bench, case: Case, fingerprint: str, journal: Journal | None, gallery: Gallery
-) -> list[Row]:
-    """A case's rows, from the journal where it has them; its pictures go to the gallery."""
+def _measured(bench: Bench, case: Case, fingerprint: str, journal: Journal | None) -> list[Row]:
+    """A case's rows, from the journal where it has them."""
     if journal is None:
         return list(bench.rows(case))
     key = case_key(fingerprint, case)
     found = journal.find(key)
     if found is None:
         found = list(bench.rows(case))
-        journal.add(key, found, gallery.taken())
-    else:
-        gallery.restore(journal.pictures(key))
+        journal.add(key, found)
     return found
-
-
-def _trial_order(case: Case) -> tuple[bool, int]:
-    """The smallest image first, but none so small that its borders outweigh its content."""
-    height, width = case.size or (0, 0)
-    return min(height, width) < LEAST_TRIAL, height * width * len(case.pictures)

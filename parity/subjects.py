@@ -3,57 +3,100 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from export.build import export_model, file_stem
+from export.build import export_model
 from export.errors import ExportError
 from export.registry import find
 from export.sources import WeightsSource
 from export.spec import ModelSpec, Preprocessing
 from export.standin import DEFAULT_SEED
 from export.trufor_specs import NOISEPRINT_PP
+from export.variants import DEFAULT_VARIANT, file_stem
 from export.weights import Weights
 from parity.errors import ParityError
-from parity.identity import Identity, identify
+from parity.identity import CANDIDATE, Identity, identify
+from parity.references.bundle import Bundle
+from parity.references.known_weights import KnownWeights, known_weights
+from parity.references.networks import Network
+from parity.references.store import ReferenceCache
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Subject:
-    """One network to judge.
+class Candidate:
+    """A file to judge.
 
     Attributes:
-        spec: the network.
-        weights: the reference's.
         path: the ONNX file.
-        identity: what is known of the file's weights.
-        preprocessing: how images become the first input.
-        noiseprint: the weights of the Noiseprint++ that makes the second input, or None.
+        identity: what is known of its weights.
     """
 
-    spec: ModelSpec
-    weights: Weights
     path: Path
     identity: Identity
-    preprocessing: Preprocessing
-    noiseprint: Weights | None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One network to judge, and the files that claim to be it.
+
+    Attributes:
+        network: the reference, with its weights and preprocessing.
+        candidates: the files, each with its variant; at least one.
+    """
+
+    network: Network
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The network without its weights."""
+        return self.network.spec
+
+    @property
+    def weights(self) -> Weights:
+        """The reference's, with its tensors; loaded when they are asked for."""
+        return self.network.weights.load()
+
+    @property
+    def noiseprint(self) -> Weights | None:
+        """Those of the Noiseprint++ that makes the second input, or None; loaded likewise."""
+        extractor = self.network.extractor
+        return None if extractor is None else extractor.weights.load()
+
+    @property
+    def path(self) -> Path:
+        """The first candidate's file."""
+        return self.candidates[0].path
+
+    @property
+    def identity(self) -> Identity:
+        """What is known of the first candidate's weights."""
+        return self.candidates[0].identity
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How images become the first input."""
+        return self.network.preprocessing
 
     def document(self) -> dict[str, Any]:
-        """Provenance for the report."""
+        """Provenance for the report; ``proof``, ``file`` and so on are the first candidate's."""
         given = {
             "network_version": self.spec.version,
-            "weights": self.weights.document(),
+            "weights": self.network.weights.document(),
             "preprocessing": self.preprocessing.document(),
-            **self.identity.document(),
+            **self.candidates[0].identity.document(),
+            "variants": {c.identity.variant: c.identity.document() for c in self.candidates},
         }
-        if self.noiseprint is not None:
+        extractor = self.network.extractor
+        if extractor is not None:
             given["second_input"] = {
-                "made_by": f"{NOISEPRINT_PP.title}, in float64",
-                "weights": self.noiseprint.document(),
+                "made_by": f"{extractor.spec.title}, in float64",
+                "weights": extractor.weights.document(),
             }
         return given
 
@@ -64,61 +107,113 @@ def make_subject(
     *,
     candidates: Mapping[str, Path],
     folder: Path,
+    variants: Sequence[str] = (DEFAULT_VARIANT,),
     pixel_scale: float | None = None,
+    cache: ReferenceCache | None = None,
+    bundle: Bundle | None = None,
     say: Say = lambda text: None,  # noqa: ARG005 - the default says nothing
 ) -> Subject:
-    """Find a network's weights and the file to judge, and check that they belong together.
+    """Find a network's weights and the files to judge, and check that they belong together.
 
-    A file that is not in ``folder`` yet is exported there; one that is there is judged as it is.
+    A portable file that is not in ``folder`` yet is exported there; one that is there is judged as
+    it is.
 
     Args:
         name: the network.
         source: the user's choice of weights.
-        candidates: files that the user named, by network.
+        candidates: files that the user named, by network; such a file is the only one judged.
         folder: where exported files are.
+        variants: which of the exported files.
         pixel_scale: what 8-bit values are divided by, where it is not the network's own.
+        cache: may know the weights' digests already.
+        bundle: knows them in place of checkpoint and torch.
         say: told what is being done.
 
     Raises:
-        ParityError: a named file is not there.
+        ParityError: a file is not there, is of another variant than its name says, or the bundle
+            is of other weights or preprocessing.
         ExportError: the weights do not cover the network.
     """
-    spec = find(name)
-    say("loading weights")
-    weights = source.weights_for(spec, spec.build())
-    path = candidates.get(name)
-    if path is None:
-        path = folder / f"{file_stem(spec)}.onnx"
+    network = make_network(
+        name, source, pixel_scale=pixel_scale, cache=cache, bundle=bundle, say=say
+    )
+    spec, weights = network.spec, network.weights
+    if name in candidates:
+        path = candidates[name]
         if not path.is_file():
+            raise ParityError(f"no file {path}", hint=f"--candidate {name}=FILE.onnx names a file")
+        say("checking digests")
+        return Subject(network, (Candidate(path, identify(path, spec, weights)),))
+    if not variants:
+        raise ParityError("no variant to compare", hint=f"--variants {DEFAULT_VARIANT}")
+    found = []
+    for variant in dict.fromkeys(variants):
+        path = folder / f"{file_stem(spec, variant)}.onnx"
+        if not path.is_file():
+            if variant != DEFAULT_VARIANT or bundle is not None:
+                option = "" if variant == DEFAULT_VARIANT else f" --variant {variant}"
+                raise ParityError(
+                    f"no file {path}",
+                    hint=f"python -m export {name}{option} --out {folder}",
+                )
             say(f"{path} is not there: exporting it")
             export_model(spec, source, folder)
-    elif not path.is_file():
-        raise ParityError(f"no file {path}", hint=f"--candidate {name}=FILE.onnx names a file")
-    say("checking digests")
+        say("checking digests")
+        found.append(Candidate(path, _identify_variant(path, variant, spec, weights)))
+    return Subject(network, tuple(found))
+
+
+def make_network(
+    name: str,
+    source: WeightsSource,
+    *,
+    pixel_scale: float | None = None,
+    cache: ReferenceCache | None = None,
+    bundle: Bundle | None = None,
+    say: Say = lambda text: None,  # noqa: ARG005 - the default says nothing
+) -> Network:
+    """A network with the weights that the user chose; arguments as for `make_subject`."""
+    spec = find(name)
     preprocessing = spec.preprocessing
     if pixel_scale is not None:
         if not (pixel_scale > 0.0 and math.isfinite(pixel_scale)):
             raise ParityError("--pixel-scale must be positive", hint="255 or 256")
         preprocessing = replace(preprocessing, scale=pixel_scale)
-    needs_noiseprint = spec.second_input == "noiseprint"
-    return Subject(
+    say("finding weights")
+    second = spec.second_input == "noiseprint"
+    if bundle is not None:
+        extractor = bundle.network(NOISEPRINT_PP, None) if second else None
+        return replace(bundle.network(spec, source, preprocessing), extractor=extractor)
+    return Network(
         spec,
-        weights,
-        path,
-        identify(path, spec, weights),
+        known_weights(spec, source, cache),
         preprocessing,
-        _noiseprint(source) if needs_noiseprint else None,
+        _extractor(source, cache) if second else None,
     )
 
 
-def _noiseprint(source: WeightsSource) -> Weights:
-    """Noiseprint++ weights from the same source, or stand-in ones where it has none.
+def _extractor(source: WeightsSource, cache: ReferenceCache | None) -> Network:
+    """Noiseprint++ with weights from the same source, or stand-in ones where it has none.
 
     These make an input, the same for reference and candidate; the report says which they are.
     """
-    module = NOISEPRINT_PP.build()
+    spec = NOISEPRINT_PP
     try:
-        return source.weights_for(NOISEPRINT_PP, module)
+        weights = known_weights(spec, source, cache)
     except ExportError:
         seed = source.stand_in or DEFAULT_SEED
-        return WeightsSource(stand_in=seed).weights_for(NOISEPRINT_PP, module)
+        weights = known_weights(spec, WeightsSource(stand_in=seed), cache)
+    return Network(spec, weights, spec.preprocessing)
+
+
+def _identify_variant(path: Path, variant: str, spec: ModelSpec, weights: KnownWeights) -> Identity:
+    """The identity of a file whose name says a variant: its lock must say the same."""
+    unlocked = CANDIDATE if variant == DEFAULT_VARIANT else variant
+    identity = identify(path, spec, weights, unlocked=unlocked)
+    if identity.variant not in (variant, unlocked):
+        option = "" if variant == DEFAULT_VARIANT else f" --variant {variant}"
+        raise ParityError(
+            f"{path}: its name says {variant}, its lock {identity.variant}",
+            hint=f"export it again: python -m export {spec.name}{option}",
+        )
+    return identity

@@ -79,7 +79,6 @@ def no_weights(
 def tiny(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModelSpec]:
     """The tiny networks, registered under their names for one test."""
     monkeypatch.setattr("export.registry.registered", lambda: TINY)
-    monkeypatch.setattr("parity.bench.NOISEPRINT_PP", TINY_NP)
     monkeypatch.setattr("parity.subjects.NOISEPRINT_PP", TINY_NP)
     return TINY
 

@@ -81,7 +81,7 @@ def test_what_was_opened_is_closed_also_after_an_error(
     def fail(*_: object, **__: object) -> None:
         raise ParityError("not reproducible", hint="")
 
-    monkeypatch.setattr(bench, "require_reproducible", fail)
+    monkeypatch.setattr("parity.references.live.require_reproducible", fail)
     with pytest.raises(ParityError, match="not reproducible"):
         Bench(subject, [CPU], case)
     assert len(closed) == 1
@@ -91,8 +91,10 @@ def test_a_refuted_file_is_never_loaded(
     subject: Subject, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(bench, "OnnxRuntimeRunner")
-    identity = replace(subject.identity, proof=REFUTED, reason="it holds other weights")
-    with Bench(replace(subject, identity=identity), [CPU], case) as ready:
+    (candidate,) = subject.candidates
+    identity = replace(candidate.identity, proof=REFUTED, reason="it holds other weights")
+    refuted = replace(subject, candidates=(replace(candidate, identity=identity),))
+    with Bench(refuted, [CPU], case) as ready:
         rows = list(ready.rows(case))
     assert [(row.backend, row.status) for row in rows] == [
         (SOURCE, Status.PASS),

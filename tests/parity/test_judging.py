@@ -133,8 +133,8 @@ def test_rows_without_a_comparison(maker: RowMaker) -> None:
 
 
 def test_a_refuted_file_s_rows_say_why(maker: RowMaker) -> None:
-    identity = replace(maker._subject.identity, reason="it holds other weights")
-    refuted = RowMaker(replace(maker._subject, identity=identity))
+    identity = replace(maker._identity, reason="it holds other weights")
+    refuted = RowMaker(maker._subject, identity)
     rows = list(refuted.refuted(ABOUT))
     assert {(row.status, row.reason) for row in rows} == {(Status.FAIL, "it holds other weights")}
     assert len(rows) == 4

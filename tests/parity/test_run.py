@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from export.sources import WeightsSource
-from parity import bench
 from parity.errors import ParityError
+from parity.references import supply
 from parity.results import Row
 from parity.run import Listener, Plan, run_parity
 from parity.runners.providers import Provider
@@ -180,7 +180,7 @@ def test_no_array_outlives_its_case(
     images = make_images(60, size=(12, 12))
     alive: list[weakref.ref[np.ndarray]] = []
     most = 0
-    run, make_feeds = TorchRunner.run, bench.make_feeds
+    run, make_feeds = TorchRunner.run, supply.make_feeds
 
     def watched_run(runner: TorchRunner, feeds: Any) -> Any:
         outputs = run(runner, feeds)
@@ -196,7 +196,7 @@ def test_no_array_outlives_its_case(
         return feeds
 
     monkeypatch.setattr(TorchRunner, "run", watched_run)
-    monkeypatch.setattr(bench, "make_feeds", watched_feeds)
+    monkeypatch.setattr(supply, "make_feeds", watched_feeds)
     report = run_parity(plan(images, shapes=False))
     assert len(report.rows) == 120
     assert most == 0

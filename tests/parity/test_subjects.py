@@ -30,9 +30,9 @@ pytestmark = pytest.mark.usefixtures("tiny")
 def test_an_exported_file_is_judged_where_it_is(exported: Callable[[str], Path]) -> None:
     path = exported("tiny_np")
     found = subject(folder=path.parent)
-    assert (found.path, found.identity.proof) == (path, PROVEN)
+    assert (found.candidates[0].path, found.candidates[0].identity.proof) == (path, PROVEN)
     assert found.preprocessing == found.spec.preprocessing
-    assert found.noiseprint is None
+    assert found.network.extractor is None
 
 
 def test_a_file_that_is_not_there_is_exported(
@@ -51,7 +51,7 @@ def test_a_file_that_is_not_there_is_exported(
     said: list[str] = []
     found = subject(folder=tmp_path / "new", say=said.append)
     assert made == [("tiny_np", GOLDEN, tmp_path / "new")]
-    assert found.identity.proof == PROVEN
+    assert found.candidates[0].identity.proof == PROVEN
     assert any("not there: exporting it" in text for text in said)
 
 
@@ -61,7 +61,7 @@ def test_a_named_file_is_judged_and_never_exported(
     monkeypatch.delattr("parity.subjects.export_model")
     path = edited("tiny_np", lambda _: None)
     found = subject(candidates={"tiny_np": path})
-    assert (found.path, found.identity.proof) == (path, UNPROVEN)
+    assert (found.candidates[0].path, found.candidates[0].identity.proof) == (path, UNPROVEN)
 
 
 def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 def test_other_weights_than_the_reference_s_are_refuted(exported: Callable[[str], Path]) -> None:
     found = subject(source=WeightsSource(stand_in="other"), folder=exported("tiny_np").parent)
-    assert found.identity.proof == REFUTED
+    assert found.candidates[0].identity.proof == REFUTED
 
 
 def test_an_unknown_network_is_an_error() -> None:
@@ -101,9 +101,9 @@ def test_the_second_input_s_weights_are_told_with_their_digest(
     exported: Callable[[str], Path],
 ) -> None:
     found = subject("tiny_mit", folder=exported("tiny_mit").parent)
-    assert found.noiseprint is not None
+    assert found.network.extractor is not None
     told = found.document()["second_input"]["weights"]
-    assert told["digest"] == found.noiseprint.digest
+    assert told["digest"] == found.network.extractor.weights.digest
     assert told["label"] == "stand-in weights (seed golden)"
 
 

@@ -1,0 +1,50 @@
+"""``parity reference``: references in one file, for runs without torch."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from chunking.console import EXIT_COULD_NOT, EXIT_OK, stderr_console
+from chunking.sizes import format_size
+from export.sources import WeightsSource
+from parity.arguments import add_network_arguments, models_of, require_threads
+from parity.references.bundling import BundlePlan, write_bundle
+from parity.references.options import add_cache_arguments, cache_of
+from parity.report.text import printable
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's arguments."""
+    add_network_arguments(parser)
+    add_cache_arguments(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the bundle")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the bundle; exit code 2 where an image could not be used, and 0 else."""
+    require_threads(args.threads)
+    plan = BundlePlan(
+        models=models_of(args),
+        source=WeightsSource(args.weights, args.stand_in),
+        images=args.images,
+        out=args.out,
+        most_images=args.max_images,
+        pixel_scale=args.pixel_scale,
+        threads=args.threads,
+        shapes=not args.no_shapes,
+        cache=cache_of(args),
+    )
+    console = stderr_console()
+    with console.status("references") as status:
+        written = write_bundle(plan, lambda text: status.update(printable(text)))
+    for line in written.skipped:
+        console.print(f"left out: {printable(line)}", markup=False)
+    counts = written.tally
+    console.print(
+        f"{counts.computed} references computed, {counts.from_cache} from cache, "
+        f"{counts.corrupt} corrupt; {format_size(written.size_bytes)}, bundle {written.sha256}",
+        markup=False,
+    )
+    print(written.path)
+    return EXIT_COULD_NOT if written.skipped else EXIT_OK

@@ -1,0 +1,1 @@
+"""Reference outputs that were computed before: a cache on this machine, a bundle for others."""

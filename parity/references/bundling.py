@@ -1,0 +1,176 @@
+"""Write a bundle: everything that a run without torch needs, in one file, the same bytes twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from chunking.atomic import atomic_writer
+from chunking.errors import UserError
+from export.registry import find
+from export.sources import WeightsSource
+from parity.cases import Case, readable, shape_cases
+from parity.errors import ParityError
+from parity.feeds import make_feeds
+from parity.image_sets import find_images
+from parity.references.container import Entry, write_container
+from parity.references.keys import FLOAT64, TORCH32, WEIGHTS, key_digest, network
+from parity.references.live import LiveSupply
+from parity.references.networks import Network
+from parity.references.store import ReferenceCache, Tally
+from parity.references.supply import load_feeds
+from parity.references.trial import trial_case
+from parity.runners.base import Feeds
+from parity.subjects import make_network
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class BundlePlan:
+    """What the user asked for.
+
+    Attributes:
+        models: names of networks.
+        source: the choice of weights.
+        images: the data set.
+        out: the file to write.
+        most_images: only the first so many.
+        pixel_scale: what 8-bit values are divided by, where it is not the network's own.
+        threads: threads of an operator; 0 leaves torch's choice.
+        shapes: hold the shape matrix too.
+        cache: where references are that were computed before, or None.
+    """
+
+    models: tuple[str, ...]
+    source: WeightsSource
+    images: Path
+    out: Path
+    most_images: int | None = None
+    pixel_scale: float | None = None
+    threads: int = 0
+    shapes: bool = True
+    cache: ReferenceCache | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """A finished bundle.
+
+    Attributes:
+        path: the file.
+        sha256: the digest that reports name it by; it covers every byte.
+        size_bytes: the file's size.
+        tally: where its references came from.
+        skipped: images that could not be used, with the reason of each.
+    """
+
+    path: Path
+    sha256: str
+    size_bytes: int
+    tally: Tally
+    skipped: tuple[str, ...]
+
+
+def write_bundle(plan: BundlePlan, say: Say = lambda text: None) -> Written:  # noqa: ARG005
+    """Compute what is missing and write the bundle, whole or not at all.
+
+    An image that cannot be used is left out and named; the bundle holds the others.
+
+    Raises:
+        ParityError: no model, no image, or the file cannot be written.
+        ExportError: the weights do not cover a network.
+    """
+    if not plan.models:
+        raise ParityError("no model to compute references of", hint="name some with --models")
+    writer = _Bundling(plan, say)
+    try:
+        plan.out.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_writer(plan.out) as stream:
+            digest = write_container(stream, writer.entries())
+        size = plan.out.stat().st_size
+    except OSError as error:
+        raise ParityError(
+            f"{plan.out} cannot be written ({error.strerror or error})",
+            hint="free some space, or name another file with --out",
+        ) from error
+    return Written(plan.out, digest, size, writer.tally, tuple(writer.skipped))
+
+
+class _Bundling:
+    """Gives a bundle's entries one after the other: one case's arrays are in memory at a time."""
+
+    def __init__(self, plan: BundlePlan, say: Say) -> None:
+        self.tally = Tally()
+        self.skipped: list[str] = []
+        self._plan = plan
+        self._say = say
+        self._written: set[str] = set()
+
+    def entries(self) -> Iterator[Entry]:
+        plan = self._plan
+        images = find_images(plan.images, most=plan.most_images)
+        usable = readable(images, wanted=2)
+        for name in dict.fromkeys(plan.models):
+            self._say(f"{name}: finding weights")
+            subject = make_network(
+                name, plan.source, pixel_scale=plan.pixel_scale, cache=plan.cache
+            )
+            shapes = shape_cases(find(name), usable)
+            singles = [Case(image.name, (image,)) for image in images]
+            supply = LiveSupply(subject, cache=plan.cache, threads=plan.threads)
+            try:
+                for member in (subject, subject.extractor):
+                    if member is not None:
+                        yield from self._once(_facts(member))
+                self._say(f"{name}: proving the reference reproducible")
+                feeds = supply.open(trial_case(shapes))
+                yield from self._once(_proof(subject, supply, feeds))
+                for case in [*singles, *(shapes if plan.shapes else ())]:
+                    self._say(f"{name}: {case.name}")
+                    yield from self._case(subject, supply, case)
+            finally:
+                supply.close()
+                self.tally.add(supply.tally)
+
+    def _case(self, subject: Network, supply: LiveSupply, case: Case) -> Iterator[Entry]:
+        try:
+            pixels, feeds, _ = load_feeds(case, subject, supply.outputs)
+            wanted = [(FLOAT64, subject, feeds), (TORCH32, subject, feeds)]
+            extractor = subject.extractor
+            if extractor is not None:
+                own = make_feeds(extractor.spec, pixels, extractor.preprocessing)
+                wanted.insert(0, (FLOAT64, extractor, own))
+            found = []
+            for kind, member, inputs in wanted:
+                key = supply.key(kind, member, pixels)
+                if key_digest(key) not in self._written:
+                    outputs = supply.outputs(kind, member, pixels, inputs)
+                    found.append(Entry(key, {}, outputs))
+        except UserError as error:
+            self.skipped.append(f"{case.name}: {error.problem}")
+            return
+        for entry in found:
+            yield from self._once(entry)
+
+    def _once(self, entry: Entry) -> Iterator[Entry]:
+        """Two models share an extractor, two images may be equal: each entry stands once."""
+        digest = key_digest(dict(entry.key))
+        if digest not in self._written:
+            self._written.add(digest)
+            yield entry
+
+
+def _facts(member: Network) -> Entry:
+    key = {"what": {"kind": WEIGHTS, "network": network(member.spec)}, "made_by": {}}
+    document = {
+        "facts": member.weights.facts(),
+        "preprocessing": member.preprocessing.document(),
+    }
+    return Entry(key, document, {})
+
+
+def _proof(subject: Network, supply: LiveSupply, feeds: Feeds) -> Entry:
+    key = {"what": subject.proof(), "made_by": supply.made_by()}
+    return Entry(key, supply.document(), feeds)

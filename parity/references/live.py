@@ -1,0 +1,139 @@
+"""References from PyTorch, kept in a cache: what is there is not computed again.
+
+Neither torch nor a checkpoint is touched before something must be computed.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+from parity.cases import Case, Pixels
+from parity.reference import require_reproducible
+from parity.references.keys import FLOAT64, TORCH32, Key, made_by
+from parity.references.machine import machine
+from parity.references.networks import Network
+from parity.references.store import ReferenceCache, Tally
+from parity.references.supply import Prepared, load_feeds
+from parity.runners.base import Feeds, Outputs
+from parity.runners.torch_runner import TorchRunner
+from parity.yardstick import choose_yardstick
+
+SAID = "torch float64, reproducible"
+
+
+class LiveSupply:
+    """One network's references.
+
+    Args:
+        network: the network.
+        cache: where outputs are kept; None: nowhere.
+        threads: threads of an operator; 0 leaves torch's choice.
+    """
+
+    def __init__(
+        self, network: Network, *, cache: ReferenceCache | None = None, threads: int = 0
+    ) -> None:
+        self.tally = Tally()
+        self._network = network
+        self._cache = cache
+        self._threads = threads
+        self._machine = machine(threads=threads)
+        self._stack = ExitStack()
+        self._runners: dict[tuple[str, str], TorchRunner] = {}
+        self._yardstick: dict[str, Any] = {}
+
+    def open(self, trial: Case) -> Feeds:
+        """Prove the reference reproducible and choose the yardstick, unless that was done.
+
+        Returns:
+            The inputs of the trial that proved it.
+
+        Raises:
+            ParityError: the reference is not reproducible.
+            UserError: the trial cannot be read.
+        """
+        key = {"what": self._network.proof(), "made_by": self._made_by(self._network, TORCH32)}
+        known = self._cache.find(key, self.tally) if self._cache else None
+        if known is not None:
+            self._yardstick = dict(known.document["torch32"])
+            return dict(known.arrays)
+        network, threads = self._network, self._threads
+        pixels, feeds, _ = load_feeds(trial, network, self.outputs)
+        outputs = self.outputs(FLOAT64, network, pixels, feeds, anew=True)
+        weights = network.weights.load()
+        require_reproducible(network.spec, weights, feeds, outputs, threads=threads)
+        chosen = choose_yardstick(network.spec, weights, feeds, outputs, threads=threads)
+        self._runners[TORCH32, network.spec.name] = self._stack.enter_context(chosen.runner)
+        self._yardstick = chosen.document() | {"processor": self._machine["processor"]}
+        if self._cache:
+            proven = {"torch32": self._yardstick, "reference": SAID}
+            self._cache.add(key, document=proven, arrays=feeds)
+        return feeds
+
+    def document(self) -> dict[str, Any]:
+        """What the report says of the reference and the yardstick."""
+        return {"reference": SAID, "torch32": self._yardstick}
+
+    def made_by(self) -> dict[str, Any]:
+        """What computes the float32 outputs here."""
+        return self._made_by(self._network, TORCH32)
+
+    def prepare(self, case: Case) -> Prepared:
+        """A case's inputs and reference outputs.
+
+        Raises:
+            UserError: an image cannot be used, or the network does not run on it.
+        """
+        network = self._network
+        pixels, feeds, sha256 = load_feeds(case, network, self.outputs)
+        reference = self.outputs(FLOAT64, network, pixels, feeds)
+        return Prepared(feeds, sha256, reference, self.outputs(TORCH32, network, pixels, feeds))
+
+    def outputs(
+        self, kind: str, network: Network, pixels: Pixels, feeds: Feeds, *, anew: bool = False
+    ) -> Outputs:
+        """A network's outputs, from the cache or computed; ``anew``: computed in any case."""
+        if self._cache is None:
+            self.tally.computed += 1
+            return self._runner(kind, network).run(feeds)
+        key = self.key(kind, network, pixels)
+        known = None if anew else self._cache.find(key, self.tally)
+        if known is not None:
+            self.tally.from_cache += 1
+            return dict(known.arrays)
+        outputs = self._runner(kind, network).run(feeds)
+        self.tally.computed += 1
+        self._cache.add(key, arrays=outputs)
+        return outputs
+
+    def close(self) -> None:
+        """Let the networks go; two in float64 need not fit in memory."""
+        self._stack.close()
+        self._runners.clear()
+        for network in (self._network, self._network.extractor):
+            if network is not None:
+                network.weights.forget()
+
+    def key(self, kind: str, network: Network, pixels: Pixels) -> Key:
+        """Under what outputs are stored, the machine and kernel of float32 ones included."""
+        return {"what": network.what(kind, pixels), "made_by": self._made_by(network, kind)}
+
+    def _made_by(self, network: Network, kind: str) -> dict[str, Any]:
+        """Float32 rounds by machine, threads and kernel; float64 is far from showing it."""
+        if kind == FLOAT64:
+            return made_by(network.spec)
+        kernel = {"kernel": self._yardstick.get("convolution_kernel", "")}
+        return made_by(network.spec, machine=self._machine) | kernel
+
+    def _runner(self, kind: str, network: Network) -> TorchRunner:
+        key = (kind, network.spec.name)
+        if key not in self._runners:
+            given: dict[str, Any] = {"precision": 64}
+            if kind == TORCH32:
+                given = {"precision": 32, "kernel": self._yardstick["convolution_kernel"]}
+            runner = TorchRunner(
+                network.spec, network.weights.load(), threads=self._threads, **given
+            )
+            self._runners[key] = self._stack.enter_context(runner)
+        return self._runners[key]
