@@ -15,6 +15,7 @@ from parity.cases import Case, readable, shape_cases
 from parity.environment import environment
 from parity.errors import ParityError
 from parity.fingerprint import case_key, model_fingerprint
+from parity.gallery import Gallery
 from parity.image_sets import describe, find_images
 from parity.journal import Journal
 from parity.references.bundle import Bundle, BundleSupply
@@ -105,6 +106,7 @@ def _run(plan: Plan, listener: Listener, journal: Journal | None, bundle: Bundle
     rows: list[Row] = []
     shape_rows: list[Row] = []
     documents: dict[str, Any] = {}
+    gallery = Gallery()
     for name in dict.fromkeys(plan.models):
         listener.say(name)
         subject = make_subject(
@@ -129,6 +131,7 @@ def _run(plan: Plan, listener: Listener, journal: Journal | None, bundle: Bundle
             trial_case(shapes),
             threads=plan.threads,
             supply=_supply(plan, subject, bundle),
+            observer=gallery.see,
         ) as bench:
             documents[name] = subject.document() | bench.document()
             fingerprint = model_fingerprint(documents[name], plan.providers, threads=plan.threads)
@@ -136,7 +139,7 @@ def _run(plan: Plan, listener: Listener, journal: Journal | None, bundle: Bundle
             documents[name]["placement"] = bench.placement()
             for target, cases in turns:
                 for case in cases:
-                    found = _measured(bench, case, fingerprint, journal)
+                    found = _measured(bench, case, fingerprint, journal, gallery)
                     target.extend(found)
                     listener.rows(found)
             documents[name]["references"] = bench.references()
@@ -155,6 +158,7 @@ def _run(plan: Plan, listener: Listener, journal: Journal | None, bundle: Bundle
         shape_rows=tuple(shape_rows),
         groups=(*summarise(rows, "images"), *summarise(shape_rows, "shapes")),
         resumed_cases=journal.resumed if journal else 0,
+        pictures=gallery.pictures(),
     )
 
 
@@ -176,13 +180,17 @@ def _require_models(plan: Plan) -> None:
         )
 
 
-def _measured(bench: Bench, case: Case, fingerprint: str, journal: Journal | None) -> list[Row]:
-    """A case's rows, from the journal where it has them."""
+def _measured(
+    bench: Bench, case: Case, fingerprint: str, journal: Journal | None, gallery: Gallery
+) -> list[Row]:
+    """A case's rows, from the journal where it has them; its pictures go to the gallery."""
     if journal is None:
         return list(bench.rows(case))
     key = case_key(fingerprint, case)
     found = journal.find(key)
     if found is None:
         found = list(bench.rows(case))
-        journal.add(key, found)
+        journal.add(key, found, gallery.taken())
+    else:
+        gallery.restore(journal.pictures(key))
     return found
