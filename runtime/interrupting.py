@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-_abandoned: list[threading.Thread] = []
+_abandoned: list[threading.Event] = []
 
 
 def interruptible(
@@ -31,20 +31,22 @@ def interruptible(
         return call()  # signals go to the main thread only
     outcome: list[Any] = []
     failure: list[Exception] = []
+    ended = threading.Event()  # an interrupted `join` would take the thread for ended
 
     def work() -> None:
         try:
             outcome.append(call())
         except errors as error:
             failure.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=work, name="runtime", daemon=True)
-    thread.start()
+    threading.Thread(target=work, name="runtime", daemon=True).start()
     try:
-        thread.join()
+        ended.wait()
     except BaseException:
         stop()
-        _abandoned.append(thread)
+        _abandoned.append(ended)
         raise
     if failure:
         raise failure[0]
@@ -53,4 +55,4 @@ def interruptible(
 
 def still_running() -> bool:
     """Whether an abandoned call is still busy: a process must not wait for it at its end."""
-    return any(thread.is_alive() for thread in _abandoned)
+    return not all(ended.is_set() for ended in _abandoned)
