@@ -1,0 +1,118 @@
+"""``bench.json``: written canonically, and read with checks. No framework is needed for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from parity.documents import decode
+from parity.errors import ParityError
+from parity.latency.results import (
+    KIND,
+    SCHEMA_VERSION,
+    BenchReport,
+    Contestant,
+    Latency,
+    Memory,
+    ModelFile,
+    Outcome,
+)
+from parity.latency.statistics import summarise
+
+NAME = "bench.json"
+LARGEST = 1 << 30  # bytes
+HINT = "make it anew with `parity bench`"
+
+
+def json_text(report: BenchReport) -> str:
+    """The document: sorted keys, ASCII, no NaN."""
+    return json.dumps(report.document(), indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def read_bench(path: Path) -> BenchReport:
+    """The benchmark in a ``bench.json``.
+
+    Raises:
+        ParityError: it is missing, no such file, of another version, or contradicts itself.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ParityError(f"{path}: too large for a benchmark", hint=HINT)
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ParityError(f"{path}: cannot be read ({error.strerror})", hint=HINT) from error
+    except (ValueError, RecursionError) as error:
+        raise ParityError(f"{path}: not a benchmark ({error})", hint=HINT) from error
+    return from_document(document, str(path))
+
+
+def from_document(document: Any, name: str) -> BenchReport:
+    """The benchmark that a document holds.
+
+    Its summaries must follow from its samples, its outcome from its rows; every number is finite.
+
+    Args:
+        document: what `BenchReport.document` gave.
+        name: what errors call it.
+
+    Raises:
+        ParityError: it is none, of another version, or contradicts itself.
+    """
+    given = document if isinstance(document, Mapping) else {}
+    if given.get("kind") != KIND:
+        raise ParityError(f"{name}: not a benchmark", hint=HINT)
+    if given.get("schema_version") != SCHEMA_VERSION:
+        raise ParityError(
+            f"{name}: schema version {given.get('schema_version')}, this tool reads "
+            f"{SCHEMA_VERSION}",
+            hint=HINT,
+        )
+    rest = {k: v for k, v in given.items() if k not in ("kind", "schema_version", "outcome")}
+    try:
+        report = decode(BenchReport, rest)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ParityError(f"{name}: not a benchmark ({error})", hint=HINT) from error
+    wrong = _contradiction(report)
+    if not wrong and report.document() != document:
+        wrong = "its outcome is not the one that its rows give"
+    if wrong:
+        raise ParityError(f"{name}: {wrong}", hint=f"it was edited or damaged; {HINT}")
+    return report
+
+
+def _contradiction(report: BenchReport) -> str:
+    """The first thing that cannot be so, or ""."""
+    for row in report.latency:
+        where = _where(row)
+        samples = [sample for one in row.series for sample in one.samples_ns]
+        counts = [(len(one.rounds), len(one.samples_ns)) for one in row.series]
+        if row.outcome is not Outcome.MEASURED:
+            if samples or row.summary or row.ratio:
+                return f"{where}: not measured, and has figures"
+        elif row.summary is None or row.noise_floor is None or not samples:
+            return f"{where}: measured, and has no figures"
+        elif any(rounds != taken for rounds, taken in counts):
+            return f"{where}: a sample has no round"
+        elif min(samples) <= 0 or row.summary != summarise(samples):
+            return f"{where}: its summary is not that of its samples"
+    for peak in report.memory:
+        figures = (peak.baseline_bytes, peak.peak_bytes)
+        if (peak.outcome is Outcome.MEASURED) != (None not in figures):
+            return f"{_where(peak)}: memory without figures, or the reverse"
+    rows = [(row.contestant, row.height, row.width) for row in report.latency]
+    if len(set(rows)) != len(rows):
+        return "a contestant is there twice at one size"
+    return ""
+
+
+def _where(row: Latency | Memory) -> str:
+    who: Contestant = row.contestant
+    return f"{who.model} {who.name} {row.height} x {row.width}"
+
+
+def file_of(report: BenchReport, contestant: Contestant) -> ModelFile | None:
+    """The file that a contestant ran, or None for PyTorch."""
+    wanted = (contestant.model, contestant.variant)
+    return next((file for file in report.files if (file.model, file.variant) == wanted), None)
