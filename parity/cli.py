@@ -12,6 +12,7 @@ from chunking.console import run_cli
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("parity.commands.run", "compare ONNX Runtime with PyTorch"),
     "reference": ("parity.commands.reference", "compute references for runs without torch"),
+    "bench": ("parity.commands.bench", "measure latency and peak memory"),
     "report": ("parity.commands.report", "write a stored run in other formats"),
     "gate": ("parity.commands.gate", "judge a stored run by a policy"),
     "locate": ("parity.locate.cli", "name the first module that creates error"),
