@@ -1,0 +1,249 @@
+"""``parity locate`` as one call: reference, candidate, walk, answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from export.build import file_stem
+from export.registry import find
+from export.sources import WeightsSource
+from export.spec import ModelSpec
+from export.trufor_specs import NOISEPRINT_PP
+from export.weights import Weights
+from parity.cases import Case, Pixels
+from parity.environment import environment
+from parity.errors import ParityError
+from parity.feeds import Feeds, make_feeds
+from parity.identity import REFUTED
+from parity.image_sets import find_images
+from parity.locate.forcing import Walk
+from parity.locate.judge import Judge
+from parity.locate.matching import Matcher
+from parity.locate.measure import error_of
+from parity.locate.origins import find_origins
+from parity.locate.results import Located, shares
+from parity.locate.store import Store
+from parity.locate.tape import Tape, record
+from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
+from parity.runners.providers import parse_providers
+from parity.runners.torch_runner import TorchRunner
+from parity.subjects import Subject, make_subject
+
+if TYPE_CHECKING:
+    import onnx
+
+Array = npt.NDArray[Any]
+DEFAULT_SIZE = (96, 128)  # not square: rows and columns cannot be taken for each other
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the user asked.
+
+    Attributes:
+        model: the network.
+        source: the choice of weights.
+        candidate: the ONNX file, or None for the exported one.
+        variant: which exported one ("" for the portable).
+        image: an image, or a data set of which the first image is taken.
+        size: height and width of the crop from its middle, or None for a small one.
+        folder: where exported files are.
+    """
+
+    model: str
+    source: WeightsSource
+    candidate: Path | None = None
+    variant: str = ""
+    image: Path = Path("sample_dataset")
+    size: tuple[int, int] | None = None
+    folder: Path = Path("onnx_models")
+
+
+class Listener:
+    """Told how it goes on; this one says nothing."""
+
+    def say(self, text: str) -> None:
+        """Something that takes a while is being done."""
+
+    def node(self, index: int, count: int) -> None:
+        """A node of the candidate is next."""
+
+
+def locate(question: Question, listener: Listener | None = None) -> Located:
+    """Find the first module that creates error.
+
+    Args:
+        question: what the user asked.
+        listener: told how it goes on.
+
+    Raises:
+        ParityError: the two cannot be compared: no file, no image, another network's file, other
+            weights, or a size that the network does not take.
+        ExportError: the weights do not cover the network, or the file is no whole ONNX file.
+    """
+    listener = listener or Listener()
+    subject = _subject(question, listener.say)
+    picture = find_images(question.image, most=1)[0]
+    size = question.size or _default_size(subject.spec)
+    pixels, _ = Case(picture.name, (picture,), size).load()
+    noiseprint = None if subject.noiseprint is None else _noiseprint(subject.noiseprint)
+    feeds = make_feeds(subject.spec, pixels, subject.preprocessing, noiseprint)
+    proto, arrays = _load(subject.path)
+    listener.say("reference in float64")
+    with Store() as store:
+        tape = _reference(subject, feeds, store)
+        origins = find_origins(subject.path, proto, arrays, subject.weights, tape)
+        names = _inputs(proto, arrays, feeds)
+        outputs = _outputs(proto, subject.spec, tape)
+        listener.say("layer by layer")
+        walk = Walk(proto, arrays, Matcher(tape, origins), Judge(tape), listener.node)
+        given = {name: (tape.inputs[own], feeds[own]) for name, own in names.items()}
+        parts = walk.run(given, outputs)
+        found = shares([part.created for part in parts])
+        whole = {name: feeds[own] for name, own in names.items()}
+        errors = _whole_run(subject.path, whole, proto, outputs, tape)
+    return Located(
+        model=subject.spec.name,
+        file=subject.identity.file,
+        proof=subject.identity.proof,
+        weights=subject.weights.label,
+        image=picture.name,
+        shapes={name: array.shape for name, array in feeds.items()},
+        origins=origins.counts(),
+        parts=tuple(replace(p, share=s) for p, s in zip(parts, found, strict=True)),
+        outputs=errors,
+        environment=environment(threads=1, settings={}),
+    )
+
+
+def _subject(question: Question, say: Callable[[str], None]) -> Subject:
+    candidate = question.candidate
+    if question.variant and candidate is None:
+        stem = file_stem(find(question.model))
+        candidate = question.folder / f"{stem}.{question.variant}.onnx"
+        if not candidate.is_file():
+            raise ParityError(
+                f"no file {candidate}",
+                hint=f"export it: python -m export {question.model} --variant {question.variant}",
+            )
+    candidates = {} if candidate is None else {question.model: candidate}
+    subject = make_subject(
+        question.model,
+        question.source,
+        candidates=candidates,
+        folder=question.folder,
+        say=say,
+    )
+    origin = subject.identity.origin
+    others = origin is not None and origin["digest"] != subject.weights.digest
+    if subject.identity.proof == REFUTED and others:
+        raise ParityError(
+            f"{subject.path}: {subject.identity.reason}",
+            hint="name the file's own weights with --weights or --stand-in",
+        )
+    return subject
+
+
+def _default_size(spec: ModelSpec) -> tuple[int, int]:
+    if spec.fixed_size:
+        return spec.fixed_size
+    height, width = DEFAULT_SIZE
+    more = max(0, -(-(spec.least_size - height) // 32) * 32)
+    return height + more, width + more
+
+
+def _noiseprint(weights: Weights) -> Callable[[Pixels], Array]:
+    """The second input, in float64, from the same pixels."""
+
+    def compute(pixels: Pixels) -> Array:
+        feeds = make_feeds(NOISEPRINT_PP, pixels, NOISEPRINT_PP.preprocessing)
+        with TorchRunner(NOISEPRINT_PP, weights, precision=64) as runner:
+            return runner.run(feeds)[NOISEPRINT_PP.outputs[0].name]
+
+    return compute
+
+
+def _load(path: Path) -> tuple[onnx.ModelProto, dict[str, Array]]:
+    """The file and its initializers; `identify` has read it before, so that it is whole."""
+    import onnx
+
+    proto = onnx.load(path)
+    arrays = {t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer}
+    kept = []
+    for node in proto.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            arrays[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+        else:
+            kept.append(node)
+    del proto.graph.node[:], proto.graph.initializer[:]
+    proto.graph.node.extend(kept)
+    return proto, arrays
+
+
+def _reference(subject: Subject, feeds: Feeds, store: Store) -> Tape:
+    import torch
+
+    module: torch.nn.Module = subject.spec.build()
+    module.load_state_dict(dict(subject.weights.tensors), strict=True)
+    module = module.to(torch.float64).eval()
+    ordered = {tensor.name: feeds[tensor.name] for tensor in subject.spec.inputs}
+    tape = record(module, ordered, store)
+    if len(tape.outputs) != len(subject.spec.outputs):
+        raise ParityError(
+            f"{subject.spec.name} returns {len(tape.outputs)} outputs, its spec names "
+            f"{len(subject.spec.outputs)}",
+            hint="mend the spec's outputs",
+        )
+    return tape
+
+
+def _inputs(
+    proto: onnx.ModelProto, arrays: Mapping[str, Array], feeds: Mapping[str, Array]
+) -> dict[str, str]:
+    """The network's input for each of the file's: by name, or the only one there is."""
+    names = [value.name for value in proto.graph.input if value.name not in arrays]
+    if set(names) == set(feeds):
+        return {name: name for name in names}
+    if len(names) == len(feeds) == 1:
+        return {names[0]: next(iter(feeds))}
+    raise ParityError(
+        f"the file's inputs are {', '.join(names)}; the network has {', '.join(feeds)}",
+        hint="it is another network's file, or its inputs were renamed",
+    )
+
+
+def _outputs(proto: onnx.ModelProto, spec: ModelSpec, tape: Tape) -> list[int]:
+    """The reference's value of each of the file's outputs: by name, or the only one there is."""
+    names = [value.name for value in proto.graph.output]
+    own = dict(zip((tensor.name for tensor in spec.outputs), tape.outputs, strict=True))
+    if set(names) == set(own):
+        return [own[name] for name in names]
+    if len(names) == len(own) == 1:
+        return list(own.values())
+    raise ParityError(
+        f"the file's outputs are {', '.join(names)}; the network has {', '.join(own)}",
+        hint="it is another network's file, or its outputs were renamed",
+    )
+
+
+def _whole_run(
+    path: Path, feeds: Feeds, proto: onnx.ModelProto, values: list[int], tape: Tape
+) -> dict[str, float]:
+    """Each output's relative L2 error in one run of the file as it is."""
+    provider = parse_providers("cpu")[0]
+    with OnnxRuntimeRunner(path, provider) as runner:
+        found = runner.run(feeds)
+    errors = {}
+    for output, value in zip(proto.graph.output, values, strict=True):
+        array, reference = found[output.name], tape.array(value)
+        if array.size == reference.size:
+            errors[output.name] = error_of(array.reshape(-1), reference.reshape(-1)).rel_l2
+        else:
+            errors[output.name] = float(np.inf)
+    return errors

@@ -1,0 +1,96 @@
+"""Tiny networks to plant faults in, and `locate` on them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+
+from export.build import export_model
+from export.lock import METADATA_KEY
+from export.sources import WeightsSource
+from export.spec import ModelSpec
+from export.trufor_specs import TRUFOR_HEAD
+from parity.locate.results import Located
+from parity.locate.run import Question, locate
+
+SEED = "golden"
+Change = Callable[[onnx.ModelProto], None]
+
+
+@pytest.fixture(scope="session")
+def head_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelSpec, Path]:
+    """The head of the tiny detector, and its exported file; not to be changed."""
+    from export.models.mit_b2 import EncoderConfig
+    from export.models.noiseprint_pp import NoiseprintConfig
+    from export.models.trufor import TruForConfig
+
+    encoder = EncoderConfig(
+        channels=(4, 8, 12, 16), depths=(1, 1, 1, 1), heads=(1, 2, 3, 4), reductions=(8, 4, 2, 1)
+    )
+    config = TruForConfig(NoiseprintConfig(3, 4), encoder, decoder_width=6, score_width=5)
+    spec = replace(TRUFOR_HEAD, name="tiny_head", builder_arguments={"config": config}, files=())
+    folder = tmp_path_factory.mktemp("head")
+    with warnings.catch_warnings():
+        # torch's older tracer calls functions that torch itself calls deprecated.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        export_model(spec, WeightsSource(stand_in=SEED), folder)
+    return spec, folder / "tiny_head.onnx"
+
+
+@pytest.fixture
+def networks(
+    tiny: dict[str, ModelSpec],
+    head_once: tuple[ModelSpec, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> dict[str, ModelSpec]:
+    """All tiny networks, registered."""
+    known = {**tiny, "tiny_head": head_once[0]}
+    monkeypatch.setattr("export.registry.registered", lambda: known)
+    monkeypatch.setattr("parity.locate.run.NOISEPRINT_PP", tiny["tiny_np"])
+    return known
+
+
+@pytest.fixture
+def planted(
+    networks: dict[str, ModelSpec],  # noqa: ARG001 - registers them
+    exported_once: Callable[[str], Path],
+    head_once: tuple[ModelSpec, Path],
+    make_images: Callable[..., Path],
+    tmp_path: Path,
+) -> Callable[..., Located]:
+    """`locate` on a tiny network's file with a fault in it; ``foreign``: without its record."""
+    images = make_images(1, size=(96, 112))
+
+    def run(name: str, change: Change | None = None, *, foreign: bool = False) -> Located:
+        file = head_once[1] if name == "tiny_head" else exported_once(name)
+        proto = onnx.load(file)
+        if change is not None:
+            change(proto)
+        if foreign:
+            for tensor in proto.graph.initializer:
+                if "folded" in tensor.name:
+                    rename(proto, tensor.name, f"onnx::Conv_{len(tensor.name)}_{tensor.dims}")
+            kept = [entry for entry in proto.metadata_props if entry.key != METADATA_KEY]
+            del proto.metadata_props[:]
+            proto.metadata_props.extend(kept)
+        path = tmp_path / "candidate.onnx"
+        onnx.save(proto, path)
+        source = WeightsSource(stand_in=SEED)
+        return locate(Question(name, source, path, image=images, size=(64, 96)))
+
+    return run
+
+
+def rename(proto: onnx.ModelProto, old: str, new: str) -> None:
+    """Give an initializer another name, everywhere."""
+    for tensor in proto.graph.initializer:
+        tensor.name = new if tensor.name == old else tensor.name
+    for node in proto.graph.node:
+        for index, name in enumerate(node.input):
+            if name == old:
+                node.input[index] = new
