@@ -156,19 +156,25 @@ class Report:
     def status(self) -> Status:
         """The whole run's verdict: any failure, else anything that could not be compared.
 
-        It passes only if every model has a candidate that passed: PyTorch compared with itself,
-        or a model whose backends were all absent, proves nothing.
+        It passes only if every file of every model passed somewhere: PyTorch compared with
+        itself, or a file whose backends were all absent, proves nothing.
         """
         found = [row.status for row in self.all_rows] + [group.status for group in self.groups]
         worst = worst_status(found)
         if worst is not Status.PASS:
             return worst
-        proven = {
-            row.model
-            for row in self.all_rows
-            if row.backend != SOURCE and row.status is Status.PASS
+        passed = [
+            row for row in self.all_rows if row.backend != SOURCE and row.status is Status.PASS
+        ]
+        models = {row.model for row in passed}
+        files = {(row.model, row.variant) for row in passed}
+        wanted = {
+            (name, variant)
+            for name, given in self.models.items()
+            for variant in given.get("variants", ())
         }
-        return Status.PASS if proven and proven == set(self.models) else Status.NOT_RUN
+        proven = models and models == set(self.models) and wanted <= files
+        return Status.PASS if proven else Status.NOT_RUN
 
     def document(self) -> dict[str, Any]:
         """The report as ``parity.json`` has it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
+from parity.report.references import UNSAID
 from parity.report.text import printable
 from parity.results import Group, Report, Row, Status
 
@@ -36,7 +37,9 @@ def junit(report: Report) -> str:
 
 
 def _group_case(suite: ET.Element, group: Group, rows: Iterable[Row]) -> None:
-    classname = ".".join(part for part in (group.model, group.backend, group.provider) if part)
+    variant = "" if group.variant in UNSAID else group.variant
+    parts = (group.model, variant, group.backend, group.provider)
+    classname = ".".join(part for part in parts if part)
     name = f"{group.output} on {group.cases}"
     bad = [
         f"{row.image}: {row.reason}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from parity.report.placement import placement_lines
 from parity.report.problems import problems
+from parity.report.references import backend_name, file_lines, reference_lines
 from parity.report.text import markdown as escaped
 from parity.results import SOURCE, Group, Report, Row, Status
 
@@ -53,7 +54,7 @@ def _groups(groups: Sequence[Group]) -> str:
             escaped(group.model),
             group.cases,
             escaped(group.output),
-            escaped(f"{group.backend} {group.provider}".strip()),
+            escaped(backend_name(group)),
             str(group.rows),
             *map(_number, (group.mean, group.worst, group.mean_torch32)),
             "-" if group.accuracy_ratio is None else f"{group.accuracy_ratio:.3f}",
@@ -94,7 +95,7 @@ def _worst(rows: Sequence[Row]) -> list[str]:
         (
             escaped(row.image),
             escaped(f"{row.model} {row.output}"),
-            escaped(f"{row.backend} {row.provider}".strip()),
+            escaped(backend_name(row)),
             *map(_number, (row.mae, row.max_abs)),
             "-" if row.accuracy_ratio is None else f"{row.accuracy_ratio:.3f}",
         )
@@ -112,7 +113,8 @@ def _models(report: Report) -> str:
             f"- {escaped(name)}: {escaped(str(weights.get('label', '')))}; "
             f"{escaped(str(file.get('name', '')))}, {escaped(str(given.get('proof', '')))}"
         )
-    return "\n".join(["## Weights", "", *lines])
+    more = [f"- {escaped(line)}" for line in (*file_lines(report), *reference_lines(report))]
+    return "\n".join(["## Weights", "", *lines, *more])
 
 
 def _placement(report: Report) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from parity.report.references import backend_name
 from parity.results import Report, Status
 
 
@@ -14,8 +15,7 @@ def problems(report: Report, most: int) -> list[str]:
     """
     found = [
         f"{group.status}: {group.model} {group.output} on {group.cases}, "
-        f"{group.backend} {group.provider}".rstrip()
-        + f": {group.reason}"
+        f"{backend_name(group)}: {group.reason}"
         for group in report.groups
         if group.status is not Status.PASS
     ]

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parity.report.placement import placement_lines
+from parity.report.references import backend_name, file_lines, reference_lines
 from parity.report.text import printable
 from parity.results import SOURCE, Group, Report, Row, Status
 
@@ -36,7 +37,7 @@ def rows_table(rows: Iterable[Row], title: str) -> Table:
             _text(row.model),
             _text(row.image),
             _text(row.output),
-            _text(f"{row.backend} {row.provider}"),
+            _text(backend_name(row)),
             _number(row.mae),
             _number(row.mae_torch32),
             _ratio(row.accuracy_ratio),
@@ -67,7 +68,7 @@ def groups_table(groups: Sequence[Group]) -> Table:
             _text(group.model),
             group.cases,
             _text(group.output),
-            _text(f"{group.backend} {group.provider}"),
+            _text(backend_name(group)),
             str(group.rows),
             *(_number(value) for value in (group.mean, group.std, group.worst)),
             *(_number(value) for value in (group.mean_torch32, group.worst_torch32)),
@@ -85,6 +86,7 @@ def lines_below(report: Report) -> list[str]:
         f"{given['preprocessing']['scale']:g}"
         for name, given in report.models.items()
     ]
+    lines += file_lines(report) + reference_lines(report)
     lines += [
         f"{group.model} {group.output} on {group.cases}, worst: "
         + ", ".join(f"{name} {value:.4g}" for name, value in group.outcome.items())

@@ -1,0 +1,68 @@
+"""Which files were judged and where their references came from, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from parity.results import Group, Report, Row
+
+# A variant that needs no name beside the backend: the usual file, the user's, PyTorch itself.
+UNSAID = ("portable", "candidate", "source", "")
+
+
+def backend_name(of: Row | Group) -> str:
+    """``onnxruntime cpu``; of other variants than the usual one ``onnxruntime cpu (ort)``."""
+    variant = "" if of.variant in UNSAID else f" ({of.variant})"
+    return f"{of.backend} {of.provider}{variant}".strip()
+
+
+def file_lines(report: Report) -> list[str]:
+    """Every file with its digest and proof, but for each network's first one."""
+    lines = []
+    for name, given in report.models.items():
+        for found in list(_mapping(given.get("variants")).values())[1:]:
+            file = _mapping(_mapping(found).get("file"))
+            lines.append(
+                f"{name}: {file.get('name')} ({str(file.get('sha256'))[:16]}): "
+                f"{_mapping(found).get('proof')}"
+            )
+    return lines
+
+
+def reference_lines(report: Report) -> list[str]:
+    """``net: references: 48 from cache, 2 computed, 1 corrupt``, and of a bundle by what."""
+    lines = []
+    for name, given in report.models.items():
+        counts = _mapping(given.get("references"))
+        shown = [
+            f"{counts[key]} {text}"
+            for key, text in (
+                ("from_bundle", "from the bundle"),
+                ("from_cache", "from cache"),
+                ("computed", "computed"),
+                ("corrupt", "corrupt"),
+            )
+            if counts.get(key)
+        ]
+        if shown:
+            lines.append(f"{name}: references: {', '.join(shown)}")
+        bundle = _mapping(given.get("bundle"))
+        if bundle:
+            lines.append(f"{name}: {_bundle(bundle, _mapping(given.get('torch32')))}")
+    return lines
+
+
+def _bundle(bundle: Mapping[str, Any], torch32: Mapping[str, Any]) -> str:
+    """PyTorch float32 rounds by machine: one of another machine is never mixed in unsaid."""
+    where = "on this machine" if bundle.get("same_machine") else "ON ANOTHER MACHINE"
+    made_by = _mapping(bundle.get("made_by"))
+    return (
+        f"bundle {str(bundle.get('sha256'))[:16]}: PyTorch float32 was run {where}: "
+        f"{torch32.get('processor')}, {torch32.get('instructions')}, "
+        f"{torch32.get('threads')} threads, torch {made_by.get('torch')}"
+    )
+
+
+def _mapping(given: object) -> Mapping[str, Any]:
+    return given if isinstance(given, Mapping) else {}
