@@ -51,8 +51,8 @@ parity: $(READY) ## export what is missing, compare MODELS with PyTorch on IMAGE
 	@$(BIN)/python -m export $(PARITY_MODELS) --missing-only $(W)
 	@$(BIN)/python -m parity run --models $(PARITY_MODELS) --images "$(IMAGES)" --out "$(OUT)" $(W)
 
-gate: $(READY) ## (release issue) judge a stored parity report
-	@$(BIN)/python -m parity gate
+gate: $(READY) ## judge the last parity run; GATE="--bench B.json --baseline OLD.json --explain"
+	@$(BIN)/python -m parity gate "$(OUT)/parity.json" $(GATE)
 
 bench: $(READY) ## benchmarks, as ratios of interleaved runs
 	@$(BIN)/python -m pytest benchmarks --benchmark-only

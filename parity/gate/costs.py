@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from parity.errors import ParityError
-from parity.noise import Interval, ratio_interval
+from parity.latency.reading import from_document
+from parity.latency.results import KIND, BenchReport, Latency, Outcome
+from parity.latency.statistics import round_medians
 from parity.results import SOURCE
 
 Key = tuple[str, str, str, str, str]
+SETTINGS = ("threads", "spinning")
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,12 @@ class Cost:
     """One model x variant x backend x provider x size.
 
     Attributes:
-        samples_ns: every warm call, in the order of the rounds.
+        size: ``512x512``, height by width in pixels.
+        round_ns: the median warm call of each round, in ns, over both processes.
+        floor: the A/A floor: by how much its two processes differ, 0.02 for 2 %.
         peak_bytes: resident set of a fresh process, or None.
+        sha256: the digest of the file ("" where there is none).
+        problem: why it was not timed, or "".
     """
 
     model: str
@@ -27,8 +33,11 @@ class Cost:
     backend: str
     provider: str
     size: str
-    samples_ns: tuple[int, ...]
+    round_ns: Mapping[int, float]
+    floor: float
     peak_bytes: int | None
+    sha256: str
+    problem: str
 
     @property
     def key(self) -> Key:
@@ -51,110 +60,66 @@ class Costs:
     """One run's costs.
 
     Attributes:
-        environment: where it was made.
-        floors: by model and size, the A/A floor: the share by which two copies of one thing
-            differ.
+        environment: where it was made, and with which settings.
         entries: by key.
     """
 
-    environment: Mapping[str, Any]
-    floors: Mapping[tuple[str, str], float]
+    environment: Mapping[str, str]
     entries: Mapping[Key, Cost]
-
-
-@dataclass(frozen=True)
-class Change:
-    """One timing in two runs.
-
-    Attributes:
-        name: of what.
-        ratio: new over old, with its interval; None where samples are too few.
-        floor: the larger of both runs' A/A floors.
-        of: what was compared: times over the yardstick's, or times.
-        problem: why there is no ratio, or "".
-    """
-
-    name: str
-    ratio: Interval | None
-    floor: float
-    of: str
-    problem: str = ""
-
-    def slower(self, least_effect: float) -> bool:
-        """Whether even the least ratio that the samples allow is beyond noise and effect."""
-        return self.ratio is not None and self.ratio.low > 1.0 + max(least_effect, self.floor)
-
-    def faster(self, least_effect: float) -> bool:
-        """The other way round."""
-        return self.ratio is not None and self.ratio.high < 1.0 / (
-            1.0 + max(least_effect, self.floor)
-        )
-
-
-def changes(now: Costs, old: Costs, confidence: float) -> Iterator[Change]:
-    """Every candidate that was timed in both runs.
-
-    A machine's speed swings from minute to minute. So where PyTorch was timed in the same rounds,
-    what is compared is the time as a multiple of PyTorch's, round by round: a machine that is
-    slower for both changes nothing.
-    """
-    for key, cost in now.entries.items():
-        before = old.entries.get(key)
-        if before is None or not cost.is_candidate:
-            continue
-        ours, theirs = _over_yardstick(now, cost), _over_yardstick(old, before)
-        of = "as multiples of PyTorch's, round by round"
-        if ours is None or theirs is None:
-            ours, theirs = cost.samples_ns, before.samples_ns
-            of = "as times"
-        ratio = ratio_interval(ours, theirs, confidence)
-        floor = max(run.floors.get((cost.model, cost.size), 0.0) for run in (now, old))
-        counts = f"{len(ours)} and {len(theirs)} samples"
-        problem = "" if ratio else f"{cost.name}: {counts} are too few for {confidence:.0%}"
-        yield Change(cost.name, ratio, floor, of, problem)
-
-
-def different_environment(now: Costs, old: Costs) -> str:
-    """In what two environments differ that decides times, or ""."""
-    ours, theirs = _deciding(now.environment), _deciding(old.environment)
-    different = [key for key in sorted(ours | theirs) if ours.get(key) != theirs.get(key)]
-    return ", ".join(f"{key} {theirs.get(key)} there, {ours.get(key)} here" for key in different)
 
 
 def is_costs(document: Mapping[str, Any]) -> bool:
     """Whether a document is a bench report and not a parity report."""
-    return "rows" not in document and "measurements" in document
+    return document.get("kind") == KIND
 
 
-def costs_of(document: Mapping[str, Any], name: str) -> Costs:  # noqa: ARG001 - until it is read
+def costs_of(document: Mapping[str, Any], name: str) -> Costs:
     """The costs that a document holds.
 
     Raises:
-        ParityError: it is no bench report.
+        ParityError: it is no bench report, of another version, or contradicts itself.
     """
-    raise ParityError(f"{name}: not a bench report", hint="make it with `make bench`")
+    return costs_in(from_document(document, name))
 
 
-def _over_yardstick(run: Costs, cost: Cost) -> tuple[float, ...] | None:
-    """Times over PyTorch's in the same rounds, or None where it was not timed alike."""
-    yardstick = next(
-        (
-            other
-            for other in run.entries.values()
-            if not other.is_candidate and (other.model, other.size) == (cost.model, cost.size)
-        ),
-        None,
-    )
-    if yardstick is None or len(yardstick.samples_ns) != len(cost.samples_ns):
-        return None
-    pairs = zip(cost.samples_ns, yardstick.samples_ns, strict=True)
-    return tuple(ours / theirs for ours, theirs in pairs)
+def costs_in(report: BenchReport) -> Costs:
+    """The costs of a report."""
+    digests = {(file.model, file.variant): file.sha256 for file in report.files}
+    peaks = {
+        (row.contestant, row.height, row.width): row.peak_bytes
+        for row in report.memory
+        if row.outcome is Outcome.MEASURED
+    }
+    entries = {}
+    for row in report.latency:
+        who = row.contestant
+        cost = Cost(
+            model=who.model,
+            variant=who.variant,
+            backend=who.backend,
+            provider=who.provider,
+            size=f"{row.height}x{row.width}",
+            round_ns=round_medians(row.series),
+            floor=(row.noise_floor or 1.0) - 1.0,
+            peak_bytes=peaks.get((who, row.height, row.width)),
+            sha256=digests.get((who.model, who.variant), ""),
+            problem=_problem(row),
+        )
+        entries[cost.key] = cost
+    return Costs(_deciding(report), entries)
 
 
-def _deciding(environment: Mapping[str, Any]) -> dict[str, str]:
-    """Settings by name; our own version is not among them: it is what changes."""
-    packages = environment.get("packages")
+def _problem(row: Latency) -> str:
+    if row.outcome is not Outcome.MEASURED:
+        return f"{row.outcome}: {row.reason}"
+    return "" if row.series and row.noise_floor else "no samples"
+
+
+def _deciding(report: BenchReport) -> dict[str, str]:
+    """What decides times, by name; our own version is not among it: it is what changes."""
+    packages = report.environment.get("packages")
     found = {f"package {k}": str(v) for k, v in packages.items()} if packages else {}
     found.pop("package trufor-onnx", None)
-    names = ("processor", "logical_processors", "system", "threads")
-    return found | {name: str(environment.get(name)) for name in names}
+    for name in ("processor", "logical_processors", "system"):
+        found[name] = str(report.environment.get(name))
+    return found | {name: str(report.settings.get(name)) for name in SETTINGS}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ HINT = "make it anew with `parity run`"
 
 @dataclass(frozen=True)
 class Subject:
-    """One network of the report.
+    """One file of one network of the report.
 
     Attributes:
-        name: the network's name.
+        model: the network's name.
         variant: the exported variant, or ``candidate``.
+        is_first: whether it is the network's first file.
         about: its provenance as the report has it.
         path: where its file should be; None where the report's name for it is no file name.
         lock: the lock beside the file, or None.
@@ -34,14 +35,20 @@ class Subject:
         source_rows: the rows of PyTorch float32.
     """
 
-    name: str
+    model: str
     variant: str
+    is_first: bool
     about: Mapping[str, Any]
     path: Path | None
     lock: Mapping[str, Any] | None
     lock_problem: str
     rows: tuple[Row, ...]
     source_rows: tuple[Row, ...]
+
+    @property
+    def name(self) -> str:
+        """As messages call it."""
+        return self.model if self.is_first else f"{self.model} {self.variant}"
 
     def said(self, *keys: str) -> Any:
         """What the report says below some keys, or None."""
@@ -56,7 +63,7 @@ class Evidence:
         report_path: what hints name.
         report: the run, or None where the report contradicts itself.
         report_problem: in what it does, or "".
-        subjects: its networks.
+        subjects: the files of its networks.
         baselines: earlier runs.
         costs: time and memory, or None.
         cost_baselines: those of earlier releases.
@@ -109,7 +116,7 @@ def gather(
         if document.get(DIGEST) != _digest(document):
             problem = f"{report_path}: its content is not what its digest was made of"
         return Evidence(report_path, None, problem, (), reports, costs, cost_baselines)
-    subjects = tuple(_subject(report, name, models_dir) for name in report.models)
+    subjects = tuple(_subjects(report, models_dir))
     return Evidence(report_path, report, "", subjects, reports, costs, cost_baselines)
 
 
@@ -155,8 +162,15 @@ def _baselines(paths: Sequence[Path]) -> tuple[tuple[Report, ...], tuple[Costs, 
     return tuple(reports), tuple(costs)
 
 
-def _subject(report: Report, name: str, models_dir: Path) -> Subject:
-    about = report.models[name]
+def _subjects(report: Report, models_dir: Path) -> Iterator[Subject]:
+    """Each file of each network."""
+    for model, about in report.models.items():
+        variants = below(about, "variants")
+        for entry in variants.values() if isinstance(variants, dict) and variants else [about]:
+            yield _subject(report, model, {**about, **entry}, models_dir)
+
+
+def _subject(report: Report, model: str, about: Mapping[str, Any], models_dir: Path) -> Subject:
     file = below(about, "file", "name")
     plain = isinstance(file, str) and file not in ("", "..") and Path(file).name == file
     path = models_dir / file if plain else None
@@ -166,14 +180,16 @@ def _subject(report: Report, name: str, models_dir: Path) -> Subject:
             lock = read_lock(path)
         except LockError as error:
             problem = error.problem
-    rows = [row for row in report.all_rows if row.model == name and row.backend]
+    variant = str(below(about, "variant"))
+    rows = [row for row in report.all_rows if row.model == model and row.backend]
     return Subject(
-        name=name,
-        variant=str(below(about, "variant")),
+        model=model,
+        variant=variant,
+        is_first=below(report.models, model, "variant") == variant,
         about=about,
         path=path,
         lock=lock,
         lock_problem=problem,
-        rows=tuple(row for row in rows if row.backend != SOURCE),
+        rows=tuple(row for row in rows if row.backend != SOURCE and row.variant == variant),
         source_rows=tuple(row for row in rows if row.backend == SOURCE),
     )

@@ -130,14 +130,14 @@ class Policy:
 
     report: Plain
     tolerances: Plain
+    weights: WeightsRule
+    contract: Plain
+    digests: Presence
     cases: Cases
     complete: Complete
     outputs: Plain
     verdicts: Plain
     accuracy: Accuracy
-    weights: WeightsRule
-    contract: Plain
-    digests: Presence
     pieces: Presence
     size: Size
     memory: Memory

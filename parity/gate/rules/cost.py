@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from parity.gate.costs import Change, Costs, changes, different_environment
+from parity.gate.changes import IN_TURNS, Change, changes, different_environment, unmeasured
 from parity.gate.evidence import Evidence
 from parity.gate.findings import Finding, Outcome, verdict
 from parity.gate.policy import Absent, Elsewhere, Policy, budget
 
-MEMORY_LOOK = "python -m parity compare OLD_BENCH.json BENCH.json"
-LATENCY_LOOK = MEMORY_LOOK
+LOOK = "python -m parity compare OLD_BENCH.json BENCH.json"
+ELSEWHERE = "time the old file in turns with the new one: parity bench --candidate MODEL=OLD.onnx"
 
 
 def memory_rule(evidence: Evidence, policy: Policy) -> Finding:
@@ -49,7 +49,7 @@ def memory_rule(evidence: Evidence, policy: Policy) -> Finding:
         problems(),
         saw=f"{len(peaks)} peaks, the largest {largest.peak_bytes:,} bytes ({largest.name})",
         allows=allows,
-        look=MEMORY_LOOK,
+        look=LOOK,
     )
 
 
@@ -64,55 +64,44 @@ def latency_rule(evidence: Evidence, policy: Policy) -> Finding:
     if costs is None or not baselines:
         missing = "bench report" if costs is None else "baseline of a bench report"
         return _absent("latency", limits.when_absent, f"no {missing} was given", allows)
-    here = [old for old in baselines if not different_environment(costs, old)]
-    elsewhere = [found for old in baselines if (found := different_environment(costs, old))]
-    if elsewhere and (not here or limits.other_environment is Elsewhere.REFUSE):
-        warn = limits.other_environment is Elsewhere.WARN
-        return Finding(
-            "latency",
-            Outcome.NOT_JUDGED if warn else Outcome.COULD_NOT,
-            f"the baseline was measured elsewhere: {elsewhere[0]}",
-            allows,
-            "measure the baseline's files again on this machine: `make bench`",
-            tuple(elsewhere),
-        )
-    found = [change for old in here for change in changes(costs, old, limits.confidence)]
-    lost = [name for old in here for name in _lost(costs, old)]
-    unknown = [*lost, *(c.problem for c in found if c.problem)]
-    slower = [_sentence(change) for change in found if change.slower(limits.least_effect)]
+    found: list[Change] = []
+    elsewhere: list[str] = []
+    for old in baselines:
+        different = different_environment(costs, old)
+        for change in changes(costs, old, limits.confidence):
+            if different and change.of != IN_TURNS:
+                elsewhere.append(f"{change.name}: the baseline was measured elsewhere: {different}")
+            else:
+                found.append(change)
+    slower = [str(change) for change in found if change.slower(limits.least_effect)]
     if slower:
-        return verdict("latency", slower, saw="", allows=allows, look=LATENCY_LOOK)
-    if unknown or not found:
-        why = unknown[0] if unknown else "nothing was measured in both"
-        return Finding("latency", Outcome.COULD_NOT, why, allows, LATENCY_LOOK, tuple(unknown))
+        return verdict("latency", slower, saw="", allows=allows, look=LOOK)
+    unknown = [name for old in baselines for name in unmeasured(costs, old)]
+    unknown += [change.problem for change in found if change.problem]
+    if elsewhere and limits.other_environment is Elsewhere.REFUSE:
+        unknown = elsewhere + unknown
+    if unknown:
+        return Finding("latency", Outcome.COULD_NOT, unknown[0], allows, ELSEWHERE, tuple(unknown))
+    if not found:
+        why = elsewhere[0] if elsewhere else "nothing was measured in both"
+        outcome = Outcome.NOT_JUDGED if elsewhere else Outcome.COULD_NOT
+        return Finding("latency", outcome, why, allows, ELSEWHERE, tuple(elsewhere))
     worst = max(found, key=lambda change: change.ratio.median if change.ratio else 0.0)
     return verdict(
         "latency",
         (),
-        saw=f"{len(found)} timings; the most changed: {_sentence(worst)}",
+        saw=f"{len(found)} timings; the most changed: {worst}",
         allows=allows,
-        look=LATENCY_LOOK,
+        look=LOOK,
     )
 
 
 def _absent(rule: str, when: Absent, why: str, allows: str) -> Finding:
     outcome = Outcome.COULD_NOT if when is Absent.REFUSE else Outcome.NOT_JUDGED
-    return Finding(rule, outcome, why, allows, "make bench; then --bench and --baseline")
-
-
-def _lost(now: Costs, old: Costs) -> Iterator[str]:
-    """What the baseline has of this run's networks and this run has not measured."""
-    models = {cost.model for cost in now.entries.values()}
-    for key, cost in old.entries.items():
-        if cost.model in models and cost.is_candidate and key not in now.entries:
-            yield f"{cost.name}: the baseline has it, and it was not measured now"
-
-
-def _sentence(change: Change) -> str:
-    ratio = change.ratio
-    if ratio is None:
-        return change.problem
-    return (
-        f"{change.name}: {ratio.median:.2f} times the baseline's time ({ratio.low:.2f} to "
-        f"{ratio.high:.2f}, A/A floor {change.floor:.0%}, {change.of})"
+    return Finding(
+        rule,
+        outcome,
+        why,
+        allows,
+        "make bench, then `parity gate --bench bench.json --baseline OLD.json`",
     )

@@ -19,7 +19,8 @@ def placement_rule(evidence: Evidence, policy: Policy) -> Finding:
         ran = sorted({row.provider for row in subject.rows if row.mae is not None})
         given = subject.said("placement")
         for provider in ran:
-            found = given.get(provider) if isinstance(given, Mapping) else None
+            key = provider if subject.is_first else f"{provider} ({subject.variant})"
+            found = given.get(key) if isinstance(given, Mapping) else None
             if not isinstance(found, Mapping):
                 absent.append(f"{subject.name}: nothing says where {provider}'s nodes ran")
                 continue

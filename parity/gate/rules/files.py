@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from chunking.errors import ChunkingError
 from chunking.folders import default_folder
 from chunking.verifying import verify
-from parity.gate.evidence import Evidence, below
+from parity.gate.evidence import Evidence, Subject, below
 from parity.gate.findings import Finding, Outcome, verdict
 from parity.gate.policy import Absent, Policy, budget
+from parity.results import Report
 
 
 def pieces_rule(evidence: Evidence, policy: Policy) -> Finding:
@@ -49,18 +50,17 @@ def size_rule(evidence: Evidence, policy: Policy) -> Finding:
     def problems() -> Iterator[str]:
         for subject in evidence.subjects:
             size = subject.said("file", "size_bytes")
-            most = budget(limits.most_bytes, subject.name, subject.variant)
+            most = budget(limits.most_bytes, subject.model, subject.variant)
             if type(size) is not int or size <= 0:
                 yield f"{subject.name}: no size"
                 continue
             if most is None:
-                yield f"{subject.name}/{subject.variant}: no budget in size.most_bytes"
+                yield f"{subject.model}/{subject.variant}: no budget in size.most_bytes"
             elif size > most:
                 yield f"{subject.name}: {size:,} bytes, the budget is {most:,}"
             for old in evidence.baselines:
-                before = below(old.models, subject.name, "file", "size_bytes")
-                same = below(old.models, subject.name, "variant") == subject.variant
-                if same and type(before) is int and size > limits.growth * before:
+                before = _size_before(old, subject)
+                if before is not None and size > limits.growth * before:
                     yield f"{subject.name}: {size:,} bytes, the baseline has {before:,}"
 
     return verdict(
@@ -72,3 +72,13 @@ def size_rule(evidence: Evidence, policy: Policy) -> Finding:
         allows=f"the policy's budgets, and {limits.growth:g} times the baseline's size",
         look="python -m chunking inspect DIR --against OLD says which tensors are new",
     )
+
+
+def _size_before(old: Report, subject: Subject) -> int | None:
+    """The size of the same network's and variant's file in an earlier run."""
+    about = below(old.models, subject.model)
+    entry = below(about, "variants", subject.variant)
+    if entry is None and below(about, "variant") == subject.variant:
+        entry = about
+    size = below(entry, "file", "size_bytes")
+    return size if type(size) is int else None

@@ -50,6 +50,7 @@ def digests_rule(evidence: Evidence, policy: Policy) -> Finding:
     """Report, lock and file on the disk (or its pieces) are of the same bytes."""
     absent: list[str] = []
     problems = [p for subject in evidence.subjects for p in _digests(subject, absent)]
+    problems += _timed(evidence)
     allows = "one digest in the report, in the lock and on the disk"
     look = "python -m export MODEL, then measure anew; sha256sum onnx_models/*.onnx"
     if absent and not problems:
@@ -91,9 +92,9 @@ def _weights(subject: Subject, allow_stand_in: bool) -> Iterator[str]:
 def _contract(subject: Subject) -> Iterator[str]:
     said = subject.said("preprocessing")
     expected: dict[str, Any] = {"lock": below(subject.lock, "preprocessing")}
-    if not subject.name.startswith(TIMM_PREFIX):  # timm would be imported, and torch with it
+    if not subject.model.startswith(TIMM_PREFIX):  # timm would be imported, and torch with it
         with suppress(ExportError):  # a network of somebody else's package: the lock alone speaks
-            expected["network's description"] = find(subject.name).preprocessing.document()
+            expected["network's description"] = find(subject.model).preprocessing.document()
     for who, contract in expected.items():
         if contract is not None and canonical(contract) != canonical(said):
             different = [key for key in contract if below(said, key) != contract[key]]
@@ -128,6 +129,15 @@ def _digests(subject: Subject, absent: list[str]) -> Iterator[str]:
         absent.append(f"{name}: neither {path} nor its pieces are there")
     elif found[1] != _sha256(subject):
         yield f"{name}: {found[0]} is {found[1][:16]}, measured was {str(_sha256(subject))[:16]}"
+
+
+def _timed(evidence: Evidence) -> Iterator[str]:
+    """Files of the bench report that are not those that were compared."""
+    measured = {(s.model, s.variant): _sha256(s) for s in evidence.subjects}
+    for cost in evidence.costs.entries.values() if evidence.costs else ():
+        ours = measured.get((cost.model, cost.variant))
+        if ours is not None and cost.sha256 != ours:
+            yield f"{cost.name}: timed was {cost.sha256[:16]}, compared was {str(ours)[:16]}"
 
 
 def _on_disk(path: Path) -> tuple[str, str] | None:

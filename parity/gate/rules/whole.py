@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from parity.gate.evidence import Evidence, below
+from parity.gate.evidence import Evidence, Subject, below
 from parity.gate.findings import Finding, verdict
 from parity.gate.policy import Policy
 from parity.results import Report, Row, Status
@@ -98,7 +98,7 @@ def complete_rule(evidence: Evidence, policy: Policy) -> Finding:
                 for name in required
                 if name not in ran
             )
-            yield from _lost(subject.name, evidence, {row.provider for row in subject.rows})
+            yield from _lost(subject, evidence)
 
     return verdict(
         "complete",
@@ -109,7 +109,7 @@ def complete_rule(evidence: Evidence, policy: Policy) -> Finding:
     )
 
 
-def _lost(model: str, evidence: Evidence, there: set[str]) -> Iterator[str]:
+def _lost(subject: Subject, evidence: Evidence) -> Iterator[str]:
     """Providers that were asked for, or that the baseline has, and that left no row."""
     asked = below(evidence.report.environment if evidence.report else {}, "providers")
     names = set(asked) if isinstance(asked, dict) else set()
@@ -117,10 +117,10 @@ def _lost(model: str, evidence: Evidence, there: set[str]) -> Iterator[str]:
         row.provider
         for old in evidence.baselines
         for row in old.all_rows
-        if row.model == model and row.mae is not None and row.backend == "onnxruntime"
+        if (row.model, row.variant) == (subject.model, subject.variant) and row.mae is not None
     }
-    for name in sorted(names - there):
-        yield f"{model}: {name} was asked for or is in the baseline, and there is no row of it"
+    for name in sorted(names - {row.provider for row in subject.rows}):
+        yield f"{subject.name}: {name} was asked for or is in the baseline, and has no row"
 
 
 def _of_images(evidence: Evidence, rows: list[Row]) -> list[Row]:

@@ -1,0 +1,128 @@
+"""Is a release slower than the one before? By medians of what ran in turns, never by a maximum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from parity.gate.costs import Cost, Costs
+from parity.noise import Interval, median_interval, ratio_interval
+
+CANDIDATE = "candidate"
+IN_TURNS = "both files timed in turns"
+OVER_PYTORCH = "as multiples of PyTorch's, round by round"
+AS_TIMES = "as times of two runs"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One timing in two releases.
+
+    Attributes:
+        name: of what.
+        ratio: new over old, with its interval; None where samples are too few.
+        floor: the largest A/A floor of what was compared.
+        of: what was compared.
+        problem: why there is no ratio, or "".
+    """
+
+    name: str
+    ratio: Interval | None
+    floor: float
+    of: str
+    problem: str = ""
+
+    def slower(self, least_effect: float) -> bool:
+        """Whether even the least ratio that the samples allow is beyond noise and effect."""
+        return self.ratio is not None and self.ratio.low > 1.0 + max(least_effect, self.floor)
+
+    def faster(self, least_effect: float) -> bool:
+        """The other way round."""
+        limit = 1.0 + max(least_effect, self.floor)
+        return self.ratio is not None and self.ratio.high < 1.0 / limit
+
+    def __str__(self) -> str:
+        if self.ratio is None:
+            return self.problem
+        low, middle, high = (
+            f"{v:.2f}" for v in (self.ratio.low, self.ratio.median, self.ratio.high)
+        )
+        how = f"{low} to {high}; A/A floor {self.floor:.0%}; {self.of}"
+        return f"{self.name}: {middle} times the baseline's time ({how})"
+
+
+def changes(now: Costs, old: Costs, confidence: float) -> Iterator[Change]:
+    """Every candidate that was timed in both.
+
+    A machine's speed swings from minute to minute, so in order of trust: the old file itself, if
+    it was timed in turns with the new one (`--candidate MODEL=OLD.onnx`, known by its digest);
+    else times as multiples of PyTorch's in the same rounds, so that a machine that is slower for
+    both changes nothing; else times of two runs.
+    """
+    for key, cost in now.entries.items():
+        before = old.entries.get(key)
+        if before is None or not cost.is_candidate or cost.variant == CANDIDATE:
+            continue
+        if before.problem or cost.problem:
+            continue  # `unmeasured` speaks of these
+        beside = _old_file(now, cost, before.sha256)
+        if beside is not None:
+            ratios = _in_rounds(cost, beside)
+            found = median_interval(ratios, confidence)
+            yield _change(cost, found, (cost, beside), IN_TURNS, f"{len(ratios)} rounds")
+            continue
+        of, ours, theirs = OVER_PYTORCH, _over_pytorch(now, cost), _over_pytorch(old, before)
+        if not (ours and theirs):
+            of, ours, theirs = AS_TIMES, [*cost.round_ns.values()], [*before.round_ns.values()]
+        found = ratio_interval(ours, theirs, confidence)
+        counts = f"{len(ours)} and {len(theirs)} rounds"
+        yield _change(cost, found, (cost, before), of, counts)
+
+
+def unmeasured(now: Costs, old: Costs) -> Iterator[str]:
+    """What the old run has of the new one's networks, and the new one has not."""
+    models = {cost.model for cost in now.entries.values()}
+    for key, before in old.entries.items():
+        cost = now.entries.get(key)
+        skip = before.model not in models or not before.is_candidate or before.problem
+        if skip or before.variant == CANDIDATE:
+            continue
+        if cost is None or cost.problem:
+            why = cost.problem if cost else "it was not measured"
+            yield f"{before.name}: the baseline has it; {why}"
+
+
+def different_environment(now: Costs, old: Costs) -> str:
+    """In what two environments differ that decides times, or ""."""
+    ours, theirs = now.environment, old.environment
+    different = [
+        key for key in sorted(ours.keys() | theirs.keys()) if ours.get(key) != theirs.get(key)
+    ]
+    return ", ".join(f"{key} {theirs.get(key)} there, {ours.get(key)} here" for key in different)
+
+
+def _change(
+    cost: Cost, ratio: Interval | None, sides: Sequence[Cost], of: str, counts: str
+) -> Change:
+    problem = "" if ratio else f"{cost.name}: {counts} are too few for this confidence"
+    return Change(cost.name, ratio, max(side.floor for side in sides), of, problem)
+
+
+def _old_file(now: Costs, cost: Cost, sha256: str) -> Cost | None:
+    """The old file in the new run, known by its digest."""
+    key = (cost.model, CANDIDATE, cost.backend, cost.provider, cost.size)
+    found = now.entries.get(key)
+    return found if found and sha256 and found.sha256 == sha256 and not found.problem else None
+
+
+def _over_pytorch(run: Costs, cost: Cost) -> list[float]:
+    """Times over PyTorch's in the same rounds; empty where it was not timed."""
+    for other in run.entries.values():
+        if not other.is_candidate and (other.model, other.size) == (cost.model, cost.size):
+            return _in_rounds(cost, other)
+    return []
+
+
+def _in_rounds(cost: Cost, other: Cost) -> list[float]:
+    rounds = [number for number in cost.round_ns if number in other.round_ns]
+    return [cost.round_ns[number] / other.round_ns[number] for number in rounds]
