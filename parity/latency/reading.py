@@ -19,7 +19,7 @@ from parity.latency.results import (
     ModelFile,
     Outcome,
 )
-from parity.latency.statistics import summarise
+from parity.latency.statistics import is_within_noise, noise_floor, summarise
 
 NAME = "bench.json"
 LARGEST = 1 << 30  # bytes
@@ -84,27 +84,53 @@ def from_document(document: Any, name: str) -> BenchReport:
 
 def _contradiction(report: BenchReport) -> str:
     """The first thing that cannot be so, or ""."""
+    floors = {}
     for row in report.latency:
-        where = _where(row)
-        samples = [sample for one in row.series for sample in one.samples_ns]
-        counts = [(len(one.rounds), len(one.samples_ns)) for one in row.series]
-        if row.outcome is not Outcome.MEASURED:
-            if samples or row.summary or row.ratio:
-                return f"{where}: not measured, and has figures"
-        elif row.summary is None or row.noise_floor is None or not samples:
-            return f"{where}: measured, and has no figures"
-        elif any(rounds != taken for rounds, taken in counts):
-            return f"{where}: a sample has no round"
-        elif min(samples) <= 0 or row.summary != summarise(samples):
-            return f"{where}: its summary is not that of its samples"
+        wrong = _wrong_latency(row)
+        if wrong:
+            return f"{_where(row)}: {wrong}"
+        where = (row.contestant.model, row.height, row.width)
+        if row.is_baseline:
+            floors[where] = row.noise_floor
+    for row in report.latency:
+        if row.ratio is not None:
+            base = floors.get((row.contestant.model, row.height, row.width))
+            both = [floor for floor in (row.noise_floor, base) if floor]
+            if not base or row.within_noise != is_within_noise(row.ratio, both):
+                return f"{_where(row)}: what it says of the noise is not what its ratio says"
     for peak in report.memory:
-        figures = (peak.baseline_bytes, peak.peak_bytes)
-        if (peak.outcome is Outcome.MEASURED) != (None not in figures):
-            return f"{_where(peak)}: memory without figures, or the reverse"
+        wrong = _wrong_memory(peak)
+        if wrong:
+            return f"{_where(peak)}: {wrong}"
     rows = [(row.contestant, row.height, row.width) for row in report.latency]
     if len(set(rows)) != len(rows):
         return "a contestant is there twice at one size"
     return ""
+
+
+def _wrong_latency(row: Latency) -> str:
+    samples = [sample for one in row.series for sample in one.samples_ns]
+    if row.outcome is not Outcome.MEASURED:
+        return "not measured, and has figures" if samples or row.summary or row.ratio else ""
+    if row.summary is None or row.noise is None or row.noise_floor is None or not samples:
+        return "measured, and has no figures"
+    if any(len(one.rounds) != len(one.samples_ns) for one in row.series):
+        return "a sample has no round"
+    if min(samples) <= 0 or row.summary != summarise(samples):
+        return "its summary is not that of its samples"
+    for interval in (row.noise, row.ratio):
+        if interval and not 0 < interval.low <= interval.estimate <= interval.high:
+            return "not an interval"
+    if row.noise_floor != noise_floor(row.noise):
+        return "its floor is not that of its noise"
+    return ""
+
+
+def _wrong_memory(row: Memory) -> str:
+    figures = (row.baseline_bytes, row.peak_bytes)
+    if (row.outcome is Outcome.MEASURED) != (None not in figures):
+        return "memory without figures, or the reverse"
+    return "a peak below its baseline" if (row.added_bytes or 0) < 0 else ""
 
 
 def _where(row: Latency | Memory) -> str:
