@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from chunking.atomic import atomic_write
-from chunking.console import EXIT_COULD_NOT, EXIT_INTERRUPTED, EXIT_OK, run_cli
+from chunking.console import EXIT_COULD_NOT, EXIT_OK, run_cli
 from runtime.arguments import (
     add_detector_arguments,
     add_output_arguments,
@@ -19,7 +18,7 @@ from runtime.arguments import (
 from runtime.batch import Done, Outcome, analyze_all
 from runtime.errors import OutputError
 from runtime.finding import find_images
-from runtime.interrupting import still_running
+from runtime.interrupting import ended
 from runtime.outputs import SCHEMA_VERSION, encode_json
 from runtime.progress import batch_progress
 
@@ -30,13 +29,7 @@ PIPED_WIDTH = 140  # columns of a table where the output is no terminal
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, call, print. Returns the exit code: 0 all analysed, 2 some or all could not be."""
-    code = run_cli(_main, argv)
-    if code == EXIT_INTERRUPTED and still_running():
-        # Native code is at work in a thread; the end of the interpreter would wait or crash.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+    return ended(run_cli(_main, argv))
 
 
 def _main(argv: list[str]) -> int:

@@ -7,11 +7,15 @@ interrupted.
 
 from __future__ import annotations
 
+import itertools
+import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
-_abandoned: list[threading.Event] = []
+_running: set[int] = set()
+_numbers = itertools.count()
 
 
 def interruptible(
@@ -27,8 +31,13 @@ def interruptible(
     Returns:
         What the call returns.
     """
+    number = next(_numbers)
+    _running.add(number)
     if threading.current_thread() is not threading.main_thread():
-        return call()  # signals go to the main thread only
+        try:
+            return call()  # signals go to the main thread only
+        finally:
+            _running.discard(number)
     outcome: list[Any] = []
     failure: list[Exception] = []
     ended = threading.Event()  # an interrupted `join` would take the thread for ended
@@ -39,6 +48,7 @@ def interruptible(
         except errors as error:
             failure.append(error)
         finally:
+            _running.discard(number)
             ended.set()
 
     threading.Thread(target=work, name="runtime", daemon=True).start()
@@ -46,13 +56,19 @@ def interruptible(
         ended.wait()
     except BaseException:
         stop()
-        _abandoned.append(ended)
         raise
     if failure:
         raise failure[0]
     return outcome[0]
 
 
-def still_running() -> bool:
-    """Whether an abandoned call is still busy: a process must not wait for it at its end."""
-    return not all(ended.is_set() for ended in _abandoned)
+def ended(code: int) -> int:
+    """A command's exit code; if a call is still at work, the process ends with it at once.
+
+    The end of the interpreter takes down what native code is using: it would wait, or crash.
+    """
+    if _running:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code

@@ -1,0 +1,1 @@
+"""A local web page: drop an image, see map, reliability and score."""
