@@ -10,6 +10,12 @@ EXPORT_MODELS := $(or $(MODELS),noiseprint_pp mit_b2 trufor trufor_head)
 PARITY_MODELS := $(or $(MODELS),noiseprint_pp mit_b2)
 IMAGES ?= sample_dataset
 OUT    ?= reports/parity
+# What `make bench` measures; BENCH=... adds options of `parity bench`.
+VARIANTS ?= portable,ort
+SIZES ?= 256
+REPEATS ?= 7
+BENCH_OUT ?= reports/bench
+BENCH ?=
 WEIGHTS ?=
 # portable, ort or plain; more: docs/variants.md.
 VARIANT ?= portable
@@ -54,8 +60,12 @@ parity: $(READY) ## export what is missing, compare MODELS with PyTorch on IMAGE
 gate: $(READY) ## judge the last parity run; GATE="--bench B.json --baseline OLD.json --explain"
 	@$(BIN)/python -m parity gate "$(OUT)/parity.json" $(GATE)
 
-bench: $(READY) ## benchmarks, as ratios of interleaved runs
-	@$(BIN)/python -m pytest benchmarks --benchmark-only
+bench: $(READY) ## time the pieces, then MODELS x VARIANTS x SIZES interleaved (docs/bench.md)
+	@mkdir -p "$(BENCH_OUT)"
+	@$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds \
+		--benchmark-max-time=0.5 --benchmark-json "$(BENCH_OUT)/pieces.json"
+	@$(BIN)/python -m parity bench --models $(PARITY_MODELS) --variants $(VARIANTS) \
+		--sizes $(SIZES) --repeats $(REPEATS) --out "$(BENCH_OUT)" $(BENCH) $(W)
 
 report: $(READY) ## the last parity run as JUnit XML and Markdown (HTML comes with the release issue)
 	@$(BIN)/python -m parity report "$(OUT)/parity.json" --format junit,markdown
