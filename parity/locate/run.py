@@ -95,12 +95,12 @@ def locate(question: Question, listener: Listener | None = None) -> Located:
     noiseprint = None if subject.noiseprint is None else _noiseprint(subject.noiseprint)
     feeds = make_feeds(subject.spec, pixels, subject.preprocessing, noiseprint)
     proto, arrays = _load(subject.path)
+    names = _inputs(proto, arrays, feeds)
     listener.say("reference in float64")
     with Store() as store:
         tape = _reference(subject, feeds, store)
-        origins = find_origins(subject.path, proto, arrays, subject.weights, tape)
-        names = _inputs(proto, arrays, feeds)
         outputs = _outputs(proto, subject.spec, tape)
+        origins = find_origins(subject.path, proto, arrays, subject.weights, tape)
         listener.say("layer by layer")
         walk = Walk(proto, arrays, Matcher(tape, origins), Judge(tape), listener.node)
         given = {name: (tape.inputs[own], feeds[own]) for name, own in names.items()}

@@ -44,6 +44,11 @@ class Store:
             found = np.load(self._file(key))
         return found
 
+    @property
+    def folder(self) -> Path | None:
+        """The temporary folder, where one was needed."""
+        return None if self._folder is None else Path(self._folder.name)
+
     def _file(self, key: int) -> Path:
         if self._folder is None:
             raise KeyError(key)
