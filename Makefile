@@ -20,9 +20,11 @@ WEIGHTS ?=
 # portable, ort or plain; more: docs/variants.md.
 VARIANT ?= portable
 W      := $(if $(WEIGHTS),--weights "$(WEIGHTS)")
+# The commit goes into a release's provenance where the working tree has no changes.
+REVISION = $(shell git diff-index --quiet HEAD -- 2>/dev/null && echo --revision $$(git rev-parse HEAD))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup constraints export export-check split merge parity gate bench report dataset weights check format test test-slow clean
+.PHONY: help setup constraints export export-check split merge parity gate release release-verify bench report dataset weights check format test test-slow clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -59,6 +61,14 @@ parity: $(READY) ## export what is missing, compare MODELS with PyTorch on IMAGE
 
 gate: $(READY) ## judge the last parity run; GATE="--bench B.json --baseline OLD.json --explain"
 	@$(BIN)/python -m parity gate "$(OUT)/parity.json" $(GATE)
+
+release: $(READY) ## assemble dist/models-VERSION/; RELEASE="--bench B.json --sign-key KEY.pem"
+	@test -n "$(VERSION)" || { echo 'error: make release VERSION=1.2.0' >&2; exit 2; }
+	@$(BIN)/python -m parity release "$(VERSION)" --report "$(OUT)/parity.json" $(REVISION) $(RELEASE)
+
+release-verify: $(READY) ## check dist/models-VERSION/; KEY=pub.pem checks who signed it
+	@test -n "$(VERSION)" || { echo 'error: make release-verify VERSION=1.2.0' >&2; exit 2; }
+	@$(BIN)/python -m parity release-verify "dist/models-$(VERSION)" $(if $(KEY),--key "$(KEY)")
 
 bench: $(READY) ## time the pieces, then MODELS x VARIANTS x SIZES interleaved (docs/bench.md)
 	@mkdir -p "$(BENCH_OUT)"

@@ -1,0 +1,75 @@
+"""``parity release``: make a release folder. 0: made, 1: the gate stopped it, 2: could not."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from chunking.console import EXIT_OK
+from parity.gate.policy import load_policy
+from parity.gate.view import lines
+from parity.release.assemble import Order, assemble
+from parity.release.statement import LOCAL_BUILDER
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's arguments."""
+    add = parser.add_argument
+    add("version", metavar="VERSION", help="the folder is OUT/models-VERSION")
+    add("--models", nargs="+", default=[], metavar="MODEL", help="refuse a report of others")
+    add(
+        "--report",
+        type=Path,
+        default=Path("reports/parity/parity.json"),
+        metavar="REPORT.json",
+        help="what was measured (default: %(default)s)",
+    )
+    add("--bench", type=Path, metavar="BENCH.json", help="time and memory")
+    add("--baseline", type=Path, nargs="+", default=[], metavar="FILE", help="as for the gate")
+    add("--policy", type=Path, metavar="FILE.toml", help="as for the gate")
+    add(
+        "--models-dir",
+        type=Path,
+        default=Path("onnx_models"),
+        metavar="DIR",
+        help="files and locks (default: %(default)s)",
+    )
+    add("--out", type=Path, default=Path("dist"), metavar="DIR", help="default: %(default)s")
+    add(
+        "--although", default="", metavar="REASON", help="release what the gate stops; written down"
+    )
+    add("--weights-licence", default="", metavar="TEXT", help="terms of weights of your own")
+    add("--sign-key", type=Path, metavar="KEY.pem", help="sign with this private Ed25519 key")
+    add("--revision", default="", metavar="COMMIT", help="the source's git commit")
+    add("--builder", default=LOCAL_BUILDER, metavar="URI", help="who makes it, for the provenance")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge, assemble, print."""
+    policy = load_policy(args.policy)
+    made = assemble(
+        Order(
+            version=args.version,
+            report=args.report,
+            models_dir=args.models_dir,
+            out=args.out,
+            policy=policy,
+            builder=args.builder,
+            bench=args.bench,
+            baselines=args.baseline,
+            models=args.models,
+            although=args.although,
+            weights_licence=args.weights_licence,
+            sign_key=args.sign_key,
+            revision=args.revision,
+        )
+    )
+    for line in lines(made.decision, policy, explain=False):
+        print(line, file=sys.stderr)
+    if made.folder is None:
+        print("not released: see the rules that stopped it", file=sys.stderr)
+        return made.decision.exit_code
+    state = "written" if made.written else "was there already, the same"
+    print(f"{made.folder}: {made.files} files, {state}")
+    return EXIT_OK

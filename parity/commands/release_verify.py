@@ -1,0 +1,35 @@
+"""``parity release-verify``: is a folder what was released? 0: yes, 1: no, 2: could not say."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from chunking.console import EXIT_FAILED, EXIT_OK
+from parity.release.verify import verify_release
+from parity.report.text import printable
+
+PREFIX = "models-"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's arguments."""
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="dist/models-VERSION")
+    parser.add_argument(
+        "--version", metavar="VERSION", help="what it must be (default: as the folder is called)"
+    )
+    parser.add_argument("--key", type=Path, metavar="PUB.pem", help="who must have signed it")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verify, print everything that is wrong."""
+    version = args.version or args.folder.absolute().name.removeprefix(PREFIX)
+    found = verify_release(args.folder, version, args.key)
+    for problem in found.problems:
+        print(printable(f"refused: {problem}"), file=sys.stderr)
+    if found.problems:
+        print(f"{found.folder}: {len(found.problems)} problems", file=sys.stderr)
+        return EXIT_FAILED
+    print(f"{found.folder}: {found.files} files as released; signature: {found.signature}")
+    return EXIT_OK

@@ -1,0 +1,1 @@
+"""A folder that can be shipped: pieces, locks, reports, model card, checksums, provenance."""

@@ -1,0 +1,235 @@
+"""Put a release folder together: whole, or not at all; twice the same bytes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chunking.atomic import atomic_write, current_umask, fsync_folder
+from chunking.folders import default_folder
+from chunking.hashing import sha256_file
+from chunking.splitting import split
+from export.lock import lock_path
+from export.toolchain import package_version
+from parity.errors import ParityError
+from parity.gate.evidence import Evidence, below, gather
+from parity.gate.findings import Decision
+from parity.gate.judge import judge
+from parity.gate.policy import Policy
+from parity.gate.view import document as gate_document
+from parity.latency.markdown import bench_markdown
+from parity.latency.reading import read_bench
+from parity.release import layout
+from parity.release.licence import terms_of
+from parity.release.model_card import Card, model_card
+from parity.release.signing import sign
+from parity.release.statement import Origin, statement
+from parity.release.sums import encode
+from parity.report.formats import FORMATS, JSON, write_reports
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be released.
+
+    Attributes:
+        version: its name.
+        report: the ``parity.json`` that it was measured in.
+        models_dir: where ONNX files and locks are.
+        out: where the folder goes.
+        policy: the gate's.
+        bench: the ``bench.json``, or None.
+        baselines: reports of the release before.
+        models: networks that the release must hold, exactly; () for what the report has.
+        although: why it is released though the gate stops it, or "".
+        weights_licence: terms of weights that are not the published ones.
+        sign_key: a private key in PEM, or None.
+        revision: the source's git commit, or "".
+        builder: who makes it, a URI.
+    """
+
+    version: str
+    report: Path
+    models_dir: Path
+    out: Path
+    policy: Policy
+    builder: str
+    bench: Path | None = None
+    baselines: Sequence[Path] = ()
+    models: Sequence[str] = ()
+    although: str = ""
+    weights_licence: str = ""
+    sign_key: Path | None = None
+    revision: str = ""
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """What was made.
+
+    Attributes:
+        decision: the gate's.
+        folder: where the release is; None where the gate stopped it.
+        files: how many it holds.
+        written: whether it was not there before.
+    """
+
+    decision: Decision
+    folder: Path | None = None
+    files: int = 0
+    written: bool = False
+
+
+def assemble(order: Order) -> Assembled:
+    """Judge, and put the release together if it may go out.
+
+    Raises:
+        UserError: something is missing, or another release is there under this version.
+    """
+    folder = order.out / layout.folder_name(order.version)
+    evidence = gather(
+        order.report, models_dir=order.models_dir, bench=order.bench, baselines=order.baselines
+    )
+    decision = judge(evidence, order.policy)
+    if decision.exit_code and not order.although.strip():
+        return Assembled(decision)
+    paths = _whole_files(order, evidence)
+    try:
+        order.out.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=order.out))
+    except OSError as error:
+        raise ParityError(
+            f"{order.out} cannot be written ({error.strerror})", hint="name another with --out"
+        ) from error
+    try:
+        for path in paths:
+            split(path, stage / default_folder(path).name)
+            _write(stage, lock_path(path).name, lock_path(path).read_bytes())
+        _reports(order, evidence, decision, stage)
+        files = _seal(order, evidence, stage)
+        written = _publish(stage, folder)
+    except OSError as error:
+        raise ParityError(
+            f"{stage} cannot be written ({error.strerror})", hint="free some space, or change --out"
+        ) from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    return Assembled(decision, folder, files, written)
+
+
+def _whole_files(order: Order, evidence: Evidence) -> list[Path]:
+    """The ONNX files, which must be there with their locks, and be those that were measured."""
+    if evidence.report is None:
+        raise ParityError(evidence.report_problem, hint="make it anew with `parity run`")
+    there = {subject.model for subject in evidence.subjects}
+    if order.models and set(order.models) != there:
+        raise ParityError(
+            f"the report is of {', '.join(sorted(there))}, not of {', '.join(order.models)}",
+            hint="run parity on exactly what is released",
+        )
+    found = []
+    for subject in evidence.subjects:
+        path = subject.path
+        if path is None or subject.lock is None or not path.is_file():
+            raise ParityError(
+                f"{subject.name}: {path} or its lock is not there",
+                hint="make merge, or export it; a release is made from whole files",
+            )
+        if sha256_file(path) != subject.said("file", "sha256"):
+            raise ParityError(
+                f"{path} is not the file that was measured", hint="measure it: parity run"
+            )
+        found.append(path)
+    return found
+
+
+def _reports(order: Order, evidence: Evidence, decision: Decision, stage: Path) -> None:
+    assert evidence.report is not None  # `_whole_files` refused that
+    write_reports(evidence.report, stage, [name for name in FORMATS if name != JSON])
+    _write(stage, layout.PARITY, order.report.read_bytes())
+    bench = read_bench(order.bench) if order.bench else None
+    if bench is not None and order.bench is not None:
+        _write(stage, layout.BENCH, order.bench.read_bytes())
+        _write(stage, "bench.md", bench_markdown(bench).encode())
+    verdict = gate_document(decision, order.policy)
+    verdict["although"] = order.although
+    for rule in verdict["rules"]:
+        del rule["look"]  # hints for whoever judges, with paths of that machine
+    _write(stage, layout.GATE, (json.dumps(verdict, indent=1, sort_keys=True) + "\n").encode())
+    terms = {
+        str(subject.said("file", "name")): terms_of(subject.lock or {}, order.weights_licence)
+        for subject in evidence.subjects
+    }
+    card = Card(order.version, evidence, decision, order.although, terms, bench)
+    _write(stage, layout.CARD, model_card(card).encode())
+
+
+def _seal(order: Order, evidence: Evidence, stage: Path) -> int:
+    """Checksums, statement, signature. Returns how many files there are."""
+    digests = {name: sha256_file(stage / name) for name, _ in layout.entries(stage)}
+    _write(stage, layout.SUMS, encode(digests))
+    digests[layout.SUMS] = sha256_file(stage / layout.SUMS)
+    report = evidence.report
+    tolerances = below(report.environment if report else {}, "tolerances_sha256")
+    locks = [subject.lock for subject in evidence.subjects if subject.lock]
+    tools = {"trufor-onnx": package_version("trufor-onnx")}
+    for lock in locks:
+        tools |= lock["toolchain"]
+    data = statement(
+        digests,
+        Origin(
+            version=order.version,
+            models=[f"{s.model}/{s.variant}" for s in evidence.subjects],
+            settings={
+                "although": order.although,
+                "policy_sha256": order.policy.digest,
+                "tolerances_sha256": str(tolerances),
+                "parity_sha256": digests[layout.PARITY],
+            },
+            checkpoints={
+                str(lock["weights"].get("file")): str(lock["weights"].get("file_sha256"))
+                for lock in locks
+                if lock["weights"].get("file_sha256")
+            },
+            revision=order.revision,
+            builder=order.builder,
+            tools=tools,
+        ),
+    )
+    _write(stage, layout.STATEMENT, data)
+    if order.sign_key is not None:
+        _write(stage, layout.ENVELOPE, sign(data, order.sign_key))
+    return sum(1 for _ in layout.entries(stage))
+
+
+def _publish(stage: Path, folder: Path) -> bool:
+    """Put the folder in its place in one step. False where the same release is there already."""
+    if folder.is_symlink() or folder.exists():
+        same = folder.is_dir() and not folder.is_symlink() and _content(folder) == _content(stage)
+        if not same:
+            raise ParityError(
+                f"{folder} is there, and is not the same",
+                hint="a version is released once: choose another, or remove the folder yourself",
+            )
+        return False
+    stage.chmod(0o777 & ~current_umask())  # mkdtemp makes it private
+    stage.rename(folder)
+    fsync_folder(folder.parent)
+    return True
+
+
+def _content(folder: Path) -> dict[str, str]:
+    return {
+        name: sha256_file(folder / name) if kind == "file" else kind
+        for name, kind in layout.entries(folder)
+    }
+
+
+def _write(stage: Path, name: str, data: bytes) -> None:
+    if not layout.is_safe(name):
+        raise ParityError(f"{name!r} cannot be a file of a release", hint="rename the model's file")
+    atomic_write(stage / name, data)

@@ -1,0 +1,66 @@
+"""What a release folder's files are called, and which names are safe in one."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from parity.errors import ParityError
+
+SUMS = "SHA256SUMS"
+STATEMENT = "provenance.intoto.json"
+ENVELOPE = "provenance.dsse.json"
+CARD = "MODEL_CARD.md"
+GATE = "gate.json"
+PARITY = "parity.json"
+BENCH = "bench.json"
+UNLISTED = (SUMS, STATEMENT, ENVELOPE)  # what the checksums cannot, or need not, hold
+
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
+_PART = re.compile(r"[0-9A-Za-z][0-9A-Za-z.@:+_-]{0,199}")
+
+
+def folder_name(version: str) -> str:
+    """``models-1.2.0``.
+
+    Raises:
+        ParityError: the version cannot be part of a folder's name.
+    """
+    if not _VERSION.fullmatch(version) or ".." in version:
+        raise ParityError(
+            f"{version!r} is no version", hint="letters, digits and . + _ -, such as 1.2.0"
+        )
+    return f"models-{version}"
+
+
+def is_safe(name: str) -> bool:
+    """Whether a name from elsewhere stays inside of the folder: ``a`` or ``a/b``, plain letters."""
+    parts = name.split("/")
+    return len(parts) <= 2 and all(_PART.fullmatch(part) and ".." not in part for part in parts)
+
+
+def entries(folder: Path) -> Iterator[tuple[str, str]]:
+    """Every file below a folder as (name, what it is); links are never followed.
+
+    What it is: ``file``, ``link``, ``device``; folders are not named, but for links to them.
+
+    Raises:
+        ParityError: a folder cannot be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise ParityError(f"{error.filename}: cannot be listed ({error.strerror})", hint="")
+
+    for root, folders, files in os.walk(folder, onerror=refuse):
+        here = Path(root)
+        links = [name for name in folders if (here / name).is_symlink()]
+        for name in sorted([*files, *links]):
+            path = here / name
+            mode = path.lstat().st_mode
+            kind = "file" if stat.S_ISREG(mode) else "link" if stat.S_ISLNK(mode) else "device"
+            yield path.relative_to(folder).as_posix(), kind
+        if not folders and not files and here != folder:
+            yield here.relative_to(folder).as_posix(), "empty folder"

@@ -1,0 +1,217 @@
+"""The model card: what is in the folder, whose, how to use it, how right it is; from JSON only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from parity.gate.evidence import Evidence, Subject, below
+from parity.gate.findings import Decision
+from parity.latency.results import BenchReport, Outcome
+from parity.report.text import markdown as escaped
+from parity.results import SOURCE
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the card speaks of.
+
+    Attributes:
+        version: the release's.
+        evidence: the stored run and the locks.
+        decision: the gate's.
+        although: why a gate that failed was let pass, or "".
+        terms: of the weights, by file name.
+        bench: time and memory, or None.
+    """
+
+    version: str
+    evidence: Evidence
+    decision: Decision
+    although: str
+    terms: Mapping[str, str]
+    bench: BenchReport | None
+
+
+def model_card(card: Card) -> str:
+    """The page, in Markdown."""
+    blocks = [
+        f"# Models {escaped(card.version)}",
+        _gate(card),
+        _files(card.evidence.subjects),
+        *(block for subject in card.evidence.subjects for block in _subject(subject, card)),
+        *_parity(card.evidence),
+        *_costs(card.bench),
+        *_limits(card),
+        USE,
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+USE = """## Use
+
+```sh
+sha256sum -c SHA256SUMS               # the files are those of this release
+python -m chunking merge .            # pieces to ONNX files, each byte checked
+python -m parity release-verify FOLDER --key pub.pem   # everything, the signature too
+```"""
+
+
+def _gate(card: Card) -> str:
+    verdicts = ", ".join(f"{finding.rule}: {finding.outcome}" for finding in card.decision.findings)
+    line = f"Release gate (`gate.json`): {escaped(verdicts)}."
+    if card.although:
+        line += f"\n\n**The gate did not pass. Released although: {escaped(card.although)}**"
+    return line
+
+
+def _files(subjects: Sequence[Subject]) -> str:
+    rows = [
+        (
+            escaped(str(subject.said("file", "name"))),
+            escaped(subject.model),
+            escaped(subject.variant),
+            f"{subject.said('file', 'size_bytes') or 0:,}",
+            str(subject.said("opset")),
+            f"`{subject.said('file', 'sha256')}`",
+        )
+        for subject in subjects
+    ]
+    return _table(("file", "network", "variant", "bytes", "opset", "SHA-256"), rows)
+
+
+def _subject(subject: Subject, card: Card) -> Iterator[str]:
+    lock = subject.lock or {}
+    yield f"## {escaped(str(subject.said('file', 'name')))}"
+    yield escaped(str(lock.get("title", subject.model))) + "."
+    tensors = [
+        (kind, escaped(str(t.get("name"))), escaped(_axes(t)), escaped(str(t.get("description"))))
+        for kind, key in (("input", "inputs"), ("output", "outputs"))
+        for t in lock.get(key, ())
+    ]
+    yield _table(("", "name", "axes", "holds"), tensors)
+    weights, coverage = lock.get("weights", {}), below(lock, "weights", "coverage")
+    proven = f"{below(coverage, 'tensors_set')} of {below(coverage, 'tensors')} tensors by digest"
+    label, proof = escaped(str(weights.get("label"))), escaped(str(subject.said("proof")))
+    lines = [
+        f"Weights: {label}; {proof}: {proven}.",
+        f"Terms: {escaped(card.terms[str(subject.said('file', 'name'))])}",
+        f"Preprocessing: {escaped(_contract(subject.said('preprocessing')))}.",
+    ]
+    if weights.get("file_sha256"):
+        digest = f"`{weights['file_sha256']}`"
+        lines.insert(1, f"Checkpoint: {escaped(str(weights['file']))}, SHA-256 {digest}.")
+    if lock.get("least_size"):
+        lines.append(f"Least height and width: {lock['least_size']} pixels.")
+    yield "\n".join(f"- {line}" for line in lines)
+
+
+def _contract(given: object) -> str:
+    if not isinstance(given, Mapping):
+        return "unknown"
+    mean, std = (", ".join(map(str, given.get(key, ()))) for key in ("mean", "std"))
+    return (
+        f"8-bit {given.get('channels')}, not resized; (pixels / {given.get('scale')} - mean) / std "
+        f"with mean ({mean}), std ({std}); {given.get('layout')}, {given.get('dtype')}"
+    )
+
+
+def _parity(evidence: Evidence) -> Iterator[str]:
+    report = evidence.report
+    if report is None:
+        return
+    yield "## Measured against the network in float64"
+    rows = [
+        (
+            *(escaped(text) for text in (group.model, group.variant, group.output)),
+            group.cases,
+            escaped(group.provider),
+            str(group.rows),
+            *(_number(value) for value in (group.mean, group.worst, group.max_abs)),
+            "-" if group.accuracy_ratio is None else f"{group.accuracy_ratio:.3f}",
+        )
+        for group in report.groups
+        if group.backend != SOURCE
+    ]
+    header = ("network", "variant", "output", "on", "provider", "n", "mean MAE", "worst MAE")
+    yield _table((*header, "largest error", "accuracy ratio"), rows)
+    yield (
+        "The accuracy ratio is the mean error over PyTorch float32's own: 1.000 is as near to "
+        "float64 as the network that the file was made of. Rows, images and shapes: `parity.json`."
+    )
+    yield _environment(report.environment)
+
+
+def _costs(bench: BenchReport | None) -> Iterator[str]:
+    if bench is None:
+        return
+    rows = [
+        (
+            escaped(row.contestant.model),
+            escaped(row.contestant.name),
+            f"{row.height} x {row.width}",
+            f"{row.summary.median_ns / 1e6:.2f}",
+            f"{row.summary.p90_ns / 1e6:.2f}",
+            "-" if row.noise_floor is None else f"{row.noise_floor - 1.0:.1%}",
+        )
+        for row in bench.latency
+        if row.outcome is Outcome.MEASURED and row.summary
+    ]
+    yield "## Time and memory"
+    yield _table(("network", "who", "size", "median ms", "90 % ms", "A/A floor"), rows)
+    peaks = [
+        (
+            escaped(row.contestant.model),
+            escaped(row.contestant.name),
+            f"{row.height} x {row.width}",
+            f"{(row.peak_bytes or 0) / 2**20:.0f}",
+        )
+        for row in bench.memory
+        if row.outcome is Outcome.MEASURED
+    ]
+    if peaks:
+        yield _table(("network", "who", "size", "peak MiB of a fresh process"), peaks)
+    yield _environment(bench.environment)
+
+
+def _limits(card: Card) -> Iterator[str]:
+    """What the figures do not say."""
+    report = card.evidence.report
+    if report is None:
+        return
+    images = len({row.image_sha256 for row in report.rows})
+    shapes = sorted({"x".join(map(str, row.shape)) for row in report.shape_rows if row.shape})
+    providers = sorted({row.provider for s in card.evidence.subjects for row in s.rows})
+    lines = [
+        f"Compared on {images} images and on these shapes: {', '.join(shapes) or 'none'}.",
+        f"Compared on: {', '.join(providers)}. Other providers round otherwise.",
+        "This is how faithful the files are to their network, not how good it is at its task.",
+    ]
+    if any(below(s.lock, "weights", "kind") == "stand-in" for s in card.evidence.subjects):
+        lines.append("Stand-in weights detect nothing: they are for tests.")
+    if card.bench is None:
+        lines.append("Time and memory were not measured for this release.")
+    yield "## Limits"
+    yield "\n".join(f"- {escaped(line)}" for line in lines)
+
+
+def _axes(tensor: Mapping[str, Any]) -> str:
+    return "(" + ", ".join(map(str, tensor.get("axes", ()))) + ")"
+
+
+def _environment(environment: Mapping[str, Any]) -> str:
+    packages = environment.get("packages", {})
+    shown = [f"{name} {version}" for name, version in packages.items() if version != "absent"]
+    return escaped("; ".join([str(environment.get("processor", "unknown")), *shown])) + "."
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3e}"

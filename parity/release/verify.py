@@ -1,0 +1,211 @@
+"""Is a release folder what was released? Every fault is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chunking.errors import ChunkingError
+from chunking.folders import FOLDER_SUFFIX
+from chunking.hashing import sha256_bytes, sha256_file
+from chunking.manifest import MANIFEST_NAME
+from chunking.manifest_json import load
+from parity.errors import ParityError
+from parity.release import layout
+from parity.release.signing import check
+from parity.release.statement import subjects, version_of
+from parity.release.sums import parse
+
+LARGEST = 256 << 20  # bytes of a JSON file
+LOCK_SUFFIX = ".lock.json"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was found.
+
+    Attributes:
+        folder: the release.
+        files: how many files its checksums list.
+        problems: everything that is wrong; empty if nothing is.
+        signature: ``valid``, ``not checked: why``, or ``none``.
+    """
+
+    folder: Path
+    files: int
+    problems: tuple[str, ...]
+    signature: str
+
+
+def verify_release(folder: Path, version: str, key: Path | None = None) -> Verified:
+    """Check names, kinds, digests, statement, pieces against locks, and the signature.
+
+    Without a key the checks show damage and slips only: whoever can change a file can change
+    the checksums too.
+
+    Args:
+        folder: ``models-VERSION``.
+        version: what it must be a release of.
+        key: a public key in PEM that must have signed it.
+
+    Raises:
+        ParityError: there is no such folder, or the key cannot be used.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        raise ParityError(f"no folder {folder}", hint="make release VERSION=x makes it")
+    found = dict(layout.entries(folder))
+    problems = [
+        f"{name}: a {kind} stands where a file must be"
+        for name, kind in found.items()
+        if kind != "file"
+    ]
+    data = _read(folder, layout.SUMS, found, problems)
+    listed, wrong = parse(data) if data is not None else ({}, [])
+    problems += wrong
+    if data is not None and not listed:
+        problems.append(f"{layout.SUMS}: lists nothing")
+    problems += _files(folder, found, listed)
+    given = _read(folder, layout.STATEMENT, found, problems)
+    if given is not None:
+        everything = {**listed, layout.SUMS: sha256_bytes(data or b"")}
+        problems += _statement(given, everything, version)
+    problems += _consistency(folder, found, listed)
+    signature, wrong = _signature(folder, found, given or b"", key)
+    problems += wrong
+    return Verified(folder, len(listed), tuple(dict.fromkeys(problems)), signature)
+
+
+def _files(folder: Path, found: Mapping[str, str], listed: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted(listed.keys() - found.keys()):
+        yield f"{name}: missing"
+    for name in sorted(found.keys() - listed.keys() - set(layout.UNLISTED)):
+        yield f"{name}: not of this release"
+    for name in sorted(listed.keys() & found.keys()):
+        if found[name] != "file":
+            continue
+        try:
+            digest = sha256_file(folder / name)
+        except OSError as error:
+            yield f"{name}: cannot be read ({error.strerror})"
+            continue
+        if digest != listed[name]:
+            yield f"{name}: changed (SHA-256 {digest[:16]}, released was {listed[name][:16]})"
+
+
+def _statement(data: bytes, digests: Mapping[str, str], version: str) -> Iterator[str]:
+    try:
+        document = json.loads(data)
+        stated, said = subjects(document), version_of(document)
+    except (ValueError, RecursionError) as error:
+        yield f"{layout.STATEMENT}: {error}"
+        return
+    if said != version:
+        yield f"{layout.STATEMENT}: states version {said}, not {version}"
+    for name in sorted(stated.keys() | digests.keys()):
+        if stated.get(name) != digests.get(name):
+            yield f"{layout.STATEMENT}: states another {name} than {layout.SUMS}"
+
+
+def _consistency(
+    folder: Path, found: Mapping[str, str], listed: Mapping[str, str]
+) -> Iterator[str]:
+    """Pieces, locks and report are of one release, whoever wrote the checksums."""
+    report = _json(folder, layout.PARITY, found)
+    measured = {
+        entry.get("file", {}).get("name"): entry.get("file", {}).get("sha256")
+        for about in _objects(report.get("models"))
+        for entry in _objects(about.get("variants")) or [about]
+    }
+    locks = [name for name in listed if name.endswith(LOCK_SUFFIX)]
+    if not locks:
+        yield "no lock: the release holds no network"
+    for name in locks:
+        file = _json(folder, name, found).get("file")
+        file = file if isinstance(file, dict) else {}
+        pieces = name.removesuffix(LOCK_SUFFIX) + FOLDER_SUFFIX
+        yield from _pieces(folder, pieces, found, listed, file)
+        if measured.get(file.get("name")) != file.get("sha256"):
+            yield f"{name}: describes another file than {layout.PARITY} measured"
+    manifests = {name for name in listed if name.endswith(f"/{MANIFEST_NAME}")}
+    expected = {
+        name.removesuffix(LOCK_SUFFIX) + f"{FOLDER_SUFFIX}/{MANIFEST_NAME}" for name in locks
+    }
+    for name in sorted(manifests - expected):
+        yield f"{name}: pieces without a lock"
+
+
+def _pieces(
+    folder: Path,
+    pieces: str,
+    found: Mapping[str, str],
+    listed: Mapping[str, str],
+    file: Mapping[str, Any],
+) -> Iterator[str]:
+    manifest_name = f"{pieces}/{MANIFEST_NAME}"
+    if found.get(manifest_name) != "file":
+        yield f"{manifest_name}: missing"
+        return
+    try:
+        manifest = load(folder / manifest_name)
+    except ChunkingError as error:
+        yield f"{manifest_name}: {error.problem}"
+        return
+    if (manifest.file.name, manifest.file.sha256) != (file.get("name"), file.get("sha256")):
+        yield f"{manifest_name}: of another release than its lock"
+    there = {name for name in found if name.startswith(f"{pieces}/")} - {manifest_name}
+    wanted = {f"{pieces}/{name}" for name in manifest.piece_names}
+    for name in sorted(wanted - there):
+        yield f"{name}: missing, the manifest lists it"
+    for name in sorted(there - wanted):
+        yield f"{name}: a piece of no file"
+    for name in sorted(wanted & there):
+        # The content was compared with the checksums; so these need only fit the name.
+        if listed.get(name, "unlisted") not in name:
+            yield f"{name}: its content is not what its name says"
+
+
+def _signature(
+    folder: Path, found: Mapping[str, str], statement: bytes, key: Path | None
+) -> tuple[str, list[str]]:
+    there = found.get(layout.ENVELOPE) == "file"
+    if key is None:
+        return ("not checked: no key was named" if there else "none"), []
+    if not there:
+        return "none", [f"{layout.ENVELOPE}: missing, so nobody has signed this release"]
+    problems: list[str] = []
+    envelope = _read(folder, layout.ENVELOPE, found, problems)
+    wrong = check(envelope, statement, key) if envelope is not None else ""
+    if wrong:
+        problems.append(f"{layout.ENVELOPE}: {wrong}")
+    return ("invalid" if problems else "valid"), problems
+
+
+def _read(folder: Path, name: str, found: Mapping[str, str], problems: list[str]) -> bytes | None:
+    """A file that must be there, as no link."""
+    if found.get(name) != "file":
+        problems.append(f"{name}: missing")
+        return None
+    path = folder / name
+    if path.stat().st_size > LARGEST:
+        problems.append(f"{name}: too large")
+        return None
+    return path.read_bytes()
+
+
+def _json(folder: Path, name: str, found: Mapping[str, str]) -> dict[str, Any]:
+    """A JSON object, or an empty one: that it is right is what its digest says."""
+    if found.get(name) != "file" or (folder / name).stat().st_size > LARGEST:
+        return {}
+    try:
+        document = json.loads((folder / name).read_bytes())
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _objects(given: object) -> list[dict[str, Any]]:
+    values = given.values() if isinstance(given, dict) else ()
+    return [value for value in values if isinstance(value, dict)]

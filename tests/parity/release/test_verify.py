@@ -1,0 +1,221 @@
+"""A release folder that was touched is refused, and what was touched is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chunking.hashing import sha256_file
+from parity.release import layout
+from parity.release.assemble import Order, assemble
+from parity.release.sums import encode, parse
+from parity.release.verify import verify_release
+
+Keys = tuple[Path, Path]
+
+
+def problems(folder: Path, key: Path | None = None) -> str:
+    return "\n".join(verify_release(folder, "1.0", key).problems)
+
+
+def seal_again(folder: Path) -> None:
+    """Checksums and statement made anew, as who changes a file on purpose can."""
+    names = [name for name, _ in layout.entries(folder) if name not in layout.UNLISTED]
+    digests = {name: sha256_file(folder / name) for name in names}
+    (folder / "SHA256SUMS").write_bytes(encode(digests))
+    digests["SHA256SUMS"] = sha256_file(folder / "SHA256SUMS")
+    path = folder / "provenance.intoto.json"
+    document = json.loads(path.read_text())
+    document["subject"] = [{"name": n, "digest": {"sha256": d}} for n, d in digests.items()]
+    path.write_text(json.dumps(document))
+
+
+def test_what_was_released_is_right(released: Path) -> None:
+    found = verify_release(released, "1.0")
+    assert found.problems == ()
+    assert found.files == len(list(layout.entries(released))) - 2
+    assert found.signature == "none"
+
+
+def test_one_flipped_bit_in_any_file_is_named(released: Path) -> None:
+    for name, _ in list(layout.entries(released)):
+        path = released / name
+        data = path.read_bytes()
+        for position in (0, len(data) // 2, len(data) - 1):
+            path.write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
+            assert name in problems(released), (name, position)
+        path.write_bytes(data)
+    assert problems(released) == ""
+
+
+@pytest.mark.parametrize("name", ["more.txt", "net.chunks/more.chunk", ".hidden", "new/file"])
+def test_one_file_more_is_named(released: Path, name: str) -> None:
+    (released / name).parent.mkdir(exist_ok=True)
+    (released / name).write_text("x")
+    assert f"{name}: not of this release" in problems(released)
+
+
+def test_an_empty_folder_more_is_named(released: Path) -> None:
+    (released / "empty").mkdir()
+    assert "empty: a empty folder" in problems(released)
+
+
+def test_one_file_less_is_named(released: Path) -> None:
+    for name, _ in list(layout.entries(released)):
+        path = released / name
+        data = path.read_bytes()
+        path.unlink()
+        assert f"{name}: missing" in problems(released)
+        path.write_bytes(data)
+    assert problems(released) == ""
+
+
+def older(order: Callable[..., Order]) -> Path:
+    folder = assemble(order(version="0.9", seed=1)).folder
+    assert folder is not None
+    return folder / "net.chunks"
+
+
+def test_an_older_manifest_is_named(released: Path, order: Callable[..., Order]) -> None:
+    shutil.copy(older(order) / "manifest.json", released / "net.chunks")
+    assert "net.chunks/manifest.json: changed" in problems(released)
+
+
+def test_an_older_manifest_with_its_pieces_and_new_checksums_is_named(
+    released: Path, order: Callable[..., Order]
+) -> None:
+    shutil.rmtree(released / "net.chunks")
+    shutil.copytree(older(order), released / "net.chunks")
+    seal_again(released)
+    assert problems(released) == "net.chunks/manifest.json: of another release than its lock"
+
+
+def test_an_older_lock_with_its_pieces_is_named_too(
+    released: Path, order: Callable[..., Order]
+) -> None:
+    pieces = older(order)
+    shutil.rmtree(released / "net.chunks")
+    shutil.copytree(pieces, released / "net.chunks")
+    shutil.copy(pieces.parent / "net.lock.json", released)
+    seal_again(released)
+    assert problems(released) == "net.lock.json: describes another file than parity.json measured"
+
+
+def test_an_older_release_under_a_new_name_is_named(order: Callable[..., Order]) -> None:
+    old = older(order).parent
+    new = old.with_name("models-1.0")
+    old.rename(new)
+    assert problems(new) == "provenance.intoto.json: states version 0.9, not 1.0"
+
+
+@pytest.mark.parametrize("name", ["SHA256SUMS", "parity.json", "net.chunks/manifest.json"])
+def test_a_link_in_place_of_a_file_is_named(released: Path, tmp_path: Path, name: str) -> None:
+    shutil.move(released / name, tmp_path / "elsewhere")
+    (released / name).symlink_to(tmp_path / "elsewhere")
+    assert f"{name}: a link stands where a file must be" in problems(released)
+
+
+def test_a_link_in_place_of_the_pieces_is_named(released: Path, tmp_path: Path) -> None:
+    shutil.move(released / "net.chunks", tmp_path / "elsewhere")
+    (released / "net.chunks").symlink_to(tmp_path / "elsewhere")
+    assert "net.chunks: a link stands where a file must be" in problems(released)
+
+
+def test_a_pipe_is_named_and_not_waited_for(released: Path) -> None:
+    (released / "parity.md").unlink()
+    os.mkfifo(released / "parity.md")
+    assert "parity.md: a device stands where a file must be" in problems(released)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../parity.json",
+        "/etc/passwd",
+        "a/../../b",
+        "a//b",
+        "./a",
+        "a\\b",
+        "a/b/c",
+        "a b",
+        ".ssh/id",
+    ],
+)
+def test_a_name_that_leads_outside_is_refused(released: Path, name: str) -> None:
+    path = released / "SHA256SUMS"
+    path.write_bytes(path.read_bytes() + f"{'0' * 64}  {name}\n".encode())
+    assert "outside of the folder" in problems(released)
+
+
+def test_checksums_in_another_form_are_refused() -> None:
+    digest = "0" * 64
+    for data in (
+        f"{digest}  b\n{digest}  a\n",
+        f"{digest}  a\n{digest}  a\n",
+        f"{digest}  a\r\n",
+        f"{digest} *a\n",
+        f"{digest.upper()}A  a\n",
+        "\n",
+    ):
+        assert parse(data.encode())[1], data
+    assert parse(f"{digest}  a\n".encode()) == ({"a": digest}, [])
+
+
+def test_no_checksums_are_no_release(released: Path) -> None:
+    (released / "SHA256SUMS").write_bytes(b"")
+    assert "SHA256SUMS: lists nothing" in problems(released)
+
+
+def signed(order: Callable[..., Order], keys: Keys) -> Path:
+    folder = assemble(order(sign_key=keys[0])).folder
+    assert folder is not None
+    return folder
+
+
+def test_a_signature_is_checked_by_the_public_key(order: Callable[..., Order], keys: Keys) -> None:
+    folder = signed(order, keys)
+    found = verify_release(folder, "1.0", keys[1])
+    assert (found.problems, found.signature) == ((), "valid")
+    assert verify_release(folder, "1.0").signature == "not checked: no key was named"
+
+
+def test_a_signature_stops_who_makes_the_checksums_anew(
+    order: Callable[..., Order], keys: Keys
+) -> None:
+    folder = signed(order, keys)
+    (folder / "MODEL_CARD.md").write_text("Best model ever.")
+    seal_again(folder)
+    assert problems(folder) == ""  # nothing but a signature can tell
+    assert "what was signed is another statement" in problems(folder, keys[1])
+
+
+def test_another_key_is_named(order: Callable[..., Order], keys: Keys, other_keys: Keys) -> None:
+    folder = signed(order, keys)
+    assert "signed by another key" in problems(folder, other_keys[1])
+    resigned = json.loads((folder / "provenance.dsse.json").read_text())
+    other = signed(lambda **_: order(version="1.0", out=folder.parent / "o", **_), other_keys)
+    theirs = json.loads((other / "provenance.dsse.json").read_text())
+    resigned["signatures"][0]["sig"] = theirs["signatures"][0]["sig"]
+    (folder / "provenance.dsse.json").write_text(json.dumps(resigned))
+    assert "the signature does not fit" in problems(folder, keys[1])
+
+
+def test_a_missing_signature_is_named(released: Path, keys: Keys) -> None:
+    assert "nobody has signed this release" in problems(released, keys[1])
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"payload": "%"}', "[" * 100_000])
+def test_what_is_no_signature_is_named(released: Path, keys: Keys, text: str) -> None:
+    (released / "provenance.dsse.json").write_text(text)
+    assert "not a signature" in problems(released, keys[1])
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "[" * 100_000])
+def test_what_is_no_statement_is_named(released: Path, text: str) -> None:
+    (released / "provenance.intoto.json").write_text(text)
+    assert "provenance.intoto.json: " in problems(released)
