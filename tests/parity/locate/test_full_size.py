@@ -15,7 +15,7 @@ from export.registry import find
 from export.sources import WeightsSource
 from parity.locate.run import Question, locate
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # minutes where others compute too
 
 
 @pytest.fixture(scope="module")
