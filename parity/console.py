@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "verify": ("chunking.cli", ("verify",), "short for `chunking verify`"),
     "runtime": ("runtime.cli", (), "analyse images without torch"),
     "analyze": ("runtime.cli", (), "the same: `analyze IMAGE... --out DIR`"),
+    "serve": ("runtime.serve.cli", (), "a local page: drop an image, see map and score"),
 }
 
 

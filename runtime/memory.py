@@ -54,7 +54,7 @@ def require_memory(height: int, width: int, variant: str, limit: int | None) -> 
         return
     better = (
         f"the `{FUSED}` variant needs {estimate(height, width, FUSED) / GIB:.1f} GiB: "
-        f"python -m export trufor_head --variants {FUSED}"
+        f"python -m export trufor_head --variant {FUSED}"
         if variant != FUSED
         else "close other programs, or cut the image (never resize it)"
     )

@@ -20,7 +20,7 @@ def test_the_portable_file_grows_with_the_square() -> None:
 def test_a_refusal_names_both_numbers_and_the_way_out() -> None:
     with pytest.raises(OutOfMemoryError, match=r"about \d+\.\d GiB .*; 4\.0 GiB are free") as told:
         require_memory(3000, 4000, "portable", 4 * GIB)
-    assert "--variants ort" in told.value.hint
+    assert "--variant ort" in told.value.hint
     with pytest.raises(OutOfMemoryError) as told:
         require_memory(30_000, 40_000, "ort", 4 * GIB)
     assert "never resize" in told.value.hint
