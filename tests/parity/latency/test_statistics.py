@@ -24,6 +24,7 @@ TIMES = st.integers(1, 10**12)
 ROUNDS = st.lists(st.tuples(TIMES, TIMES), min_size=LEAST_ROUNDS, max_size=30)
 
 
+@settings(deadline=None)
 @given(st.lists(TIMES, min_size=1, max_size=60))
 def test_a_summary_is_within_its_samples_and_in_order(samples: list[int]) -> None:
     found = summarise(samples)
@@ -37,6 +38,7 @@ def test_a_summary_is_within_its_samples_and_in_order(samples: list[int]) -> Non
     assert found.per_second == pytest.approx(1e9 / found.median_ns)
 
 
+@settings(deadline=None)
 @given(st.lists(TIMES, min_size=1, max_size=60))
 def test_a_summary_does_not_depend_on_the_order(samples: list[int]) -> None:
     assert summarise(sorted(samples)) == summarise(samples[::-1]) == summarise(samples)
@@ -48,7 +50,7 @@ def test_a_summary_by_hand() -> None:
     assert found.p90_ns == pytest.approx(46)
 
 
-@settings(max_examples=50)
+@settings(deadline=None, max_examples=50)
 @given(ROUNDS, st.integers(0, 2**32 - 1))
 def test_the_interval_holds_the_estimate_and_turns_over_with_the_sides(
     times: list[tuple[int, int]], seed: int
@@ -64,7 +66,7 @@ def test_the_interval_holds_the_estimate_and_turns_over_with_the_sides(
     assert turned.estimate == pytest.approx(1 / found.estimate)
 
 
-@settings(max_examples=50)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(TIMES, min_size=LEAST_ROUNDS, max_size=20), st.floats(0.01, 100))
 def test_a_machine_that_drifts_does_not_move_a_constant_ratio(
     drift: list[int], factor: float

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parity.errors import ProviderError
@@ -59,6 +59,7 @@ def test_settings_that_the_session_does_not_name_are_said() -> None:
     assert placement_of(events, provider, {}).unconfirmed == ("device_type",)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([ON_CUDA, ON_CPU]), st.integers(0, 1000)), max_size=30))
 def test_every_node_is_counted_once(nodes: list[tuple[str, int]]) -> None:
     events = [node(str(i), where, "Conv", us) for i, (where, us) in enumerate(nodes)]
