@@ -66,7 +66,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--formats",
-        default="json,junit,markdown",
+        default="json,junit,markdown,html",
         metavar="LIST",
         help="reports to write; parity.json always is (default: %(default)s)",
     )

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from chunking.console import EXIT_OK
 from parity.arguments import OUT
+from parity.documents import DIGEST
+from parity.latency.reading import read_bench
 from parity.report.formats import FORMATS, JSON, parse_formats, write_reports
+from parity.report.html.gate import read_gate
 from parity.report.reading import read_report
 
 
@@ -26,6 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", default=others, metavar="LIST", help="formats (default: %(default)s)"
     )
+    parser.add_argument(
+        "--gate",
+        type=Path,
+        metavar="GATE.json",
+        help="what `parity gate --json` said of this report, for the HTML page",
+    )
+    parser.add_argument(
+        "--bench",
+        type=Path,
+        metavar="BENCH.json",
+        help="what `parity bench` wrote, for the HTML page",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: beside REPORT.json")
 
 
@@ -33,6 +48,9 @@ def run(args: argparse.Namespace) -> int:
     """Write the reports and print where they are."""
     formats = parse_formats(args.format)
     report = read_report(args.report)
-    for path in write_reports(report, args.out or args.report.parent, formats):
+    gate = read_gate(args.gate, report.document()[DIGEST]) if args.gate else None
+    bench = read_bench(args.bench) if args.bench else None
+    folder = args.out or args.report.parent
+    for path in write_reports(report, folder, formats, gate=gate, bench=bench):
         print(path)
     return EXIT_OK

@@ -28,7 +28,7 @@ def test_a_run_that_passes_writes_three_reports(
     ran = parity()
     assert ran.code == 0
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert files == ["parity.json", "parity.junit.xml", "parity.md"]
+    assert files == ["parity.html", "parity.json", "parity.junit.xml", "parity.md"]
     assert "pass: " in ran.err and str(tmp_path / "out" / "parity.md") in ran.err
     for text in ("image_0000.png", "shape:101x77", "Summary", "stand-in weights", "proven"):
         assert text in ran.out
@@ -169,13 +169,14 @@ def test_a_stored_report_is_written_in_other_formats(
 ) -> None:
     exported("tiny_np")
     make_images(2)
-    parity("--formats", "junit,markdown")
+    parity()
     stored = tmp_path / "out" / "parity.json"
     again = tmp_path / "again"
     assert cli.main(["report", str(stored), "--out", str(again)]) == 0
     printed = capsys.readouterr().out.split()
-    assert printed == [str(again / "parity.junit.xml"), str(again / "parity.md")]
-    for name in ("parity.junit.xml", "parity.md"):
+    names = ["parity.junit.xml", "parity.md", "parity.html"]
+    assert printed == [str(again / name) for name in names]
+    for name in names:
         assert (again / name).read_bytes() == (stored.parent / name).read_bytes()
 
 
@@ -190,7 +191,7 @@ def test_a_stored_report_is_written_beside_it_unless_told_otherwise(
     assert sorted(path.name for path in stored.parent.iterdir()) == ["parity.json", "parity.md"]
 
 
-@pytest.mark.parametrize("arguments", [["--format", "html"], [], ["gone.json"]])
+@pytest.mark.parametrize("arguments", [["--format", "pdf"], [], ["gone.json"]])
 def test_a_report_that_cannot_be_written_is_exit_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

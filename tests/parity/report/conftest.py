@@ -39,7 +39,8 @@ def about(label: str = "stand-in weights (seed golden)") -> dict[str, Any]:
 def build(rows: list[Row], models: tuple[str, ...] = ("net",), **changes: Any) -> Report:
     groups = tuple(summarise(rows, "images"))
     given = {name: about() for name in models}
-    return Report(ENVIRONMENT, given, tuple(rows), (), groups, **changes)
+    environment = changes.pop("environment", ENVIRONMENT)
+    return Report(environment, given, tuple(rows), (), groups, **changes)
 
 
 @pytest.fixture(name="build")

@@ -22,21 +22,17 @@ def test_names_in_order_each_once() -> None:
 def test_an_unknown_format_or_none_is_an_error_that_lists_them(text: str) -> None:
     with pytest.raises(ParityError) as caught:
         parse_formats(text)
-    assert "json, junit, markdown" in caught.value.hint
-
-
-def test_html_is_said_to_come_later() -> None:
-    with pytest.raises(ParityError, match="html") as caught:
-        parse_formats("html")
-    assert "release issue" in caught.value.hint
+    assert "json, junit, markdown, html" in caught.value.hint
 
 
 def test_files_are_written_where_they_belong(tmp_path: Path, mixed: Report) -> None:
     paths = write_reports(mixed, tmp_path / "new" / "out", list(FORMATS))
-    assert [path.name for path in paths] == ["parity.json", "parity.junit.xml", "parity.md"]
+    names = ["parity.json", "parity.junit.xml", "parity.md", "parity.html"]
+    assert [path.name for path in paths] == names
     assert json.loads(paths[0].read_text())["schema_version"] == 1
     assert ET.parse(paths[1]).getroot().tag == "testsuites"
     assert paths[2].read_text(encoding="utf-8").startswith("# Parity")
+    assert paths[3].read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(p.name for p in paths)
 
 

@@ -1,0 +1,169 @@
+"""Time and memory, from what ``parity bench`` wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from parity.latency.results import BenchReport, Interval, Latency, Memory, Outcome
+from parity.report.html.charts import Lane, bars, chart, key, lanes
+from parity.report.html.tables import Cell, figure, table
+from parity.report.html.tags import Child, Markup, el
+from parity.report.html.words import ABSENT, duration, mebibytes, percent, ratio, state
+
+LATENCY = (
+    "contestant",
+    "size",
+    "status",
+    "median",
+    "90 % under",
+    "99 % under",
+    "spread (IQR)",
+    "A/A noise",
+    "time over baseline",
+    "verdict",
+    "session",
+    "first call",
+    "calls",
+    "why not measured",
+)
+MEMORY = (
+    "contestant",
+    "size",
+    "status",
+    "peak",
+    "before the session",
+    "the network adds",
+    "why not measured",
+)
+
+
+def latency_section(bench: BenchReport | None) -> Iterator[Markup]:
+    """Distributions by size with the noise floor, then the figures. Without a run: not run."""
+    if bench is None:
+        yield _not_run("No benchmark came with this report.")
+        return
+    for model, height, width in dict.fromkeys(
+        (row.contestant.model, row.height, row.width) for row in bench.latency
+    ):
+        rows = [
+            row
+            for row in bench.latency
+            if (row.contestant.model, row.height, row.width) == (model, height, width)
+        ]
+        yield _distribution(f"{model} at {height} × {width}", rows)
+    yield table("Warm calls, batch 1, contestants in turns", LATENCY, map(_latency, bench.latency))
+
+
+def memory_section(bench: BenchReport | None) -> Iterator[Markup]:
+    """Peak memory of fresh processes, by size. Without a run: not run."""
+    if bench is None or not bench.memory:
+        yield _not_run("Memory was not measured.")
+        return
+    entries = [
+        (
+            f"{_who(row)} at {row.height} × {row.width}",
+            row.baseline_bytes or 0,
+            row.peak_bytes,
+            mebibytes(row.peak_bytes),
+        )
+        for row in bench.memory
+        if row.peak_bytes is not None
+    ]
+    yield chart(
+        "Peak resident memory of a fresh process; the grey part is there before the session",
+        bars("Peak memory; the figures are in the table", entries),
+    )
+    yield table(
+        "Resident memory of a fresh process that runs one image twice",
+        MEMORY,
+        map(_memory, bench.memory),
+    )
+
+
+def _distribution(title: str, rows: Sequence[Latency]) -> Markup:
+    shown = []
+    for row in rows:
+        samples = tuple(float(s) for one in row.series for s in one.samples_ns)
+        middle = row.summary.median_ns if row.summary else None
+        floor = row.noise_floor
+        shown.append(
+            Lane(
+                _who(row),
+                dots=samples,
+                bars=() if middle is None else (middle,),
+                band=(middle / floor, middle * floor) if middle and floor else None,
+                text=duration(middle) if middle else row.outcome.value,
+            )
+        )
+    return chart(
+        f"{title}: every warm call",
+        lanes(f"Latency of {title}; the figures are in the table", shown, duration),
+        key(
+            ("dot", "a call"),
+            ("median", "median"),
+            ("band", "A/A noise: two processes of the same differ by this much"),
+        ),
+    )
+
+
+def _latency(row: Latency) -> tuple[Child | Cell, ...]:
+    summary = row.summary
+    times: list[float | None] = [None] * 4
+    if summary:
+        times = [summary.median_ns, summary.p90_ns, summary.p99_ns, summary.iqr_ns]
+    sessions = [one.session_ns for one in row.series]
+    firsts = [one.first_call_ns for one in row.series]
+    return (
+        _who(row),
+        Cell(f"{row.height}×{row.width}", row.height * row.width),
+        state(row.outcome.value),
+        *(figure(duration(value), value) for value in times),
+        figure(percent(row.noise_floor), row.noise_floor),
+        _ratio(row.ratio, row.is_baseline),
+        _verdict(row),
+        *(
+            figure(duration(min(found, default=None)), min(found, default=None))
+            for found in (sessions, firsts)
+        ),
+        figure(str(summary.samples if summary else 0), summary.samples if summary else None),
+        row.reason,
+    )
+
+
+def _memory(row: Memory) -> tuple[Child | Cell, ...]:
+    return (
+        _who(row),
+        Cell(f"{row.height}×{row.width}", row.height * row.width),
+        state(row.outcome.value),
+        *(
+            figure(mebibytes(size), size)
+            for size in (row.peak_bytes, row.baseline_bytes, row.added_bytes)
+        ),
+        row.reason,
+    )
+
+
+def _ratio(found: Interval | None, is_baseline: bool) -> Cell:
+    if is_baseline:
+        return figure("baseline", 1.0)
+    if found is None:
+        return figure(ABSENT, None)
+    return figure(
+        f"{ratio(found.estimate)} ({ratio(found.low)}–{ratio(found.high)})", found.estimate
+    )
+
+
+def _verdict(row: Latency) -> str:
+    if row.outcome is not Outcome.MEASURED or row.ratio is None:
+        return ABSENT
+    if row.within_noise:
+        return "within noise"
+    return "faster" if row.ratio.estimate < 1 else "slower"
+
+
+def _who(row: Latency | Memory) -> str:
+    return f"{row.contestant.model} {row.contestant.name}"
+
+
+def _not_run(what: str) -> Markup:
+    return el("p", state("not run"), f" {what} To measure: ", el("code", "python -m parity bench"))

@@ -1,0 +1,102 @@
+"""Where everything came from: files, weights, providers, machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from parity.report.html.tables import Cell, figure, table
+from parity.report.html.tags import Child, Markup, el
+from parity.report.html.words import ABSENT, mebibytes, state
+from parity.report.placement import placement_lines
+from parity.results import Report
+
+APART = ("placement",)  # shown in a section of its own
+PLACEMENT = (
+    "model",
+    "asked for",
+    "computed by",
+    "nodes",
+    "share of time",
+    "operators computed elsewhere",
+)
+
+
+def placement_section(report: Report) -> Markup:
+    """Which provider computed how many nodes. What was not profiled is not known, and said so."""
+    rows: list[tuple[Child | Cell, ...]] = []
+    for model, given in report.models.items():
+        placement = _mapping(given.get("placement"))
+        if not placement:
+            unknown = figure(ABSENT, None)
+            rows.append((model, ABSENT, state("not run"), unknown, unknown, "not profiled"))
+        for provider, found in placement.items():
+            placed = _mapping(found)
+            shares = _mapping(placed.get("time_share"))
+            lost = _mapping(placed.get("fell_back_ops"))
+            elsewhere = ", ".join(f"{name} {number}" for name, number in lost.items()) or "none"
+            for name, number in _mapping(placed.get("nodes")).items():
+                rows.append(
+                    (model, provider, name, _number(number), _share(shares.get(name)), elsewhere)
+                )
+    found = table("Nodes of one profiled run, by the provider that computed them", PLACEMENT, rows)
+    settings = [line for line in placement_lines(report) if ";" in line]
+    return el("div", found, el("ul", (el("li", line) for line in settings)) if settings else None)
+
+
+def provenance_section(report: Report) -> Iterator[Markup]:
+    """Of each model everything that the report says: file, weights, digests, preprocessing."""
+    for model, given in report.models.items():
+        file, weights = _mapping(given.get("file")), _mapping(given.get("weights"))
+        size = file.get("size_bytes")
+        yield el("h3", model)
+        yield el(
+            "p",
+            state(str(given.get("proof", "proof unknown"))),
+            " ",
+            el("b", str(file.get("name", "no file"))),
+            f", {mebibytes(size)}" if isinstance(size, int) else None,
+            f"; {weights.get('label', 'unknown weights')}",
+        )
+        shown = {name: value for name, value in given.items() if name not in APART}
+        yield pairs(f"Provenance of {model}", shown)
+
+
+def pairs(caption: str, document: Mapping[str, Any]) -> Markup:
+    """Everything in a JSON object, a line a value."""
+    lines = [(path, el("code", value)) for path, value in flat(document)]
+    return table(caption, ("what", "value"), lines, sortable=False)
+
+
+def flat(document: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Paths and values of a JSON object, in its order; what is empty or null is left out."""
+    for name, value in document.items():
+        path = f"{before}{name}".replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{path} › ")
+        elif isinstance(value, list | tuple):
+            if value:
+                yield path, ", ".join(map(str, value))
+        elif value is not None and value != "":
+            yield (
+                path,
+                {True: "yes", False: "no"}.get(value, str(value))
+                if isinstance(value, bool)
+                else str(value),
+            )
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(value: object) -> Cell:
+    return figure(str(value), float(value) if isinstance(value, int | float) else None)
+
+
+def _share(value: object) -> Cell:
+    return (
+        figure(f"{100 * value:.1f} %", value)
+        if isinstance(value, int | float)
+        else figure(ABSENT, None)
+    )

@@ -1,0 +1,168 @@
+"""The page, put together. Every figure on it comes from the report, the gate or the benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from parity.latency.results import BenchReport
+from parity.report.html.assets import head_assets, script
+from parity.report.html.costs import latency_section, memory_section
+from parity.report.html.gallery import without_pictures, worst_images
+from parity.report.html.gate import Gate, gate_section
+from parity.report.html.origin import pairs, placement_section, provenance_section
+from parity.report.html.results import (
+    decisions_table,
+    error_chart,
+    groups_table,
+    ratio_chart,
+    rows_tables,
+)
+from parity.report.html.tags import Child, Markup, el
+from parity.report.html.words import count, state
+from parity.report.problems import problems
+from parity.results import SCHEMA_VERSION, Report, Status
+
+MOST_PROBLEMS = 100
+
+
+def page(report: Report, *, gate: Gate | None = None, bench: BenchReport | None = None) -> str:
+    """The page as one file that loads nothing.
+
+    Args:
+        report: the run.
+        gate: the gate's decision on it; None is shown as not run.
+        bench: times and memory; None is shown as not run.
+    """
+    sections = list(_sections(report, gate, bench))
+    body = el(
+        "body",
+        el("a", "Skip to the results", href="#main", class_="skip"),
+        _header(report, gate, sections),
+        el(
+            "main",
+            (
+                el(
+                    "section",
+                    el("h2", title, id=f"{name}-title"),
+                    content,
+                    id=name,
+                    aria_labelledby=f"{name}-title",
+                )
+                for name, title, content in sections
+            ),
+            id="main",
+        ),
+        _footer(report),
+        el("p", role="status", aria_live="polite", id="said", class_="skip"),
+        script(),
+    )
+    head = el(
+        "head",
+        el("meta", charset="utf-8"),
+        head_assets(),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("title", f"Parity: {report.status}"),
+    )
+    return f"<!DOCTYPE html>\n{el('html', head, body, lang='en')}\n"
+
+
+def _sections(
+    report: Report, gate: Gate | None, bench: BenchReport | None
+) -> Iterator[tuple[str, str, Child]]:
+    yield "gate", "Release gate, rule by rule", gate_section(gate)
+    found = problems(report, MOST_PROBLEMS)
+    if found:
+        yield "problems", "What did not pass", el("ul", (el("li", line) for line in found))
+    yield (
+        "outputs",
+        "Results by output",
+        [ratio_chart(report.groups), groups_table(report.groups), decisions_table(report.groups)],
+    )
+    yield "errors", "Errors of the images", error_chart(report.rows)
+    yield "worst", "Images with the largest error", _worst(report)
+    yield "latency", "Latency", latency_section(bench)
+    yield "memory", "Memory", memory_section(bench)
+    yield "rows", "Every comparison", rows_tables(report)
+    yield "placement", "Where the nodes ran", placement_section(report)
+    yield "provenance", "Provenance", provenance_section(report)
+    yield "environment", "Environment", pairs("Where and how it was measured", report.environment)
+
+
+def _worst(report: Report) -> list[Child]:
+    shown = list(worst_images(report))
+    if not shown:
+        return [el("p", state("not run"), " This report keeps no pictures.")]
+    note = (
+        "Reference and candidate share one grey scale, so they look alike where all is well. The "
+        "error's scale begins at 0 and ends at the picture's largest error, however small; of the "
+        "values behind one dot it shows the largest."
+    )
+    absent = without_pictures(report)
+    more = el("p", f"No picture of: {', '.join(absent)}.", class_="muted") if absent else None
+    return [el("p", note), shown, more]
+
+
+def _header(report: Report, gate: Gate | None, sections: list[tuple[str, str, Child]]) -> Markup:
+    links = [el("li", el("a", title, href=f"#{name}")) for name, title, _ in sections]
+    return el(
+        "header",
+        el("h1", "Parity report"),
+        el(
+            "p",
+            el("span", "comparison ", state(report.status.value)),
+            el("span", "release gate ", state(gate.verdict if gate else "not run")),
+            class_="verdict",
+        ),
+        el("p", _sentence(report)),
+        el(
+            "dl",
+            (el("div", el("dt", name), el("dd", value)) for name, value in _facts(report)),
+            class_="facts",
+        ),
+        el("nav", el("ul", links), aria_label="Sections"),
+    )
+
+
+def _sentence(report: Report) -> str:
+    """What was compared with what, and with whose weights."""
+    weights = dict.fromkeys(str(_label(given.get("weights"))) for given in report.models.values())
+    return (
+        f"{', '.join(report.models) or 'No model'}: each image and output compared with the same "
+        f"network in float64; {', '.join(weights) or 'no weights'}."
+    )
+
+
+def _label(weights: object) -> object:
+    return weights.get("label", "unknown weights") if isinstance(weights, dict) else "no weights"
+
+
+def _facts(report: Report) -> Iterator[tuple[str, Child]]:
+    yield "images", len({row.image for row in report.rows})
+    yield "shape cases", len({(row.model, row.image) for row in report.shape_rows})
+    counts = {status: sum(row.status is status for row in report.all_rows) for status in Status}
+    names = {
+        "pass": "comparisons passed",
+        "fail": "failed",
+        "error": "could not compare",
+        "not run": "not run",
+    }
+    for status, number in counts.items():
+        yield names[status.value], number
+    if report.resumed_cases:
+        yield "from an interrupted run", count(report.resumed_cases, "case")
+
+
+def _footer(report: Report) -> Markup:
+    digest = str(report.document()["digest"])
+    return el(
+        "footer",
+        el(
+            "p",
+            "Made from ",
+            el("code", "parity.json"),
+            f", schema version {SCHEMA_VERSION}, digest ",
+            el("code", digest),
+            ". Every figure on this page is in it, or in the gate's "
+            "decision or the benchmark that came with it.",
+        ),
+    )
