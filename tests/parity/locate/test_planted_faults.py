@@ -159,8 +159,19 @@ def test_swapped_weights_are_located_to_both_modules(planted: Planted) -> None:
     assert [part.name for part in found.faults] == [first, second]
 
 
-@pytest.mark.parametrize("network", ["tiny_np", "tiny_mit", "tiny_trufor", "tiny_head"])
-@pytest.mark.parametrize("foreign", [False, True], ids=["recorded", "foreign"])
+SOUND = [
+    ("tiny_np", False),
+    ("tiny_np", True),
+    ("tiny_mit", True),
+    ("tiny_trufor", False),
+    *(
+        pytest.param(*case, marks=pytest.mark.slow)
+        for case in (("tiny_mit", False), ("tiny_head", False), ("tiny_head", True))
+    ),
+]
+
+
+@pytest.mark.parametrize(("network", "foreign"), SOUND)
 def test_a_sound_file_has_none(network: str, foreign: bool, planted: Planted) -> None:
     found = planted(network, foreign=foreign)
     assert found.faults == []
