@@ -21,7 +21,9 @@ def file_lines(report: Report) -> list[str]:
     """Every file with its digest and proof, but for each network's first one."""
     lines = []
     for name, given in report.models.items():
-        for found in list(_mapping(given.get("variants")).values())[1:]:
+        for variant, found in _mapping(given.get("variants")).items():
+            if variant == given.get("variant"):
+                continue
             file = _mapping(_mapping(found).get("file"))
             lines.append(
                 f"{name}: {file.get('name')} ({str(file.get('sha256'))[:16]}): "
