@@ -18,6 +18,7 @@ from parity.references.live import LiveSupply
 from parity.references.supply import Prepared, Supply
 from parity.results import Row
 from parity.runners.base import Feeds, Outputs
+from parity.runners.detector_runner import DetectorRunner
 from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
 from parity.runners.providers import Provider
 from parity.subjects import Candidate, Subject
@@ -33,7 +34,7 @@ class _Entrant:
 
     candidate: Candidate
     maker: RowMaker
-    runners: list[OnnxRuntimeRunner] = field(default_factory=list)
+    runners: list[OnnxRuntimeRunner | DetectorRunner] = field(default_factory=list)
     absent: list[tuple[Provider, str]] = field(default_factory=list)
 
 
@@ -138,7 +139,7 @@ class Bench:
             yield from maker.not_run(about, provider, reason)
         for runner in entrant.runners:
             try:
-                found = runner.run(prepared.feeds)
+                found = runner.run_case(case, prepared.feeds)
             except ParityError as error:
                 yield from maker.failed_to_run(about, runner, error.problem)
             else:
@@ -167,13 +168,16 @@ class Bench:
         wanted = {tensor.name for tensor in spec.inputs}
         for provider in providers:
             try:
-                runner = OnnxRuntimeRunner(path, provider, threads=self._threads, profile=True)
+                runner = self._runner(entrant.candidate, provider)
             except ProviderError as error:
                 if provider.required:
                     raise
                 entrant.absent.append((provider, error.problem))
                 continue
-            entrant.runners.append(self._stack.enter_context(runner))
+            entrant.runners.append(runner)
+            self._stack.enter_context(runner)
+            if isinstance(runner, DetectorRunner):
+                continue
             found = runner.input_names()
             if set(found) != wanted:
                 raise ParityError(
@@ -181,3 +185,12 @@ class Bench:
                     f"{', '.join(sorted(wanted))}",
                     hint="it is another network's file, or its inputs were renamed",
                 )
+
+    def _runner(
+        self, candidate: Candidate, provider: Provider
+    ) -> OnnxRuntimeRunner | DetectorRunner:
+        threads, path = self._threads, candidate.path
+        if candidate.detector:
+            variant, sha256 = candidate.identity.variant, candidate.detector
+            return DetectorRunner(path, variant, provider, sha256=sha256, threads=threads)
+        return OnnxRuntimeRunner(path, provider, threads=threads, profile=True)

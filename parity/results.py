@@ -11,6 +11,7 @@ from parity.documents import DIGEST, digest_of, encode
 from parity.pictures import Pictures
 
 SCHEMA_VERSION = 1
+RUNTIME = "runtime"  # `--models runtime` judges runtime/ itself, from file to answers
 SOURCE = "torch32"  # PyTorch float32, the yardstick; every other backend is a candidate
 
 

@@ -17,12 +17,14 @@ from export.standin import DEFAULT_SEED
 from export.trufor_specs import NOISEPRINT_PP
 from export.variants import DEFAULT_VARIANT, file_stem
 from export.weights import Weights
+from parity.detector_subject import detector_files, detector_network, detector_spec
 from parity.errors import ParityError
 from parity.identity import CANDIDATE, Identity, identify
 from parity.references.bundle import Bundle
 from parity.references.known_weights import KnownWeights, known_weights
 from parity.references.networks import Network
 from parity.references.store import ReferenceCache
+from parity.results import RUNTIME
 
 Say = Callable[[str], None]
 
@@ -32,12 +34,14 @@ class Candidate:
     """A file to judge.
 
     Attributes:
-        path: the ONNX file.
+        path: the ONNX file; for the runtime the folder of its files.
         identity: what is known of its weights.
+        detector: for the runtime the digests of its files, in the order they run.
     """
 
     path: Path
     identity: Identity
+    detector: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,15 +51,17 @@ class Subject:
     Attributes:
         network: the reference, with its weights and preprocessing.
         candidates: the files, each with its variant; at least one.
+        judged_as: what rows call it, where that is not the network.
     """
 
     network: Network
     candidates: tuple[Candidate, ...]
+    judged_as: ModelSpec | None = None
 
     @property
     def spec(self) -> ModelSpec:
         """The network without its weights."""
-        return self.network.spec
+        return self.judged_as or self.network.spec
 
     @property
     def weights(self) -> Weights:
@@ -119,7 +125,7 @@ def make_subject(
     it is.
 
     Args:
-        name: the network.
+        name: the network, or ``runtime``.
         source: the user's choice of weights.
         candidates: files that the user named, by network; such a file is the only one judged.
         folder: where exported files are.
@@ -134,6 +140,19 @@ def make_subject(
             is of other weights or preprocessing.
         ExportError: the weights do not cover the network.
     """
+    if not variants:
+        raise ParityError("no variant to compare", hint=f"--variants {DEFAULT_VARIANT}")
+    if name == RUNTIME:
+        if name in candidates or pixel_scale is not None:
+            raise ParityError(
+                "the runtime is judged with its own files and scale",
+                hint="leave out --candidate runtime=... and --pixel-scale; see --onnx-models",
+            )
+        say("finding weights")
+        network = detector_network(source, cache=cache, bundle=bundle)
+        files = detector_files(source, folder, variants, cache=cache, bundle=bundle, say=say)
+        found = [Candidate(folder, identity, sha256) for identity, sha256 in files]
+        return Subject(network, tuple(found), detector_spec())
     network = make_network(
         name, source, pixel_scale=pixel_scale, cache=cache, bundle=bundle, say=say
     )
@@ -144,8 +163,6 @@ def make_subject(
             raise ParityError(f"no file {path}", hint=f"--candidate {name}=FILE.onnx names a file")
         say("checking digests")
         return Subject(network, (Candidate(path, identify(path, spec, weights)),))
-    if not variants:
-        raise ParityError("no variant to compare", hint=f"--variants {DEFAULT_VARIANT}")
     found = []
     for variant in dict.fromkeys(variants):
         path = folder / f"{file_stem(spec, variant)}.onnx"
