@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from export.errors import ExportError
 from export.spec import ModelSpec
-from export.transforms import clean, fold_batchnorm, fold_transpose, simplify
+from export.transforms import clean, fold_batchnorm, fold_transpose, fold_weights, simplify
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -89,7 +89,7 @@ PORTABLE = Variant(
 ORT = Variant(
     "ort",
     "for ONNX Runtime: fused attention, fewer transposes, less memory",
-    (clean, fold_batchnorm, fold_transpose, simplify, clean),
+    (clean, fold_weights, fold_batchnorm, simplify, clean),
     rewrite="export.models.ort:rewrite",
     models=("noiseprint_pp", "mit_b2", "trufor", "trufor_head"),
 )

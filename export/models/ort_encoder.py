@@ -1,0 +1,179 @@
+"""The encoder as ONNX Runtime computes it best; see `export.models.ort`.
+
+Maps stay channel-last, (B, h, w, C), from the patch embedding to the fusion's last convolutions:
+what has to be channel-first is turned next to the convolution, where ONNX Runtime does it together
+with its own reordering.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from export.models.attention import Attention, FeedForward, to_grid, to_maps
+from export.models.checks import check_images
+from export.models.fusion import (
+    CHANNEL_SHARE,
+    SPATIAL_SHARE,
+    FeatureFusion,
+    FeatureRectification,
+)
+from export.models.mit_b2 import STAGES, MiTB2
+from export.models.ort_operators import gelu, multi_head_attention, to_tokens
+
+
+def pointwise(maps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A matrix (C_out, C_in) on maps (B, C_in, h, w), as a convolution 1 x 1."""
+    return F.conv2d(maps, weight[:, :, None, None], bias)
+
+
+class OrtAttention(Attention):
+    """Attention as one operator, which also adds the biases of queries, keys and values."""
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """(B, h, w, C) to the same shape."""
+        channels = self.heads * self.head_size
+        source = grid
+        if self.reduction > 1:
+            source = self.norm(to_grid(self.sr(to_maps(grid))))
+        source = to_tokens(source, channels)
+        key_weight, value_weight = torch.split(self.kv.weight, channels)
+        attended = multi_head_attention(
+            F.linear(to_tokens(grid, channels), self.q.weight),
+            F.linear(source, key_weight),
+            F.linear(source, value_weight),
+            torch.cat([self.q.bias, self.kv.bias]),
+            self.heads,
+        )
+        projected: Tensor = self.proj(attended)
+        return projected.reshape_as(grid)
+
+
+class OrtFeedForward(FeedForward):
+    """Channel-first inside: the four times wider tensors are never transposed."""
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """(B, h, w, C) to the same shape."""
+        widened = pointwise(to_maps(grid), self.fc1.weight, self.fc1.bias)
+        hidden = gelu(self.dwconv.dwconv(widened))
+        return to_grid(pointwise(hidden, self.fc2.weight, self.fc2.bias))
+
+
+class OrtRectification(FeatureRectification):
+    """Both shares of the other branch are added up before they are multiplied with it."""
+
+    def forward(self, rgb: Tensor, extra: Tensor) -> tuple[Tensor, Tensor]:
+        """Two grids (B, h, w, C) to two of the same shape."""
+        channel0, channel1 = self._channel(rgb, extra)
+        spatial0, spatial1 = self._spatial(rgb, extra)
+        return rgb + extra * (channel1 + spatial1), extra + rgb * (channel0 + spatial0)
+
+    def _channel(self, rgb: Tensor, extra: Tensor) -> tuple[Tensor, Tensor]:
+        """Each branch's share a channel, (B, 1, 1, C); means row by row, as in `fusion`."""
+        means = [grid.mean(2, keepdim=True).mean(1, keepdim=True) for grid in (rgb, extra)]
+        maxima = [grid.amax((1, 2), keepdim=True) for grid in (rgb, extra)]
+        weights = self.channel_weights.mlp(torch.cat(means + maxima, dim=3)) * CHANNEL_SHARE
+        first, second = torch.split(weights, self.channel_weights.channels, dim=3)
+        return first, second
+
+    def _spatial(self, rgb: Tensor, extra: Tensor) -> tuple[Tensor, Tensor]:
+        """Each branch's share a pixel, (B, h, w, 1), without joining the two."""
+        layers: tuple[Any, ...] = tuple(self.spatial_weights.mlp)
+        first, _, second, _ = layers
+        of_rgb, of_extra = torch.split(
+            first.weight[:, :, 0, 0], self.channel_weights.channels, dim=1
+        )
+        hidden = torch.relu(F.linear(rgb, of_rgb, first.bias) + F.linear(extra, of_extra))
+        weights = torch.sigmoid(F.linear(hidden, second.weight[:, :, 0, 0], second.bias))
+        share0, share1 = torch.split(weights * SPATIAL_SHARE, 1, dim=3)
+        return share0, share1
+
+
+class OrtFusion(FeatureFusion):
+    """Cross attention as a change of weights: its d x d contexts are multiplied into ``end_proj``.
+
+    ``u @ context`` followed by a Linear is ``u`` times one matrix a picture. So neither the
+    attended tokens nor a joined 2C-wide tensor is written.
+    """
+
+    def forward(self, rgb: Tensor, extra: Tensor) -> Tensor:
+        """Two grids (B, h, w, C) to one map (B, C, h, w)."""
+        path = self.cross
+        rgb_around, rgb_through = self._halves(path.channel_proj1, rgb)
+        extra_around, extra_through = self._halves(path.channel_proj2, extra)
+        rgb_context = self._context(path.cross_attn.kv1, rgb_through)
+        extra_context = self._context(path.cross_attn.kv2, extra_through)
+        rgb = path.norm1(rgb + self._end(path.end_proj1, rgb_around, rgb_through, extra_context))
+        extra = path.norm2(
+            extra + self._end(path.end_proj2, extra_around, extra_through, rgb_context)
+        )
+        return self._embed(to_maps(rgb), to_maps(extra))
+
+    def _halves(self, linear: nn.Linear, grid: Tensor) -> tuple[Tensor, Tensor]:
+        """What goes around the attention and what goes through it, (B, h, w, C) each."""
+        channels = self.cross.channels
+        weights, biases = torch.split(linear.weight, channels), torch.split(linear.bias, channels)
+        parts = zip(weights, biases, strict=True)
+        around, through = (torch.relu(F.linear(grid, w, b)) for w, b in parts)
+        return around, through
+
+    def _context(self, linear: nn.Linear, through: Tensor) -> Tensor:
+        """``softmax(k^T v / sqrt(d))`` (B, heads, d, d) from the C x C products of the channels.
+
+        ``k^T v = W_k (u^T u) W_v^T``: keys and values need not exist. What is left is C x C, so it
+        is done in float64: the sums are large and of one sign, and the product cancels them.
+        """
+        attention, channels = self.cross.cross_attn, self.cross.channels
+        heads, size = attention.heads, attention.head_size
+        tokens = to_tokens(through, channels)
+        products = (tokens.transpose(-2, -1) @ tokens).double()
+        keys, values = torch.split(linear.weight, channels)
+        # (B, heads, d, C) @ (heads, C, d)
+        left = (keys.double() @ products).reshape(-1, heads, size, channels)
+        right = values.double().t().reshape(channels, heads, size).transpose(0, 1)
+        return torch.softmax((left @ right * size**-0.5).float(), dim=-2)
+
+    def _end(self, linear: nn.Linear, around: Tensor, through: Tensor, context: Tensor) -> Tensor:
+        """``linear`` of (around, through @ context), (B, h, w, C)."""
+        heads, size = self.cross.cross_attn.heads, self.cross.cross_attn.head_size
+        of_around, of_through = torch.split(linear.weight, self.cross.channels, dim=1)
+        rows = of_through.t().reshape(heads, size, heads * size)
+        matrix = (context @ rows).reshape(-1, heads * size, heads * size)
+        attended = (to_tokens(through, heads * size) @ matrix).reshape_as(through)
+        around = F.linear(around, of_around, linear.bias)
+        return around + attended
+
+    def _embed(self, rgb: Tensor, extra: Tensor) -> Tensor:
+        """Two maps (B, C, h, w) to the fused map, without joining them."""
+        embedding, channels = self.channel_emb, self.cross.channels
+        layers: tuple[Any, ...] = tuple(embedding.channel_embed)
+        reduce, depthwise, _, mix, norm = layers
+        rgb_weight, extra_weight = torch.split(reduce.weight, channels, dim=1)
+        reduced = F.conv2d(rgb, rgb_weight, reduce.bias) + F.conv2d(extra, extra_weight)
+        rgb_weight, extra_weight = torch.split(embedding.residual.weight, channels, dim=1)
+        residual = F.conv2d(rgb, rgb_weight) + F.conv2d(extra, extra_weight)
+        fused: Tensor = embedding.norm(residual + norm(mix(torch.relu(depthwise(reduced)))))
+        return fused
+
+
+class OrtEncoder(MiTB2):
+    """Rectification and fusion take channel-last maps."""
+
+    def forward(self, rgb: Tensor, np: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As `MiTB2.forward`."""
+        check_images(rgb, np)
+        image, extra, fused = rgb, np, []
+        for stage, rectify, fuse in zip(STAGES, self.FRMs, self.FFMs, strict=True):
+            grids = (self._grid("", stage, image), self._grid("extra_", stage, extra))
+            image_grid, extra_grid = rectify(*grids)
+            fused.append(fuse(image_grid, extra_grid))
+            image, extra = to_maps(image_grid), to_maps(extra_grid)
+        first, second, third, fourth = fused
+        return first, second, third, fourth
+
+    def _grid(self, branch: str, stage: int, maps: Tensor) -> Tensor:
+        """One branch's maps (B, C_in, H, W) through one stage, to (B, h, w, C)."""
+        return to_grid(self._stage(branch, stage, maps))

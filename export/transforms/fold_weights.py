@@ -1,0 +1,190 @@
+"""Compute once, in float64, what depends on weights only; round once.
+
+A rewritten network (`export.models.ort`) writes its derived weights out: slices, transpositions,
+products of two layers' matrices. The trace records them as nodes that read initializers only. Here
+each becomes an initializer, derived from the checkpoint's tensors by this transform.
+
+Matrix products are summed in one fixed order: a product of two float32 numbers is exact in
+float64, and each sum is rounded as IEEE 754 says, so every machine gets the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from export.errors import ExportError
+from export.provenance import Provenance, initializer_array
+from export.transforms.fold_batchnorm import exact_decimal
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+NAME = "fold_weights"
+Array = npt.NDArray[Any]
+
+
+def apply(model: ir.Model, provenance: Provenance) -> int:
+    """Fold every node that reads weights and constants only. Returns how many nodes went.
+
+    Raises:
+        ExportError: a derived weight is no finite float32.
+    """
+    known: dict[str, Array] = {}
+    parents: dict[str, tuple[str, ...]] = {}
+    for name, value in model.graph.initializers.items():
+        _learn(known, parents, name, initializer_array(value), (name,), provenance)
+    folded: list[ir.Node] = []
+    for node in model.graph:
+        names = [str(v.name) for v in node.inputs if v is not None]
+        compute = OPERATORS.get(node.op_type) if not node.domain else None
+        if compute is None or any(name not in known for name in names):
+            continue
+        results = compute(
+            node, *(known[str(v.name)] if v is not None else None for v in node.inputs)
+        )
+        origins = tuple(dict.fromkeys(p for name in names for p in parents[name]))
+        for output, result in zip(node.outputs, results, strict=True):
+            known[str(output.name)] = result
+            parents[str(output.name)] = origins
+        folded.append(node)
+    return _replace(model, provenance, folded, known, parents)
+
+
+def _learn(
+    known: dict[str, Array],
+    parents: dict[str, tuple[str, ...]],
+    name: str,
+    array: Array,
+    own: tuple[str, ...],
+    provenance: Provenance,
+) -> None:
+    """Take in an initializer, in float64 where it is a float."""
+    known[name] = array.astype(np.float64) if array.dtype == np.float32 else array
+    parents[name] = own if name in provenance.origins else ()
+
+
+def _replace(
+    model: ir.Model,
+    provenance: Provenance,
+    folded: list[ir.Node],
+    known: dict[str, Array],
+    parents: dict[str, tuple[str, ...]],
+) -> int:
+    """Put initializers where folded nodes fed others, and take the nodes out."""
+    import onnx_ir as ir
+
+    gone = {id(node) for node in folded}
+    removed = 0
+    for node in reversed(folded):
+        if not any(parents[str(output.name)] for output in node.outputs):
+            gone.discard(id(node))  # constants alone: left to the simplifier
+            continue
+        for output in node.outputs:
+            readers = [use.node for use in output.uses()]
+            if output.is_graph_output() or any(id(reader) not in gone for reader in readers):
+                value = _initializer(model, provenance, output, known, parents)
+                ir.convenience.replace_all_uses_with(output, value)
+    for node in reversed(folded):
+        if id(node) in gone:
+            model.graph.remove(node, safe=True)
+            removed += 1
+    provenance.forget_unused(model)
+    return removed
+
+
+def _initializer(
+    model: ir.Model,
+    provenance: Provenance,
+    output: ir.Value,
+    known: dict[str, Array],
+    parents: dict[str, tuple[str, ...]],
+) -> ir.Value:
+    """A derived weight, named after the first tensor that it was made of."""
+    import onnx_ir as ir
+
+    origins = parents[str(output.name)]
+    array = known[str(output.name)]
+    if array.dtype == np.float64:
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
+        if not np.isfinite(array).all():
+            raise ExportError(
+                f"a weight made of {', '.join(origins[:4])} is no finite float32",
+                hint="a variance in the checkpoint is negative or next to zero; is it damaged?",
+            )
+    name = f"{origins[0]}.folded"
+    while name in model.graph.initializers:
+        name += "'"
+    value = ir.Value(
+        name=name,
+        const_value=ir.Tensor(np.ascontiguousarray(array), name=name),
+        shape=ir.Shape(array.shape),
+        type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
+    )
+    model.graph.register_initializer(value)
+    provenance.derive(name, NAME, *origins)
+    return value
+
+
+def _constant(node: ir.Node) -> tuple[Array, ...]:
+    array = node.attributes["value"].as_tensor().numpy()
+    if array.dtype != np.float32:
+        return (array,)
+    decimals = [exact_decimal(number) for number in array.reshape(-1)]
+    return (np.asarray(decimals, np.float64).reshape(array.shape),)
+
+
+def _slice(_: ir.Node, data: Array, *bounds: Array) -> tuple[Array, ...]:
+    starts, ends = (bound.tolist() for bound in bounds[:2])
+    axes = bounds[2].tolist() if len(bounds) > 2 else range(len(starts))
+    steps = bounds[3].tolist() if len(bounds) > 3 else [1] * len(starts)
+    index = [slice(None)] * data.ndim
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        index[axis] = slice(start, end, step)
+    return (data[tuple(index)],)
+
+
+def _split(node: ir.Node, data: Array, sizes: Array | None = None) -> tuple[Array, ...]:
+    parts = len(node.outputs)
+    axis = node.attributes.get_int("axis", 0)
+    where = np.cumsum(sizes)[:-1].tolist() if sizes is not None else parts
+    return tuple(np.split(data, where, axis))
+
+
+def _matmul(_: ir.Node, left: Array, right: Array) -> tuple[Array, ...]:
+    """The product of two matrices (or a matrix and a vector), summed from the first term on."""
+    rows = left.reshape(-1, left.shape[-1])
+    columns = right.reshape(right.shape[0], -1)
+    product = np.zeros((rows.shape[0], columns.shape[1]))
+    for k in range(rows.shape[1]):
+        product += rows[:, k, None] * columns[k]
+    return (product.reshape(*left.shape[:-1], *right.shape[1:]),)
+
+
+def _transpose(node: ir.Node, data: Array) -> tuple[Array, ...]:
+    default = tuple(reversed(range(data.ndim)))
+    return (data.transpose(node.attributes.get_ints("perm", default)),)
+
+
+OPERATORS: dict[str, Callable[..., tuple[Array, ...]]] = {
+    "Add": lambda _, x, y: (x + y,),
+    "Concat": lambda node, *parts: (np.concatenate(parts, node.attributes["axis"].as_int()),),
+    "Constant": _constant,
+    "Div": lambda _, x, y: (x / y,),
+    "Gather": lambda node, x, index: (np.take(x, index, node.attributes.get_int("axis", 0)),),
+    "Identity": lambda _, x: (x,),
+    "MatMul": _matmul,
+    "Mul": lambda _, x, y: (x * y,),
+    "Reshape": lambda _, x, shape: (x.reshape(shape.tolist()),),
+    "Slice": _slice,
+    "Split": _split,
+    "Sqrt": lambda _, x: (np.sqrt(x),),
+    "Squeeze": lambda _, x, axes: (np.squeeze(x, tuple(axes.tolist())),),
+    "Sub": lambda _, x, y: (x - y,),
+    "Transpose": _transpose,
+    "Unsqueeze": lambda _, x, axes: (np.expand_dims(x, tuple(axes.tolist())),),
+}
