@@ -61,7 +61,7 @@ def memory_section(bench: BenchReport | None) -> Iterator[Markup]:
         return
     entries = [
         (
-            f"{_who(row)} at {row.height} × {row.width}",
+            f"{row.contestant.model} {row.height}×{row.width} · {_short(row)}",
             row.baseline_bytes or 0,
             row.peak_bytes,
             mebibytes(row.peak_bytes),
@@ -88,7 +88,7 @@ def _distribution(title: str, rows: Sequence[Latency]) -> Markup:
         floor = row.noise_floor
         shown.append(
             Lane(
-                _who(row),
+                _short(row),
                 dots=samples,
                 bars=() if middle is None else (middle,),
                 band=(middle / floor, middle * floor) if middle and floor else None,
@@ -163,6 +163,13 @@ def _verdict(row: Latency) -> str:
 
 def _who(row: Latency | Memory) -> str:
     return f"{row.contestant.model} {row.contestant.name}"
+
+
+def _short(row: Latency | Memory) -> str:
+    """What there is room for in a chart: what goes without saying is left out."""
+    who = row.contestant
+    usual = {"portable", "source", "cpu"}
+    return " ".join(part for part in (who.backend, who.variant, who.provider) if part not in usual)
 
 
 def _not_run(what: str) -> Markup:

@@ -71,7 +71,7 @@ def table(
     ]
     found = el(
         "table",
-        el("caption", caption),
+        el("caption", el("span", caption)),
         el("thead", el("tr", names)),
         el("tbody", body),
         data_sortable=sortable,

@@ -9,7 +9,7 @@ from parity.report.html.tables import Cell, figure, table
 
 def test_heads_caption_and_region() -> None:
     found = table("a caption", ("name", "value"), [("x", figure("1.0e-06", 1e-6))])
-    assert "<caption>a caption</caption>" in found
+    assert "<caption><span>a caption</span></caption>" in found
     assert '<th scope="col">name</th><th scope="col" class="n">value</th>' in found
     assert '<th scope="row" class="short">x</th>' in found
     assert '<td class="n" data-v="1e-06">1.0e-06</td>' in found
