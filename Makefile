@@ -24,7 +24,7 @@ W      := $(if $(WEIGHTS),--weights "$(WEIGHTS)")
 REVISION = $(shell git diff-index --quiet HEAD -- 2>/dev/null && echo --revision $$(git rev-parse HEAD))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup constraints export export-check split merge parity gate release release-verify bench report dataset weights check format test test-slow clean
+.PHONY: help setup constraints export export-check split merge parity gate release release-verify bench bench-history report dataset weights check format test test-slow clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -76,6 +76,9 @@ bench: $(READY) ## time the pieces, then MODELS x VARIANTS x SIZES interleaved (
 		--benchmark-max-time=0.5 --benchmark-json "$(BENCH_OUT)/pieces.json"
 	@$(BIN)/python -m parity bench --models $(PARITY_MODELS) --variants $(VARIANTS) \
 		--sizes $(SIZES) --repeats $(REPEATS) --out "$(BENCH_OUT)" $(BENCH) $(W)
+
+bench-history: $(READY) ## reports of the releases in HISTORY=dist: what changed, since when
+	@$(BIN)/python -m parity history "$(or $(HISTORY),dist)"
 
 report: $(READY) ## the last parity run as JUnit XML and Markdown (HTML comes with the release issue)
 	@$(BIN)/python -m parity report "$(OUT)/parity.json" --format junit,markdown

@@ -15,6 +15,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("parity.commands.bench", "measure latency and peak memory"),
     "report": ("parity.commands.report", "write a stored run in other formats"),
     "gate": ("parity.commands.gate", "judge a stored run by a policy"),
+    "compare": ("parity.commands.compare", "what changed between two reports"),
+    "history": ("parity.commands.history", "reports over releases: since when"),
     "release": ("parity.commands.release", "put a release folder together"),
     "release-verify": ("parity.commands.release_verify", "check a release folder"),
     "locate": ("parity.locate.cli", "name the first module that creates error"),

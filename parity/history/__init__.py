@@ -1,0 +1,1 @@
+"""What changed between reports, whether it is more than noise, and since which release."""

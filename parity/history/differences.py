@@ -1,0 +1,170 @@
+"""Two reports, figure by figure: the same, within the noise, better or worse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from parity.errors import ParityError
+from parity.gate.changes import changes, different_environment, unmeasured
+from parity.gate.costs import Costs, costs_of, is_costs
+from parity.gate.evidence import below
+from parity.noise import median_interval
+from parity.report.reading import from_document
+from parity.results import SOURCE, Report, Row
+
+CONFIDENCE = 0.99
+LEAST_EFFECT = 0.02  # of a time; smaller ones are not worth a line of their own
+MEMORY_NOISE = 0.02  # peaks of fresh processes repeat within this share
+
+Place = tuple[str, ...]
+
+
+class Verdict(StrEnum):
+    """What a difference means."""
+
+    SAME = "the same"
+    NOISE = "within noise"
+    BETTER = "better"
+    WORSE = "worse"
+    CHANGED = "changed"
+    NEW = "new"
+    GONE = "gone"
+    UNKNOWN = "not comparable"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One figure in two reports.
+
+    Attributes:
+        what: of what, the same text in every report.
+        old: as it was.
+        new: as it is.
+        verdict: what that means.
+        why: by what it was judged.
+    """
+
+    what: str
+    old: str
+    new: str
+    verdict: Verdict
+    why: str = ""
+
+
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], names: tuple[str, str]
+) -> list[Difference]:
+    """Two documents of one kind, compared.
+
+    Args:
+        old: a ``parity.json`` or ``bench.json``.
+        new: another of the same kind.
+        names: what errors call them.
+
+    Raises:
+        ParityError: one is no such report, or they are of two kinds.
+    """
+    if is_costs(old) != is_costs(new):
+        raise ParityError(
+            f"{names[0]} and {names[1]} are of two kinds",
+            hint="compare a parity.json with a parity.json, a bench.json with a bench.json",
+        )
+    if is_costs(old):
+        return list(_costs(costs_of(old, names[0]), costs_of(new, names[1])))
+    return list(_reports(from_document(old, names[0]), from_document(new, names[1])))
+
+
+def _reports(old: Report, new: Report) -> Iterator[Difference]:
+    for model in dict.fromkeys([*old.models, *new.models]):
+        for what, keys in (("file", ("file", "sha256")), ("weights", ("weights", "digest"))):
+            before, after = (_short(below(r.models, model, *keys)) for r in (old, new))
+            yield _plain(f"{model}: {what}", before, after)
+    limits = [_short(r.environment.get("tolerances_sha256")) for r in (old, new)]
+    yield _plain("tolerances", limits[0], limits[1])
+    yield _plain("verdict", old.status.value, new.status.value)
+    theirs, ours = _errors(old), _errors(new)
+    for place in dict.fromkeys([*theirs, *ours]):
+        yield _error("MAE of " + " ".join(place), theirs.get(place, {}), ours.get(place, {}))
+
+
+def _short(digest: object) -> str:
+    return str(digest or "absent")[:16]
+
+
+def _errors(report: Report) -> dict[Place, dict[str, float]]:
+    """Errors by image, for each output of each candidate, images and shapes apart."""
+    found: dict[Place, dict[str, float]] = {}
+    for cases, rows in (("images", report.rows), ("shapes", report.shape_rows)):
+        for row in rows:
+            if row.backend != SOURCE and row.mae is not None:
+                found.setdefault(_place(row, cases), {})[f"{row.image} {row.image_sha256}"] = (
+                    row.mae
+                )
+    return found
+
+
+def _place(row: Row, cases: str) -> Place:
+    return (row.model, row.variant, row.output, "on", cases, row.provider)
+
+
+def _error(what: str, old: Mapping[str, float], new: Mapping[str, float]) -> Difference:
+    """Errors on the same images, image by image."""
+    shared = sorted(old.keys() & new.keys())
+    before, after = _mean(old), _mean(new)
+    if not old or not new:
+        return Difference(what, before, after, Verdict.GONE if old else Verdict.NEW)
+    if not shared:
+        return Difference(what, before, after, Verdict.UNKNOWN, "no image in common")
+    pairs = [(old[key], new[key]) for key in shared]
+    if all(a == b for a, b in pairs):
+        return Difference(what, before, after, Verdict.SAME)
+    if min(min(pair) for pair in pairs) <= 0.0:
+        return Difference(what, before, after, Verdict.CHANGED, "an error of exactly 0")
+    found = median_interval([math.log(b / a) for a, b in pairs], CONFIDENCE)
+    if found is None:
+        return Difference(what, before, after, Verdict.UNKNOWN, f"{len(pairs)} images are too few")
+    low, middle, high = (math.exp(value) for value in (found.low, found.median, found.high))
+    why = f"{middle:.3f} times, {low:.3f} to {high:.3f}, over {len(pairs)} images"
+    verdict = Verdict.WORSE if low > 1.0 else Verdict.BETTER if high < 1.0 else Verdict.NOISE
+    return Difference(what, before, after, verdict, why)
+
+
+def _costs(old: Costs, new: Costs) -> Iterator[Difference]:
+    elsewhere = different_environment(new, old)
+    if elsewhere:
+        yield Difference("environment", "", "", Verdict.UNKNOWN, elsewhere)
+        return
+    for change in changes(new, old, CONFIDENCE):
+        what = f"time of {change.name}"
+        if change.ratio is None:
+            yield Difference(what, "", "", Verdict.UNKNOWN, change.problem)
+            continue
+        worse, better = change.slower(LEAST_EFFECT), change.faster(LEAST_EFFECT)
+        verdict = Verdict.WORSE if worse else Verdict.BETTER if better else Verdict.NOISE
+        yield Difference(what, "1.00", f"{change.ratio.median:.2f}", verdict, str(change))
+    for lost in unmeasured(new, old):
+        yield Difference(lost, "measured", "", Verdict.GONE)
+    for key, cost in new.entries.items():
+        before = old.entries[key].peak_bytes if key in old.entries else None
+        if before and cost.peak_bytes:
+            yield _memory(cost.name, before, cost.peak_bytes)
+
+
+def _memory(name: str, before: int, after: int) -> Difference:
+    share = after / before
+    worse, better = share > 1.0 + MEMORY_NOISE, share < 1.0 - MEMORY_NOISE
+    verdict = Verdict.WORSE if worse else Verdict.BETTER if better else Verdict.NOISE
+    old, new = (f"{value / 2**20:.0f} MiB" for value in (before, after))
+    return Difference(f"peak memory of {name}", old, new, verdict, f"{share:.3f} times")
+
+
+def _plain(what: str, old: str, new: str) -> Difference:
+    return Difference(what, old, new, Verdict.SAME if old == new else Verdict.CHANGED)
+
+
+def _mean(errors: Mapping[str, float]) -> str:
+    return f"{math.fsum(errors.values()) / len(errors):.3e}" if errors else ""

@@ -1,0 +1,110 @@
+"""A folder of reports over releases: what is as it is since when."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from parity.errors import ParityError
+from parity.gate.costs import is_costs
+from parity.gate.evidence import read_json
+from parity.history.differences import Difference, Verdict, differences
+
+MOVED = (Verdict.BETTER, Verdict.WORSE, Verdict.CHANGED, Verdict.NEW, Verdict.GONE)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One figure's last change.
+
+    Attributes:
+        what: of what.
+        now: as it is in the last release that has it.
+        since: the release that changed it, or the first one.
+        change: the difference that it made, or None where it never changed.
+    """
+
+    what: str
+    now: str
+    since: str
+    change: Difference | None
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Releases in order, and each figure's last change.
+
+    Attributes:
+        releases: names, oldest first.
+        steps: a figure each.
+        not_comparable: pairs of releases that could not be compared, and why.
+    """
+
+    releases: tuple[str, ...]
+    steps: tuple[Step, ...]
+    not_comparable: tuple[str, ...]
+
+
+def timeline(folder: Path) -> list[Timeline]:
+    """The history of parity reports, and that of bench reports, where there are two or more.
+
+    Releases are in the order of their names, numbers as numbers: ``models-1.9`` before
+    ``models-1.10``. A report is called by its folder, or by its file's name.
+
+    Raises:
+        ParityError: no two reports of a kind, or one cannot be read.
+    """
+    if not folder.is_dir():
+        raise ParityError(f"no folder {folder}", hint="name a folder with a report a release")
+    parity: list[tuple[str, dict[str, Any]]] = []
+    bench: list[tuple[str, dict[str, Any]]] = []
+    for name, path in sorted(_reports(folder), key=lambda item: natural(item[0])):
+        document = read_json(path)
+        if is_costs(document):
+            bench.append((name, document))
+        elif "rows" in document and "summary" in document:
+            parity.append((name, document))
+    found = [_timeline(reports) for reports in (parity, bench) if len(reports) > 1]
+    if not found:
+        raise ParityError(
+            f"{folder} holds no two reports of a kind",
+            hint="put parity.json and bench.json of each release in a folder of its own",
+        )
+    return found
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts numbers in names as numbers."""
+    parts = re.findall(r"\d+|\D+", name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def _reports(folder: Path) -> Iterator[tuple[str, Path]]:
+    for path in folder.rglob("*.json"):
+        if path.is_file() and path.name not in ("manifest.json", "gate.json"):
+            if path.name.endswith(".lock.json"):
+                continue
+            same = path.parent == folder
+            yield (path.stem if same else path.parent.relative_to(folder).as_posix()), path
+
+
+def _timeline(reports: list[tuple[str, dict[str, Any]]]) -> Timeline:
+    names = tuple(name for name, _ in reports)
+    steps: dict[str, Step] = {}
+    cannot = []
+    for (before, old), (after, new) in pairwise(reports):
+        for found in differences(old, new, (before, after)):
+            if found.verdict is Verdict.UNKNOWN:
+                cannot.append(f"{before} to {after}: {found.what}: {found.why}")
+                continue
+            known = steps.get(found.what)
+            if found.verdict in MOVED:
+                steps[found.what] = Step(found.what, found.new, after, found)
+            else:
+                since, change = (known.since, known.change) if known else (before, None)
+                steps[found.what] = Step(found.what, found.new, since, change)
+    return Timeline(names, tuple(steps.values()), tuple(cannot))
