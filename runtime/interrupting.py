@@ -51,8 +51,8 @@ def interruptible(
             _running.discard(number)
             ended.set()
 
-    threading.Thread(target=work, name="runtime", daemon=True).start()
     try:
+        threading.Thread(target=work, name="runtime", daemon=True).start()
         ended.wait()
     except BaseException:
         stop()
