@@ -6,7 +6,8 @@ The plain way is what published scripts do, as one process: both networks in PyT
 ONNX Runtime, one image after the other, and the mean absolute error between the two. (Of both, the
 second input of mit_b2 is the Noiseprint++ map that was computed for the same image.) Beside it
 `parity run --no-shapes` with references in the cache, and with an empty cache. Every round runs
-each once, in random order; a ratio is of the same round. Needs exported files in onnx_models/.
+each once, in random order; a ratio is of the same round. Processor seconds are shown beside the
+clock's, for machines that have other work. Needs exported files in onnx_models/.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import resource
 import statistics
 import subprocess
 import sys
@@ -44,20 +46,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         seconds = measure(args, Path(folder))
     for name, target in TARGETS.items():
-        ratios = [a / b for a, b in zip(seconds[name], seconds[PLAIN], strict=True)]
-        shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-        median = statistics.median(ratios)
-        print(f"{name}: {median:.2f} of the plain way (target {target}); rounds: {shown}")
+        for index, clock in enumerate(("time", "processor time")):
+            pairs = zip(seconds[name], seconds[PLAIN], strict=True)
+            ratios = [ours[index] / theirs[index] for ours, theirs in pairs]
+            shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+            median = statistics.median(ratios)
+            print(f"{name}: {median:.2f} of the plain way's {clock} (target {target}; {shown})")
 
 
-def measure(args: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
+def measure(args: argparse.Namespace, folder: Path) -> dict[str, list[tuple[float, float]]]:
     """Seconds of each way, round by round."""
     given = ["--images", str(args.images), "--max-images", str(args.most), "--no-shapes"]
     run = [sys.executable, "-m", "parity", "run", "--models", *MODELS, *given]
     run += ["--stand-in", "golden", "--out", str(folder / "out")]
     warm = [*run, "--cache", str(folder / "warm")]
     call(warm)  # fills the cache
-    seconds: dict[str, list[float]] = {PLAIN: [], **{name: [] for name in TARGETS}}
+    seconds: dict[str, list[tuple[float, float]]] = {PLAIN: [], **{name: [] for name in TARGETS}}
     for turn in range(args.rounds):
         commands = {
             PLAIN: [
@@ -71,17 +75,20 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
         random.shuffle(names)
         for name in names:
             seconds[name].append(call(commands[name]))
-            print(f"round {turn + 1}: {name}: {seconds[name][-1]:.1f} s", flush=True)
+            print(f"round {turn + 1}: {name}: {seconds[name][-1][0]:.1f} s", flush=True)
     return seconds
 
 
-def call(command: list[str]) -> float:
-    """Seconds of one process."""
+def call(command: list[str]) -> tuple[float, float]:
+    """Seconds of one process: by the clock, and of all its threads on processors."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter_ns()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):
         raise SystemExit(done.stderr)
-    return (time.perf_counter_ns() - started) / 1e9
+    seconds = (time.perf_counter_ns() - started) / 1e9
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def plain(images: Path, most: int) -> None:

@@ -1,6 +1,7 @@
 """The published weights on real images: the published table, and an export that beats it.
 
-Slow: 50 images of 256 x 256 through a float64 network and two float32 ones, twice.
+Slow: images of 256 x 256 through a float64 network and two float32 ones. The second run takes
+its references from the cache of the first. All 50 images: benchmarks/float32_kernels.py.
 """
 
 from __future__ import annotations
@@ -24,16 +25,17 @@ SAME_KERNELS = torch.backends.cpu.get_cpu_capability() == "AVX512"
 MEAN_BAND = 0.03 if SAME_KERNELS else 0.06
 IMAGE_BAND = 0.03 if SAME_KERNELS else 0.15
 FLOAT64_BAND = 0.03 if SAME_KERNELS else 0.15
-PUBLISHED_MEAN, PUBLISHED_MAX = 2.626e-05, 5.237e-05
+IMAGES = 6  # of 50: both runs together take a minute on two idle cores
 
 Rows = dict[str, dict[str, Any]]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
 def judge(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
-    """``parity run`` on the 50 images with the published weights, at the published scale."""
+    """``parity run`` with the published weights, at the published scale."""
+    cache = tmp_path_factory.mktemp("cache")
 
     def run(*arguments: str) -> dict[str, Any]:
         out = tmp_path_factory.mktemp("out")
@@ -41,6 +43,7 @@ def judge(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..
         command = ["run", "--models", "noiseprint_pp", "--no-shapes", "--pixel-scale", "255"]
         command += ["--weights", str(data / "weights" / "noiseprint++.th")]
         command += ["--images", str(data / "cocoglide50"), "--out", str(out)]
+        command += ["--max-images", str(IMAGES), "--cache", str(cache)]
         assert main([*command, "--onnx-models", str(out), *arguments]) in (0, 1)
         document: dict[str, Any] = json.loads((out / "parity.json").read_text())
         return document
@@ -62,7 +65,7 @@ def ours(judge: Callable[..., dict[str, Any]]) -> dict[str, Any]:
 
 def rows(report: dict[str, Any], backend: str = "onnxruntime") -> Rows:
     found = {row["image"]: row for row in report["rows"] if row["backend"] == backend}
-    assert len(found) == 50
+    assert len(found) == IMAGES
     return found
 
 
@@ -71,11 +74,14 @@ def mean(found: Rows, key: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def table(shared: Path) -> dict[str, dict[str, float]]:
+def table(shared: Path, published: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The published figures of the images that were run."""
+    taken = rows(published)
     with (shared / "data" / "seed_onnx" / "noiseprint_parity.csv").open(newline="") as stream:
         return {
             row.pop("image"): {key: float(value) for key, value in row.items()}
             for row in csv.DictReader(stream)
+            if row["image"] in taken
         }
 
 
@@ -84,9 +90,8 @@ def test_the_published_table_is_reproduced(
 ) -> None:
     found = rows(published)
     assert found.keys() == table.keys()
-    assert mean(found, "mae_torch32") == pytest.approx(PUBLISHED_MEAN, rel=MEAN_BAND)
-    worst = max(row["mae_torch32"] for row in found.values())
-    assert worst == pytest.approx(PUBLISHED_MAX, rel=MEAN_BAND)
+    means = [row["seed_onnx_vs_torch32_mae"] for row in table.values()]
+    assert mean(found, "mae_torch32") == pytest.approx(statistics.fmean(means), rel=MEAN_BAND)
     for image, row in found.items():
         expected = table[image]["seed_onnx_vs_torch32_mae"]
         assert row["mae_torch32"] == pytest.approx(expected, rel=IMAGE_BAND), image
@@ -126,3 +131,11 @@ def test_our_export_is_no_farther_from_pytorch_than_the_published_file(
     assert mean(rows(ours), "mae") <= mean(rows(published), "mae")
     for image, row in rows(ours, "torch32").items():  # the same yardstick in both runs
         assert row["mae"] == rows(published, "torch32")[image]["mae"]
+
+
+def test_the_second_run_computes_no_reference(
+    published: dict[str, Any], ours: dict[str, Any]
+) -> None:
+    assert published["models"]["noiseprint_pp"]["references"]["computed"] >= 2 * IMAGES
+    counts = ours["models"]["noiseprint_pp"]["references"]
+    assert (counts["computed"], counts["from_cache"]) == (0, 2 * IMAGES)
