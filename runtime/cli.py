@@ -36,10 +36,8 @@ def _main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     wanted = wanted_of(args)
     images = find_images(args.images, beside=args.out)
-    if any(image.name == SUMMARY.removesuffix(".json") for image in images):
-        raise OutputError(
-            f"an image called {images[0].name} would overwrite {SUMMARY}", hint="rename it"
-        )
+    if any(f"{image.name}.json" == SUMMARY for image in images):
+        raise OutputError(f"an image's record would overwrite {SUMMARY}", hint="rename the image")
     done: list[Done] = []
     with detector_of(args) as detector:
         warning = detector.provenance.warning
@@ -64,7 +62,7 @@ def _main(argv: list[str]) -> int:
         _print_table(done, warning)
     for one in done:
         if one.outcome is Outcome.FAILED:
-            print(f"error: {one.problem}\n  hint: {one.hint}", file=sys.stderr)
+            print(f"error: {_shown(one.problem)}\n  hint: {_shown(one.hint)}", file=sys.stderr)
     failed = any(one.outcome is Outcome.FAILED for one in done)
     return EXIT_COULD_NOT if failed else EXIT_OK
 
@@ -84,6 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     add_detector_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     return parser
+
+
+def _shown(text: str) -> str:
+    """With escapes for what is not printable: a file's name may hold a terminal's commands."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _write_summary(out: Path, summary: dict[str, object]) -> None:
@@ -109,7 +112,7 @@ def _print_table(done: Sequence[Done], warning: str) -> None:
     table.add_column("s", justify="right")
     table.add_column("", overflow="fold")
     for one in done:
-        name = Text(one.image.name.encode("utf-8", "backslashreplace").decode())
+        name = Text(_shown(one.image.name))
         if one.record is None:
             table.add_row(name, "", "", "", "", Text(one.outcome.value, style="red"))
             continue

@@ -38,7 +38,8 @@ def find_images(where: Sequence[str | Path], *, beside: Path | None = None) -> l
 
     Raises:
         ImageError: there is no such place, or none of them holds an image.
-        OutputError: two images would have results of the same name.
+        OutputError: two images would have results of the same name, or results would be taken
+            for images.
     """
     found: dict[str, Found] = {}
     by_name: dict[str, Found] = {}
@@ -65,6 +66,11 @@ def find_images(where: Sequence[str | Path], *, beside: Path | None = None) -> l
 def _images_of(place: str | Path, beside: Path | None) -> Iterator[Found]:
     path = Path(place)
     if path.is_dir():
+        if _is_below(path, beside):
+            raise OutputError(
+                f"{path} is in the folder for the results: they would be taken for images",
+                hint="choose another --out",
+            )
         yield from _sorted(_walk(path, beside), path)
     elif not path.exists() and glob.has_magic(str(place)):
         parts = path.parts

@@ -55,6 +55,24 @@ def test_a_bad_image_is_exit_2_and_the_rest_is_there(
     assert "Traceback" not in printed.err
 
 
+def test_names_cannot_command_the_terminal(
+    photos: Path, tiny_models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "\x1b[2J.png").write_bytes(b"no picture")
+    assert run(photos, "--out", tmp_path / "out", models=tiny_models) == 2
+    printed = capsys.readouterr()
+    assert "\x1b" not in printed.out + printed.err
+    assert "\\x1b[2J.png" in printed.err
+
+
+def test_a_name_that_the_summary_has(
+    photos: Path, tiny_models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "a.png").rename(photos / "summary")
+    assert run(photos / "summary", "--out", tmp_path / "out", models=tiny_models) == 2
+    assert "summary.json" in capsys.readouterr().err
+
+
 def test_json(
     photos: Path, tiny_models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,6 +54,12 @@ def test_results_are_not_images(photos: Path) -> None:
     assert names(str(photos / "**/*.png"), beside=out) == ["a.png", "trip/c.png"]
 
 
+def test_results_into_the_images_own_folder(photos: Path) -> None:
+    for out in (photos, photos.parent):
+        with pytest.raises(OutputError, match="would be taken for images"):
+            names(photos, beside=out)
+
+
 def test_two_of_one_name(photos: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
