@@ -80,8 +80,11 @@ bench: $(READY) ## time the pieces, then MODELS x VARIANTS x SIZES interleaved (
 bench-history: $(READY) ## reports of the releases in HISTORY=dist: what changed, since when
 	@$(BIN)/python -m parity history "$(or $(HISTORY),dist)"
 
-report: $(READY) ## the last parity run as JUnit XML and Markdown (HTML comes with the release issue)
-	@$(BIN)/python -m parity report "$(OUT)/parity.json" --format junit,markdown
+report: $(READY) ## the last parity run as HTML, JUnit XML and Markdown, with the gate's decision and the last benchmark
+	@test -f "$(OUT)/parity.json" || { echo 'error: no $(OUT)/parity.json; make it: make parity' >&2; exit 2; }
+	@$(BIN)/python -m parity gate "$(OUT)/parity.json" $(GATE) --json > "$(OUT)/gate.json"; test -s "$(OUT)/gate.json"
+	@$(BIN)/python -m parity report "$(OUT)/parity.json" --gate "$(OUT)/gate.json" \
+		$(if $(wildcard $(BENCH_OUT)/bench.json),--bench "$(BENCH_OUT)/bench.json")
 
 dataset: $(READY) ## make sample_dataset/ anew; COCOGLIDE=zip or folder: the 50-image subset
 	@$(BIN)/python -m parity dataset $(if $(COCOGLIDE),--cocoglide "$(COCOGLIDE)")
