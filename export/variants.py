@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from export.errors import ExportError
 from export.spec import ModelSpec
-from export.transforms import clean, fold_batchnorm, fold_transpose, fold_weights, simplify
+from export.transforms import clean, float16, fold_batchnorm, fold_transpose, fold_weights, simplify
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -93,7 +93,13 @@ ORT = Variant(
     rewrite="export.models.ort:rewrite",
     models=("noiseprint_pp", "mit_b2", "trufor", "trufor_head"),
 )
-VARIANTS = {variant.name: variant for variant in (PLAIN, PORTABLE, ORT)}
+FP16 = Variant(
+    "fp16",
+    "half the bytes, for GPUs: float16, with what is sensitive in float32",
+    (*PORTABLE.transforms, float16),
+    worst_relative=0.03,
+)
+VARIANTS = {variant.name: variant for variant in (PLAIN, PORTABLE, ORT, FP16)}
 
 
 def find_variant(name: str, spec: ModelSpec | None = None) -> Variant:

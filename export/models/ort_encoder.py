@@ -24,6 +24,13 @@ from export.models.fusion import (
 from export.models.mit_b2 import STAGES, MiTB2
 from export.models.ort_operators import gelu, multi_head_attention, to_tokens
 
+HALVED_UP_TO = 256  # hidden channels: stage 1 of the published network
+
+
+def _bias(layer: nn.Conv2d) -> Tensor:
+    assert layer.bias is not None  # all of ours that are asked have one
+    return layer.bias
+
 
 def pointwise(maps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """A matrix (C_out, C_in) on maps (B, C_in, h, w), as a convolution 1 x 1."""
@@ -53,13 +60,32 @@ class OrtAttention(Attention):
 
 
 class OrtFeedForward(FeedForward):
-    """Channel-first inside: the four times wider tensors are never transposed."""
+    """Channel-first inside: the four times wider tensors are never transposed.
+
+    In the first stage, where they are the largest tensors of the network, half of their channels
+    are computed at a time: the depthwise convolution keeps channels apart.
+    """
 
     def forward(self, grid: Tensor) -> Tensor:
         """(B, h, w, C) to the same shape."""
-        widened = pointwise(to_maps(grid), self.fc1.weight, self.fc1.bias)
-        hidden = gelu(self.dwconv.dwconv(widened))
-        return to_grid(pointwise(hidden, self.fc2.weight, self.fc2.bias))
+        maps = to_maps(grid)
+        hidden = self.fc1.out_features
+        step = hidden // 2 if hidden <= HALVED_UP_TO else hidden
+        parts = (
+            torch.split(self.fc1.weight, step),
+            torch.split(self.fc1.bias, step),
+            torch.split(self.dwconv.dwconv.weight, step),
+            torch.split(_bias(self.dwconv.dwconv), step),
+            torch.split(self.fc2.weight, step, dim=1),
+        )
+        mixed, bias = None, self.fc2.bias
+        for widen, widen_bias, deep, deep_bias, narrow in zip(*parts, strict=True):
+            widened = pointwise(maps, widen, widen_bias)
+            near = gelu(F.conv2d(widened, deep, deep_bias, padding=1, groups=step))
+            part = pointwise(near, narrow, bias if mixed is None else None)
+            mixed = part if mixed is None else mixed + part
+        assert mixed is not None  # there is one part at least
+        return to_grid(mixed)
 
 
 class OrtRectification(FeatureRectification):

@@ -10,6 +10,7 @@ float64, and each sum is rounded as IEEE 754 says, so every machine gets the sam
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,7 @@ def _replace(
 
     gone = {id(node) for node in folded}
     removed = 0
-    for node in reversed(folded):
+    for node in folded:
         if not any(parents[str(output.name)] for output in node.outputs):
             gone.discard(id(node))  # constants alone: left to the simplifier
             continue
@@ -116,9 +117,8 @@ def _initializer(
                 f"a weight made of {', '.join(origins[:4])} is no finite float32",
                 hint="a variance in the checkpoint is negative or next to zero; is it damaged?",
             )
-    name = f"{origins[0]}.folded"
-    while name in model.graph.initializers:
-        name += "'"
+    names = (f"{origins[0]}.folded{n or ''}" for n in itertools.count())
+    name = next(name for name in names if name not in model.graph.initializers)
     value = ir.Value(
         name=name,
         const_value=ir.Tensor(np.ascontiguousarray(array), name=name),
