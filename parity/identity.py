@@ -20,11 +20,11 @@ from export.lock import lock_path, read_lock
 from export.provenance import CHECKPOINT
 from export.spec import ModelSpec
 from parity.initializers import initializer_digests
+from parity.proof import PROVEN as PROVEN
+from parity.proof import REFUTED as REFUTED
+from parity.proof import UNPROVEN as UNPROVEN
 from parity.references.known_weights import WeightsFacts
 
-PROVEN = "proven"
-UNPROVEN = "weights unproven"
-REFUTED = "other weights"
 CANDIDATE = "candidate"  # the variant of a file that says none
 SHOWN = 5
 

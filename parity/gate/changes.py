@@ -33,13 +33,17 @@ class Change:
     problem: str = ""
 
     def slower(self, least_effect: float) -> bool:
-        """Whether even the least ratio that the samples allow is beyond noise and effect."""
-        return self.ratio is not None and self.ratio.low > 1.0 + max(least_effect, self.floor)
+        """Whether even the least ratio that the samples allow is more than the least effect, and
+        the median is more than two processes of one thing differ by.
+        """
+        limit, floor = 1.0 + least_effect, 1.0 + self.floor
+        return self.ratio is not None and self.ratio.low > limit and self.ratio.median > floor
 
     def faster(self, least_effect: float) -> bool:
         """The other way round."""
-        limit = 1.0 + max(least_effect, self.floor)
-        return self.ratio is not None and self.ratio.high < 1.0 / limit
+        limit, floor = 1.0 + least_effect, 1.0 + self.floor
+        found = self.ratio
+        return found is not None and found.high < 1.0 / limit and found.median < 1.0 / floor
 
     def __str__(self) -> str:
         if self.ratio is None:

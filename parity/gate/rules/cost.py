@@ -57,8 +57,8 @@ def latency_rule(evidence: Evidence, policy: Policy) -> Finding:
     """Not slower than the baseline by more than the noise and the least effect."""
     limits = policy.latency
     allows = (
-        f"up to {limits.least_effect:.0%} or the A/A floor slower, judged by medians with "
-        f"{limits.confidence:.0%} confidence, in one environment"
+        f"up to {limits.least_effect:.0%} slower ({limits.confidence:.0%} confidence) or within "
+        "the A/A floor, by medians of rounds, in one environment"
     )
     costs, baselines = evidence.costs, evidence.cost_baselines
     if costs is None or not baselines:

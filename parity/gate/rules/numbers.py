@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from parity.gate.evidence import Evidence, Subject
 from parity.gate.findings import Finding, verdict
 from parity.gate.policy import Policy
-from parity.identity import REFUTED
 from parity.outcomes import flip_problem
+from parity.proof import REFUTED
 from parity.results import SOURCE, Group, Report, Row, Status
 from parity.summary import summarise
 from parity.tolerances import tolerance_for

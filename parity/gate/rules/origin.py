@@ -16,7 +16,7 @@ from export.registry import TIMM_PREFIX, find
 from parity.gate.evidence import Evidence, Subject, below
 from parity.gate.findings import Finding, Outcome, verdict
 from parity.gate.policy import Absent, Policy
-from parity.identity import PROVEN
+from parity.proof import PROVEN
 
 STAND_IN = "stand-in"
 

@@ -1,0 +1,202 @@
+"""Does the gate cry wolf, and does it see the wolf?
+
+An unchanged release is timed again and again, each time judged by the whole gate against the first
+time. In the same rounds runs a file with 5 more convolutions of the 15 alike in the middle, which
+is what a graph that is about 30 % slower looks like: put in the release's place, it must be
+stopped by `latency`, across runs and in turns with the old file.
+
+    python benchmarks/gate_false_alarms.py [--repeats 20] [--size 128] [--weights noiseprint++.th]
+
+Prints a line a repeat and the counts. The machine may do whatever else it does meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+
+from export.sources import WeightsSource
+from parity.cases import fit
+from parity.cli import main as parity
+from parity.gate.evidence import gather
+from parity.gate.findings import Decision, Finding
+from parity.gate.judge import judge
+from parity.gate.policy import load_policy
+from parity.image_sets import find_images
+from parity.latency.contest import compared
+from parity.latency.measuring import run_bench
+from parity.latency.plan import CANDIDATE, ONNXRUNTIME, TORCH32, BenchPlan, Rules
+from parity.latency.reading import json_text
+from parity.latency.results import BenchReport, Latency
+from parity.runners.providers import parse_providers
+
+MODEL, PORTABLE = "noiseprint_pp", "portable"
+EXTRA = 5  # convolutions, of 15 alike
+IMAGES = 10
+
+
+def slower_file(path: Path, out: Path) -> Path:
+    """The same network with more convolutions, whose results are multiplied by nought."""
+    import numpy as np
+    import onnx
+    from onnx import helper, numpy_helper
+
+    proto = onnx.load(path)
+    graph = proto.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    middle = [
+        node
+        for node in graph.node
+        if node.op_type == "Conv" and list(weights[node.input[1]].dims[:2]) == [64, 64]
+    ]
+    graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "nought"))
+    for number, node in enumerate(middle[:EXTRA]):
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        copy.name, copy.output[0] = f"more_{number}", f"more_{number}_out"
+        values = numpy_helper.to_array(weights[node.input[1]]) * np.float32(1.001)
+        graph.initializer.append(numpy_helper.from_array(values, f"more_{number}_weight"))
+        copy.input[1] = f"more_{number}_weight"  # alike nodes would be made one
+        plain = node.output[0]
+        node.output[0] = f"{plain}_plain"
+        new = [
+            copy,
+            helper.make_node("Mul", [copy.output[0], "nought"], [f"more_{number}_none"]),
+            helper.make_node("Add", [node.output[0], f"more_{number}_none"], [plain]),
+        ]
+        index = list(graph.node).index(node)
+        for offset, added in enumerate(new, 1):
+            graph.node.insert(index + offset, added)
+    onnx.checker.check_model(proto)
+    onnx.save(proto, out)
+    return out
+
+
+def only(report: BenchReport, variant: str) -> BenchReport:
+    """The report as if this variant's file were the release, beside PyTorch."""
+
+    def renamed(rows: tuple[Latency, ...]) -> tuple[Latency, ...]:
+        kept = [
+            replace(row, contestant=replace(row.contestant, variant=PORTABLE), is_baseline=False)
+            if row.contestant.variant == variant
+            else replace(row, is_baseline=False)
+            for row in rows
+            if row.contestant.variant == variant or row.contestant.backend != ONNXRUNTIME
+        ]
+        bare = [replace(row, ratio=None, within_noise=None) for row in kept]
+        return tuple(compared(bare, PORTABLE, Rules()))
+
+    files = tuple(
+        replace(file, variant=PORTABLE) for file in report.files if file.variant == variant
+    )
+    return replace(report, latency=renamed(report.latency), files=files)
+
+
+def swapped(report: BenchReport) -> BenchReport:
+    """The slow file as the release, and the old one in turns with it."""
+    names = {PORTABLE: CANDIDATE, CANDIDATE: PORTABLE}
+
+    def other(row: Latency) -> Latency:
+        variant = names.get(row.contestant.variant, row.contestant.variant)
+        return replace(
+            row,
+            contestant=replace(row.contestant, variant=variant),
+            is_baseline=False,
+            ratio=None,
+            within_noise=None,
+        )
+
+    files = tuple(replace(file, variant=names[file.variant]) for file in report.files)
+    rows = compared([other(row) for row in report.latency], PORTABLE, Rules())
+    return replace(report, latency=tuple(rows), files=files)
+
+
+def latency_of(decision: Decision) -> Finding:
+    """What the rule found."""
+    return next(finding for finding in decision.findings if finding.rule == "latency")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=Rules().rounds)
+    parser.add_argument("--memory", action="store_true", help="peaks too: nearly twice the time")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--images", type=Path, default=Path("sample_dataset"))
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        measure(args, Path(name))
+
+
+def measure(args: argparse.Namespace, folder: Path) -> None:
+    """One parity run; then all repeats."""
+    models = folder / "onnx_models"
+    weights = ["--weights", str(args.weights)] if args.weights else ["--stand-in", "golden"]
+    images = crops(args.images, folder / "images")
+    given = ["--models", MODEL, *weights, "--images", str(images), "--onnx-models", str(models)]
+    code = parity(["run", *given, "--no-cache", "--out", str(folder)])
+    assert code == 0, "the release itself does not pass"
+    policy = load_policy(None if args.weights else stand_in_policy(folder))
+    slow = slower_file(models / f"{MODEL}.onnx", folder / "slow.onnx")
+    plan = BenchPlan(
+        models=(MODEL,),
+        source=WeightsSource(args.weights, None if args.weights else "golden"),
+        providers=tuple(parse_providers("cpu")),
+        sizes=((args.size, args.size),),
+        backends=(ONNXRUNTIME, TORCH32),
+        rules=Rules(rounds=args.rounds),
+        images=images,
+        folder=models,
+        candidates={MODEL: slow},
+        memory=args.memory,
+    )
+
+    def judged(new: BenchReport, old: Path) -> Decision:
+        path = folder / "new.json"
+        path.write_text(json_text(new))
+        evidence = gather(folder / "parity.json", models_dir=models, bench=path, baselines=[old])
+        return judge(evidence, policy)
+
+    first = folder / "baseline.json"
+    first.write_text(json_text(only(run_bench(plan), PORTABLE)))
+    alarms = across = in_turns = 0
+    for number in range(1, args.repeats + 1):
+        report = run_bench(plan)
+        same = judged(only(report, PORTABLE), first)
+        slower = latency_of(judged(only(report, CANDIDATE), first))
+        beside = latency_of(judged(swapped(report), first))
+        alarms += same.exit_code != 0
+        across += slower.outcome == "fail"
+        in_turns += beside.outcome == "fail"
+        load = os.getloadavg()[0]
+        print(f"{number:2}  load {load:4.1f}  exit {same.exit_code}  {latency_of(same).saw}")
+        print(f"    slower, across runs: {slower.outcome}: {slower.saw}")
+        print(f"    slower, in turns:    {beside.outcome}: {beside.saw}", flush=True)
+    print(f"false alarms: {alarms} of {args.repeats}")
+    print(f"slower graph caught: {across} of {args.repeats} across runs, {in_turns} in turns")
+
+
+def crops(where: Path, out: Path) -> Path:
+    """Ten small pictures, so that the one parity run is short."""
+    out.mkdir()
+    for number, picture in enumerate(find_images(where, most=IMAGES)):
+        Image.fromarray(fit(picture.load()[0], (96, 96))).save(out / f"{number}.png")
+    return out
+
+
+def stand_in_policy(folder: Path) -> Path:
+    """Without published weights at hand."""
+    path = folder / "policy.toml"
+    path.write_text('[weights]\nreason = "a benchmark"\nallow_stand_in = true\n')
+    return path
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""Single rules at their edges: nothing to judge is never a pass."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parity.gate.findings import Decision, Finding, Outcome
+from parity.gate.policy import Policy, load_policy
+
+Make = Callable[..., Any]
+
+
+def of(decision: Decision, rule: str) -> Finding:
+    return next(finding for finding in decision.findings if finding.rule == rule)
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Callable[[str], Policy]:
+    def load(text: str) -> Policy:
+        path = tmp_path / "mine.toml"
+        path.write_text(text)
+        return load_policy(path)
+
+    return load
+
+
+@pytest.mark.parametrize("rule", ["pieces", "memory", "latency", "digests", "placement"])
+def test_what_cannot_be_judged_is_no_pass(
+    good: Any, policy: Callable[[str], Policy], rule: str
+) -> None:
+    (good.models / "tiny_np.onnx").unlink()
+
+    def forget(document: dict[str, Any]) -> None:
+        document["models"]["tiny_np"]["placement"] = {}
+
+    good.edit(forget)
+    strict = policy(f'[{rule}]\nreason = "wanted"\nwhen_absent = "refuse"\n')
+    decision = good.judged(policy=strict)
+    assert of(decision, rule).outcome is Outcome.COULD_NOT
+    assert decision.exit_code == 2
+    lax = policy(f'[{rule}]\nreason = "not wanted"\nwhen_absent = "allow"\n')
+    assert of(good.judged(policy=lax), rule).outcome is Outcome.NOT_JUDGED
+
+
+def test_nothing_judged_at_all_is_exit_2() -> None:
+    found = Finding("pieces", Outcome.NOT_JUDGED, "", "", "")
+    assert Decision((found,), "", "").exit_code == 2
+    assert Decision((), "", "").exit_code == 2
+
+
+def test_no_cases_are_never_enough(good: Any, policy: Callable[[str], Policy]) -> None:
+    def empty(document: dict[str, Any]) -> None:
+        document["rows"] = document["shape_rows"] = document["summary"]["groups"] = []
+        document["summary"]["counts"] = dict.fromkeys(document["summary"]["counts"], 0)
+        document["summary"]["status"] = "not run"
+
+    good.edit(empty)
+    lax = policy("[cases]\nreason = 'x'\nleast_images = 1\nleast_shapes = 0\n")
+    decision = good.judged(policy=lax)
+    assert decision.exit_code == 1
+    assert {"cases", "complete", "verdicts"} <= set(decision.stopped_by)
+
+
+def test_one_image_many_times_is_one_image(good: Any) -> None:
+    def same(document: dict[str, Any]) -> None:
+        for row in document["rows"]:
+            row["image_sha256"] = "0" * 64
+
+    good.edit(same)
+    assert of(good.judged(), "cases").saw.startswith("tiny_np: 1 different images")
+
+
+def test_a_device_that_ran_before_and_does_not_now(good: Any, tmp_path: Path) -> None:
+    """ "Not run" may be on a device that nobody has; not on one that the baseline had."""
+
+    def with_cuda(status: str) -> Callable[[dict[str, Any]], None]:
+        def add(document: dict[str, Any]) -> None:
+            more = []
+            for part in ("rows", "shape_rows"):
+                added = [
+                    row | {"provider": "cuda", "status": status, "reason": "no CUDA"}
+                    for row in document[part]
+                    if row["backend"] == "onnxruntime"
+                ]
+                for row in added if status != "pass" else ():
+                    row |= dict.fromkeys(("mae", "max_abs", "p99_abs", "rel_l2"))
+                    row |= dict.fromkeys(("mae_torch32", "accuracy_ratio")) | {"outcome": {}}
+                document[part] += added
+                more += added
+            groups = document["summary"]["groups"]
+            groups += [group | {"provider": "cuda"} for group in groups[1:2] + groups[3:4]]
+            document["summary"]["counts"][status] += len(more)
+
+        return add
+
+    before = good.copy(tmp_path / "before")
+    before.edit(with_cuda("pass"))
+    good.edit(with_cuda("not run"))
+    assert of(good.judged(), "complete").outcome is Outcome.PASS
+    found = of(good.judged(before.report), "complete")
+    assert found.outcome is Outcome.FAIL
+    assert "cuda: not run: no CUDA" in found.saw
+
+
+def test_a_larger_error_than_the_baseline_s(good: Any, tmp_path: Path) -> None:
+    before = good.copy(tmp_path / "before")
+
+    def smaller(document: dict[str, Any]) -> None:
+        for row in document["rows"]:
+            if row["backend"] == "onnxruntime":
+                row["mae"] /= 10.0
+
+    before.edit(smaller)
+    found = of(good.judged(before.report), "accuracy")
+    small = of(good.judged(), "accuracy")
+    assert small.outcome is Outcome.PASS
+    document = json.loads(good.report.read_text())
+    mean = max(row["mae"] for row in document["rows"])
+    assert (found.outcome is Outcome.FAIL) is (mean > 2e-7)
+
+
+def test_a_baseline_is_any_report_and_a_wrong_one_is_exit_2(good: Any, tmp_path: Path) -> None:
+    assert good.judged(good.report).exit_code == 0
+    from parity.errors import ParityError
+
+    (tmp_path / "x.json").write_text("{}")
+    with pytest.raises(ParityError, match=r"x\.json"):
+        good.judged(tmp_path / "x.json")
+
+
+def test_the_old_file_in_turns_needs_no_baseline_of_this_machine(
+    good: Any, write_bench: Make
+) -> None:
+    old = write_bench("old", seed=1, processor="another processor")
+    given = {"sha256": good.sha256, "old": "f" * 64}
+    same = good.judged(old, bench=write_bench("same", seed=2, **given))
+    assert of(same, "latency").outcome is Outcome.PASS
+    assert "in turns" in of(same, "latency").saw
+    slow = good.judged(old, bench=write_bench("slow", seed=2, slower=1.3, **given))
+    assert slow.stopped_by == ("latency",)
+
+
+def test_a_timed_file_that_is_not_the_compared_one(good: Any, write_bench: Make) -> None:
+    decision = good.judged(bench=write_bench("other", sha256="0" * 64))
+    assert decision.stopped_by == ("digests",)
+
+
+def test_more_memory_than_before(good: Any, write_bench: Make) -> None:
+    old = write_bench("old", peak=400 << 20)
+    new = write_bench("new", peak=500 << 20, sha256=good.sha256)
+    assert good.judged(old, bench=new).stopped_by == ("memory",)
+    assert good.judged(new, bench=new).exit_code == 0
+
+
+def test_a_measurement_that_was_left_out(good: Any, write_bench: Make) -> None:
+    old = write_bench("old")
+    document = json.loads(write_bench("new", sha256=good.sha256).read_text())
+    for part in ("latency", "memory"):
+        document[part] = [
+            row for row in document[part] if row["contestant"]["backend"] != "onnxruntime"
+        ]
+    new = old.with_name("less.json")
+    new.write_text(json.dumps(document))
+    found = of(good.judged(old, bench=new), "latency")
+    assert found.outcome is Outcome.COULD_NOT
+
+
+def test_a_lock_that_is_none(good: Any) -> None:
+    (good.models / "tiny_np.lock.json").write_text("{}")
+    assert "digests" in good.judged().stopped_by
+    (good.models / "tiny_np.lock.json").unlink()
+    assert "digests" in good.judged().stopped_by
+
+
+def test_pieces_alone_will_do(good: Any) -> None:
+    from chunking.splitting import split
+
+    split(good.models / "tiny_np.onnx")
+    (good.models / "tiny_np.onnx").unlink()
+    assert good.judged().exit_code == 0
+    shutil.rmtree(good.models / "tiny_np.chunks")
+    assert good.judged().stopped_by == ("digests",)
+
+
+def test_a_file_name_that_leads_elsewhere(good: Any) -> None:
+    def lead(document: dict[str, Any]) -> None:
+        about = document["models"]["tiny_np"]
+        for entry in (about, about["variants"]["portable"]):
+            entry["file"]["name"] = "../../etc/passwd"
+
+    good.edit(lead)
+    found = of(good.judged(), "digests")
+    assert (found.outcome, found.saw) == (
+        Outcome.FAIL,
+        "tiny_np: the report's file name is no plain file name",
+    )
+
+
+def test_stand_in_weights_need_a_policy(good: Any, policy: Callable[[str], Policy]) -> None:
+    def stand_in(document: dict[str, Any]) -> None:
+        about = document["models"]["tiny_np"]
+        for weights in (about["weights"], about["variants"]["portable"]["file_weights"]):
+            weights["kind"] = "stand-in"
+
+    good.edit(stand_in)
+    found = of(good.judged(), "weights")
+    assert found.outcome is Outcome.FAIL and "made from a seed" in found.saw
+    lax = policy('[weights]\nreason = "a test release"\nallow_stand_in = true\n')
+    assert of(good.judged(policy=lax), "weights").outcome is Outcome.PASS
