@@ -10,6 +10,7 @@ from parity.report.html.costs import latency_section, memory_section
 from parity.report.html.gallery import without_pictures, worst_images
 from parity.report.html.gate import Gate, gate_section
 from parity.report.html.origin import pairs, placement_section, provenance_section
+from parity.report.html.problems import failed_outputs, problems_section
 from parity.report.html.results import (
     decisions_table,
     error_chart,
@@ -19,10 +20,14 @@ from parity.report.html.results import (
 )
 from parity.report.html.tags import Child, Markup, el
 from parity.report.html.words import count, state
-from parity.report.problems import problems
 from parity.results import SCHEMA_VERSION, Report, Status
 
-MOST_PROBLEMS = 100
+TILES = {
+    Status.PASS: "comparisons passed",
+    Status.FAIL: "comparisons failed",
+    Status.ERROR: "could not compare",
+    Status.NOT_RUN: "not run",
+}
 
 
 def page(report: Report, *, gate: Gate | None = None, bench: BenchReport | None = None) -> str:
@@ -70,9 +75,9 @@ def _sections(
     report: Report, gate: Gate | None, bench: BenchReport | None
 ) -> Iterator[tuple[str, str, Child]]:
     yield "gate", "Release gate, rule by rule", gate_section(gate)
-    found = problems(report, MOST_PROBLEMS)
+    found = problems_section(report)
     if found:
-        yield "problems", "What did not pass", el("ul", (el("li", line) for line in found))
+        yield "problems", "What did not pass", found
     yield (
         "outputs",
         "Results by output",
@@ -140,14 +145,10 @@ def _facts(report: Report) -> Iterator[tuple[str, Child]]:
     yield "images", len({row.image for row in report.rows})
     yield "shape cases", len({(row.model, row.image) for row in report.shape_rows})
     counts = {status: sum(row.status is status for row in report.all_rows) for status in Status}
-    names = {
-        "pass": "comparisons passed",
-        "fail": "failed",
-        "error": "could not compare",
-        "not run": "not run",
-    }
     for status, number in counts.items():
-        yield names[status.value], number
+        yield TILES[status], number
+    if failed_outputs(report.groups):
+        yield "outputs failed as a whole", failed_outputs(report.groups)
     if report.resumed_cases:
         yield "from an interrupted run", count(report.resumed_cases, "case")
 

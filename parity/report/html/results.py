@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from parity.report.html.charts import Lane, chart, key, lanes
 from parity.report.html.tables import Cell, figure, table
 from parity.report.html.tags import Child, Markup, el
-from parity.report.html.words import STATES, error, ratio, state, tick
+from parity.report.html.words import STATES, count, error, ratio, state, tick
 from parity.report.tables import ORDER, most_telling
 from parity.results import SOURCE, Group, Report, Row, Status
 
@@ -74,15 +74,18 @@ def groups_table(groups: Sequence[Group]) -> Markup:
 def ratio_chart(groups: Sequence[Group]) -> Markup:
     """How far each candidate is from float64, PyTorch float32 being 1."""
     candidates = [group for group in groups if group.cases == "images" and _is_candidate(group)]
-    alone = len({_backend(group) for group in candidates}) == 1
+    measured = [group for group in candidates if group.accuracy_ratio is not None]
+    usual = _common(map(_backend, measured))
     shown = [
         Lane(
-            _lane_name(group.model, group.output, "" if alone else _backend(group)),
-            dots=() if group.accuracy_ratio is None else (group.accuracy_ratio,),
+            _lane_name(group.model, group.output, _backend(group), usual),
+            dots=(group.accuracy_ratio or 0.0,),
             text=f"{ratio(group.accuracy_ratio)} {STATES[group.status.value][0]}",
         )
-        for group in candidates
+        for group in measured
     ]
+    absent = len(candidates) - len(measured)
+    note = count(absent, "output") + " without a ratio, in the table: not run, or not compared."
     return chart(
         "Accuracy ratio by output: the candidate's mean error over PyTorch float32's own. "
         "Left of the dashed line is nearer to float64 than PyTorch is.",
@@ -93,6 +96,7 @@ def ratio_chart(groups: Sequence[Group]) -> Markup:
             one=1.0,
             room=(0.5, 1.0, 2.0),
         ),
+        *([el("p", note, class_="muted")] if absent else []),
     )
 
 
@@ -108,10 +112,10 @@ def error_chart(rows: Sequence[Row]) -> Markup:
         else:
             key_ = (row.model, row.output, _backend(row))
             candidates.setdefault(key_, []).append(row.mae)
-    alone = len({backend for _, _, backend in candidates}) == 1
+    usual = _common(backend for _, _, backend in candidates)
     shown = [
         Lane(
-            _lane_name(model, output, "" if alone else backend),
+            _lane_name(model, output, backend, usual),
             dots=tuple(maes),
             diamonds=tuple(source.get((model, output), ())),
             bars=(statistics.median(maes),),
@@ -188,8 +192,15 @@ def _backend(of: Row | Group) -> str:
     return " ".join(part for part in (variant, of.backend, of.provider) if part)
 
 
-def _lane_name(model: str, output: str, backend: str) -> str:
-    return f"{model} {output}" + (f" · {backend}" if backend else "")
+def _common(backends: Iterable[str]) -> set[str]:
+    """The words that are in all of them: they tell nothing apart."""
+    words = [set(backend.split()) for backend in backends]
+    return set.intersection(*words) if words else set()
+
+
+def _lane_name(model: str, output: str, backend: str, usual: set[str]) -> str:
+    differing = " ".join(word for word in backend.split() if word not in usual)
+    return f"{model} {output}" + (f" · {differing}" if differing else "")
 
 
 def _is_candidate(group: Group) -> bool:
