@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gate": ("parity.commands.gate", "judge a stored run by a policy"),
     "compare": ("parity.commands.compare", "what changed between two reports"),
     "history": ("parity.commands.history", "reports over releases: since when"),
+    "files": ("parity.commands.files", "check model files before a commit"),
     "release": ("parity.commands.release", "put a release folder together"),
     "release-verify": ("parity.commands.release_verify", "check a release folder"),
     "locate": ("parity.locate.cli", "name the first module that creates error"),

@@ -1,0 +1,99 @@
+"""Ready-made CI: what it runs exists, what it uses is pinned, it may do no more than it must."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from parity.cli import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[1]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+PINNED = re.compile(r"[\w-]+/[\w-]+@(v\d+(\.\d+)*|[0-9a-f]{40})")
+
+
+def read(path: Path) -> dict[Any, Any]:
+    document: dict[Any, Any] = yaml.safe_load(path.read_text("utf-8"))
+    return document
+
+
+def steps(path: Path) -> list[dict[str, Any]]:
+    return [step for job in read(path)["jobs"].values() for step in job["steps"]]
+
+
+def test_there_are_some() -> None:
+    assert {path.name for path in WORKFLOWS} >= {"ci.yml", "release-gate.yml"}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_each_may_only_read_and_ends_in_time(path: Path) -> None:
+    document = read(path)
+    assert document["permissions"] == {"contents": "read"}
+    for job in document["jobs"].values():
+        assert job["timeout-minutes"] <= 120
+        assert "permissions" not in job
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_and_leave_no_token(path: Path) -> None:
+    for step in steps(path):
+        if "uses" in step:
+            assert PINNED.fullmatch(step["uses"]), step["uses"]
+            if step["uses"].startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_no_input_is_pasted_into_a_script(path: Path) -> None:
+    """``${{ inputs.x }}`` inside of a script is a command injection; an environment is not."""
+    for step in steps(path):
+        assert "${{" not in step.get("run", ""), step
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_every_make_target_exists(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    for job in read(path)["jobs"].values():
+        named = set(job.get("strategy", {}).get("matrix", {}).get("target", []))
+        for step in job["steps"]:
+            named |= set(re.findall(r"^\s*make ([a-z-]+)", step.get("run", ""), re.M))
+        assert named <= targets
+
+
+def options_of(command: str) -> set[str]:
+    parser = argparse.ArgumentParser()
+    importlib.import_module(COMMANDS[command][0]).add_arguments(parser)
+    return {option for action in parser._actions for option in action.option_strings}
+
+
+def test_the_release_gate_s_commands_and_options_exist() -> None:
+    found = []
+    for step in steps(ROOT / ".github" / "workflows" / "release-gate.yml"):
+        script = step.get("run", "")
+        for command in re.findall(r"trufor-onnx parity ([a-z-]+)", script):
+            found.append(command)
+            used = set(re.findall(r"(?<![\w-])--[a-z-]+", script))
+            assert used <= options_of(command), command
+    assert found == ["gate", "release", "release-verify"]
+
+
+def test_the_hook_s_command_exists_and_sees_model_files() -> None:
+    (hook,) = read_hooks()
+    assert hook["entry"] == "trufor-onnx parity files"
+    options_of("files")
+    pattern = re.compile(hook["files"])
+    for name in ("m/net.onnx", "net.ort.lock.json", "m/net.chunks/manifest.json"):
+        assert pattern.search(name), name
+    for name in ("net.onnx.txt", "package-lock.json", "chunks/x"):
+        assert not pattern.search(name), name
+
+
+def read_hooks() -> list[dict[str, Any]]:
+    hooks: list[dict[str, Any]] = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    return hooks
