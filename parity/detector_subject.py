@@ -105,4 +105,6 @@ def _together(parts: Sequence[Identity], variant: str) -> Identity:
         "parts": [part.file for part in parts],
     }
     reason = "; ".join(f"{part.file['name']}: {part.reason}" for part in parts if part.reason)
-    return Identity(proof, reason, file, variant, parts[-1].opset, parts[-1].origin)
+    return Identity(
+        proof, reason, file, variant, parts[-1].opset, parts[-1].origin, parts[-1].toolchain
+    )

@@ -40,6 +40,7 @@ class Identity:
         variant: the exported variant, or ``candidate``.
         opset: from the lock, or None.
         origin: what the lock says of the weights, or None.
+        toolchain: versions of what made the file, from the lock, or None.
     """
 
     proof: str
@@ -48,6 +49,7 @@ class Identity:
     variant: str
     opset: int | None = None
     origin: dict[str, Any] | None = None
+    toolchain: dict[str, str] | None = None
 
     def document(self) -> dict[str, Any]:
         """As the report has it."""
@@ -58,6 +60,7 @@ class Identity:
             "variant": self.variant,
             "opset": self.opset,
             "file_weights": self.origin,
+            "toolchain": self.toolchain,
         }
 
 
@@ -98,6 +101,7 @@ def identify(
             lock["variant"],
             lock["opset"],
             lock["weights"],
+            lock["toolchain"],
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ExportError(
