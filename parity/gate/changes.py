@@ -39,6 +39,10 @@ class Change:
         limit, floor = 1.0 + least_effect, 1.0 + self.floor
         return self.ratio is not None and self.ratio.low > limit and self.ratio.median > floor
 
+    def may_hide(self, effect: float) -> bool:
+        """Whether a change of this share is still possible: too noisy to say that there is none."""
+        return self.ratio is not None and not self.ratio.high < 1.0 + effect
+
     def faster(self, least_effect: float) -> bool:
         """The other way round."""
         limit, floor = 1.0 + least_effect, 1.0 + self.floor

@@ -121,6 +121,7 @@ class Latency:
     when_absent: Absent
     other_environment: Elsewhere
     least_effect: float
+    must_see: float
     confidence: float
 
 
@@ -217,6 +218,9 @@ def _require_sense(policy: Policy, name: str) -> None:
         "complete: name at least one required provider": not policy.complete.required_providers,
         "latency: confidence lies between 0.5 and 1": not 0.5 <= policy.latency.confidence < 1.0,
         "latency: least_effect lies between 0 and 1": not 0.0 <= policy.latency.least_effect <= 1.0,
+        "latency: must_see is more than least_effect": not (
+            policy.latency.least_effect < policy.latency.must_see <= 10.0
+        ),
         "a growth is 1 or more": not (
             min(policy.size.growth, policy.memory.growth, policy.accuracy.growth) >= 1.0
         ),

@@ -78,6 +78,11 @@ def latency_rule(evidence: Evidence, policy: Policy) -> Finding:
         return verdict("latency", slower, saw="", allows=allows, look=LOOK)
     unknown = [name for old in baselines for name in unmeasured(costs, old)]
     unknown += [change.problem for change in found if change.problem]
+    unknown += [
+        f"{change}: too noisy to exclude {limits.must_see:.0%}; time more rounds (--repeats 60)"
+        for change in found
+        if change.may_hide(limits.must_see)
+    ]
     if elsewhere and limits.other_environment is Elsewhere.REFUSE:
         unknown = elsewhere + unknown
     if unknown:

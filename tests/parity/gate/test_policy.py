@@ -57,6 +57,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(policy: Callable[[str], P
         ("[accuracy]\nreason = 'x'\ngrowth = nan", "Accuracy.growth: float instead of float"),
         ("[latency]\nreason = 'x'\nconfidence = 1.0", "between 0.5 and 1"),
         ("[latency]\nreason = 'x'\nleast_effect = 3.0", "between 0 and 1"),
+        ("[latency]\nreason = 'x'\nmust_see = 0.05", "must_see is more than least_effect"),
         ("[size]\nreason = 'x'\ngrowth = 0.5", "a growth is 1 or more"),
         ("[pieces]\nreason = 'x'\nwhen_absent = 'maybe'", "pieces"),
         ("cases = 3", "gives no reason"),

@@ -213,3 +213,34 @@ def test_stand_in_weights_need_a_policy(good: Any, policy: Callable[[str], Polic
     assert found.outcome is Outcome.FAIL and "made from a seed" in found.saw
     lax = policy('[weights]\nreason = "a test release"\nallow_stand_in = true\n')
     assert of(good.judged(policy=lax), "weights").outcome is Outcome.PASS
+
+
+def test_noise_that_could_hide_a_slowdown_is_no_pass(good: Any, write_bench: Make) -> None:
+    old = write_bench("old", seed=1, noise=0.5, rounds=12, with_torch=False)
+    new = write_bench("new", seed=2, noise=0.5, rounds=12, with_torch=False, sha256=good.sha256)
+    found = of(good.judged(old, bench=new), "latency")
+    assert found.outcome is Outcome.COULD_NOT
+    assert "too noisy to exclude 30%" in found.saw
+
+
+def test_a_slowdown_is_caught_and_none_is_not_over_many_draws(
+    write_bench: Make,
+) -> None:
+    """40 releases of each kind on a machine that swings by 8 % from round to round."""
+    from parity.gate.changes import changes
+    from parity.gate.costs import costs_of
+
+    def costs(**given: Any) -> Any:
+        path = write_bench("x", **given)
+        return costs_of(json.loads(path.read_text()), "x")
+
+    alarms = caught = 0
+    for seed in range(40):
+        old = costs(seed=seed, drift=0.5 + seed / 40)
+        for slower in (1.0, 1.3):
+            (change,) = changes(costs(seed=100 + seed, slower=slower), old, 0.99)
+            if slower == 1.0:
+                alarms += change.slower(0.1) or change.may_hide(0.3)
+            else:
+                caught += change.slower(0.1)
+    assert (alarms, caught) == (0, 40)

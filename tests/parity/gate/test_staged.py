@@ -17,8 +17,14 @@ def model(tmp_path: Path) -> Path:
     path = tmp_path / "net.onnx"
     path.write_bytes(bytes(range(256)) * 400)
     lock = {
-        "lock_version": 1, "model": "net", "network_version": "1", "variant": "portable",
-        "opset": 17, "toolchain": {}, "file": file_entry(path), "initializers": [],
+        "lock_version": 1,
+        "model": "net",
+        "network_version": "1",
+        "variant": "portable",
+        "opset": 17,
+        "toolchain": {},
+        "file": file_entry(path),
+        "initializers": [],
         "weights": {"label": "x", "kind": "checkpoint", "digest": "d", "seed": ""},
     }
     lock_path(path).write_bytes(encode(lock | {"initializers": [ENTRY]}))
