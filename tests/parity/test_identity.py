@@ -58,6 +58,8 @@ def relock(file: Path) -> None:
 def test_an_export_is_proven(judged: Callable[[], Identity], file: Path) -> None:
     found = judged()
     assert (found.proof, found.reason, found.variant) == (PROVEN, "", "portable")
+    lock = json.loads(lock_path(file).read_text())
+    assert found.document()["toolchain"] == lock["toolchain"] != {}
     assert found.document()["file"]["name"] == file.name
     assert found.document()["file_weights"]["label"] == "stand-in weights (seed golden)"
     assert found.opset == 17
