@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 PRODUCER = "trufor-onnx"
+QUANTISED = "int8"  # a transform whose calibration runs in ONNX Runtime
 LARGE_BYTES = 1024  # initializers above this are checked one by one, not with the graph
 
 
@@ -44,7 +45,7 @@ def provenance_document(
         "least_size": spec.least_size,
         "inputs": [_tensor_document(tensor) for tensor in spec.inputs],
         "outputs": [_tensor_document(tensor) for tensor in spec.outputs],
-        "toolchain": toolchain(),
+        "toolchain": toolchain(*(["onnxruntime"] if QUANTISED in transforms else [])),
         "transforms": dict(transforms),
         "unused_tensors": unused_tensors(weights, provenance),
         "initializers": provenance.document(model, weights.sources, weights.digests),

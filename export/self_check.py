@@ -135,7 +135,7 @@ def _judge(
                 f"off by {least:.2g} of its range",
                 hint="these weights amplify rounding beyond use; export with trained ones",
             )
-        allowed = min(max(limit, AMPLIFICATION * least), WORST_AMPLIFIED)
+        allowed = min(max(limit, AMPLIFICATION * least), max(limit, WORST_AMPLIFIED))
         worst = _distance(spec, tensor.name, candidate, reference)
         if not worst <= allowed:
             raise ExportError(

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from export.errors import ExportError
 from export.spec import ModelSpec
-from export.transforms import clean, float16, fold_batchnorm, fold_transpose, fold_weights, simplify
+from export.transforms import (
+    clean,
+    float16,
+    fold_batchnorm,
+    fold_transpose,
+    fold_weights,
+    int8,
+    simplify,
+)
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -99,7 +107,15 @@ FP16 = Variant(
     (*PORTABLE.transforms, float16),
     worst_relative=0.03,
 )
-VARIANTS = {variant.name: variant for variant in (PLAIN, PORTABLE, ORT, FP16)}
+INT8 = Variant(
+    "int8",
+    "8-bit convolutions where a measured error budget allows them; else refused",
+    (*PORTABLE.transforms, int8),
+    models=("noiseprint_pp",),
+    # The check's noise is outside of the pictures' ranges; `export.quantise` judges by pictures.
+    worst_relative=0.5,
+)
+VARIANTS = {variant.name: variant for variant in (PLAIN, PORTABLE, ORT, FP16, INT8)}
 
 
 def find_variant(name: str, spec: ModelSpec | None = None) -> Variant:

@@ -1,0 +1,145 @@
+"""Which convolutions may be 8-bit: measured one by one, then added up while the budget holds.
+
+The error budget is a correlation with the float output on pictures. A set of layers that is too
+small to be worth anything is refused too: by Amdahl's law it cannot gain what was asked for.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from export.calibration import Feeds
+from export.errors import ExportError
+
+if TYPE_CHECKING:
+    import onnx
+
+LEAST_CORRELATION = 0.999
+LEAST_GAIN = 1.2
+GAIN_OF_A_LAYER = 2.5  # of all layers quantised, on a processor with VNNI: design/measurements.md
+
+
+@dataclass
+class Quantiser:
+    """Quantises chosen convolutions of one graph, and measures what that does.
+
+    Attributes:
+        proto: the float graph.
+        feeds: inputs for calibration and judgement.
+    """
+
+    proto: onnx.ModelProto
+    feeds: Sequence[Feeds]
+    _ranges: Any = field(init=False)
+    _expected: list[Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._ranges = self._calibrated()
+        self._expected = _run(self.proto, self.feeds)
+
+    def quantised(self, names: Sequence[str]) -> onnx.ModelProto:
+        """A graph with these convolutions in int8 (weights a channel, inputs a tensor)."""
+        import onnx
+        from onnxruntime.quantization import QuantType
+        from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+        copy = onnx.ModelProto()
+        copy.CopyFrom(self.proto)
+        quantizer = QDQQuantizer(
+            copy,
+            per_channel=True,
+            reduce_range=False,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QUInt8,
+            tensors_range=self._ranges,
+            nodes_to_quantize=list(names),
+            nodes_to_exclude=[],
+            op_types_to_quantize=["Conv"],
+            extra_options={},
+        )
+        quantizer.quantize_model()
+        made: onnx.ModelProto = quantizer.model.model
+        return made
+
+    def correlation(self, names: Sequence[str]) -> float:
+        """The lowest correlation of an output with the float graph's; 0 where it is constant."""
+        found = _run(self.quantised(names), self.feeds)
+        return min(_correlation(a, b) for a, b in zip(found, self._expected, strict=True))
+
+    def _calibrated(self) -> Any:
+        from onnxruntime.quantization import CalibrationDataReader, create_calibrator
+
+        class Reader(CalibrationDataReader):  # type: ignore[misc]  # it ships no types
+            def __init__(self, feeds: Sequence[Feeds]) -> None:
+                self.left = iter(feeds)
+
+            def get_next(self) -> Feeds | None:
+                return next(self.left, None)
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "float.onnx"
+            path.write_bytes(self.proto.SerializeToString())
+            calibrator = create_calibrator(
+                path, ["Conv", "Relu"], augmented_model_path=str(Path(folder) / "augmented.onnx")
+            )
+            calibrator.collect_data(Reader(self.feeds))
+            return calibrator.compute_data()
+
+
+def choose(quantiser: Quantiser, costs: dict[str, int]) -> tuple[list[str], float]:
+    """The layers to quantise, and the correlation that this leaves.
+
+    Args:
+        quantiser: of the graph.
+        costs: multiply-adds a pixel, by convolution.
+
+    Raises:
+        ExportError: no set of layers within the budget is worth a file of its own.
+    """
+    alone = {name: quantiser.correlation([name]) for name in costs}
+    chosen: list[str] = []
+    correlation = 1.0
+    for name in sorted(costs, key=lambda name: (-alone[name], name)):
+        if alone[name] < LEAST_CORRELATION:
+            break
+        found = quantiser.correlation([*chosen, name])
+        if found >= LEAST_CORRELATION:
+            chosen.append(name)
+            correlation = found
+    share = sum(costs[name] for name in chosen) / sum(costs.values())
+    gain = 1 / (1 - share + share / GAIN_OF_A_LAYER)
+    if gain < LEAST_GAIN:
+        worst = min(alone, key=lambda name: alone[name])
+        raise ExportError(
+            f"{len(chosen)} of {len(costs)} convolutions fit the error budget (correlation at "
+            f"least {LEAST_CORRELATION} with float32, here {correlation:.5f}; {worst} alone leaves "
+            f"{alone[worst]:.3f}): {share:.0%} of the work, a gain of {gain:.2f} at best",
+            hint=f"not written, as it would not gain {LEAST_GAIN}: use --variant ort; "
+            "docs/decisions/int8.md",
+        )
+    return [name for name in costs if name in chosen], correlation
+
+
+def _run(proto: onnx.ModelProto, feeds: Sequence[Feeds]) -> list[Any]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return [session.run(None, given)[0] for given in feeds]
+
+
+def _correlation(found: Any, expected: Any) -> float:
+    centred = [array.ravel().astype(np.float64) - array.mean() for array in (found, expected)]
+    norms = [float(np.sqrt(array @ array)) for array in centred]
+    product = norms[0] * norms[1]
+    return float(centred[0] @ centred[1]) / product if product > 0 else 0.0
