@@ -29,7 +29,7 @@ COPY onnx_models /models
 RUN if ls -d /models/*.chunks >/dev/null 2>&1; then \
       /opt/trufor/bin/python -m chunking merge /models && rm -r /models/*.chunks; \
     fi \
- && test -f /models/noiseprint_pp.onnx \
+ && ls /models/noiseprint_pp*.onnx \
  && ls /models/trufor_head*.onnx
 
 FROM ${BASE} AS inference
@@ -38,7 +38,8 @@ LABEL org.opencontainers.image.title="trufor-onnx" \
 ENV PATH=/opt/trufor/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    TRUFOR_CACHE=/var/cache/trufor
+    TRUFOR_CACHE=/var/cache/trufor \
+    ORT_DISABLE_TELEMETRY=1
 RUN mkdir -m 1777 /var/cache/trufor /out && mkdir -p /trufor/onnx_models
 COPY --from=build /opt/trufor /opt/trufor
 WORKDIR /trufor

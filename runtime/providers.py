@@ -6,6 +6,7 @@ what a session says of itself counts.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,11 +79,13 @@ def require_ran(name: str, session_providers: Sequence[str]) -> None:
 
 
 def import_onnxruntime() -> Any:
-    """The onnxruntime module.
+    """The onnxruntime module, its reports to its maker turned off unless somebody turned them on.
 
     Raises:
         ProviderError: it is not installed.
     """
+    # Official builds report to Microsoft what they run; read once, when the library is loaded.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ModuleNotFoundError as error:

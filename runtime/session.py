@@ -21,7 +21,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 ERRORS_ONLY = 3  # ONNX Runtime's log level
 FLOAT16 = "tensor(float16)"
 # Larger runs give their memory back; below, keeping it is quicker (docs/runtime.md).
-KEEP_BELOW = 1 << 20  # pixels
+KEEP_BELOW = 1 << 18  # pixels
 
 
 class Session:

@@ -59,6 +59,24 @@ sys.exit(main([sys.argv[2], "--out", "out", "--models", sys.argv[1], "--threads"
     assert "1 analysed" in run(code, tiny_models, photos / "a.png", cwd=photos)
 
 
+def test_nothing_is_reported_to_anybody(
+    tiny_models: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime's official builds queue reports of what they run in the home folder."""
+    home = photos / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY"):
+        monkeypatch.delenv(name, raising=False)
+    code = """
+from runtime import Detector
+with Detector(sys.argv[1], threads=1) as detector:
+    detector.analyze(sys.argv[2])
+"""
+    run(code, tiny_models, photos / "a.png", cwd=photos)
+    assert list(home.rglob("*")) == []
+
+
 @pytest.mark.parametrize("module", ["runtime", "runtime.cli", "runtime.serve.cli"])
 def test_nothing_heavy_is_loaded_at_the_start(module: str, tmp_path: Path) -> None:
     code = f"""
