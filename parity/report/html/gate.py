@@ -47,12 +47,14 @@ class Gate:
         rules: every rule's.
         report_sha256: the digest of the report that was judged.
         policy_sha256: the digest of the policy.
+        although: why a release went out all the same, or "".
     """
 
     verdict: str
     rules: tuple[Rule, ...]
     report_sha256: str
     policy_sha256: str
+    although: str = ""
 
 
 def read_gate(path: Path, report_sha256: str) -> Gate:
@@ -98,6 +100,7 @@ def gate_section(gate: Gate | None) -> Markup:
     return join(
         [
             el("p", state(gate.verdict), f" {_counted(gate)}; policy {gate.policy_sha256[:16]}"),
+            el("p", "Released all the same: ", el("b", gate.although)) if gate.although else None,
             el("ul", (_rule(rule) for rule in rules), class_="rules"),
         ]
     )
@@ -128,7 +131,20 @@ def _counted(gate: Gate) -> str:
 
 
 def _gate(document: Any) -> Gate:
+    """The decision in a document of the gate, or of a release, which says where to look nowhere.
+
+    Raises:
+        ValueError: it is none, or of another version.
+    """
     if not isinstance(document, Mapping) or document.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(f"not of schema version {SCHEMA_VERSION}")
-    wanted = ("verdict", "rules", "report_sha256", "policy_sha256")
-    return decode(Gate, {key: document[key] for key in wanted if key in document})
+    content = {
+        key: document[key]
+        for key in ("verdict", "report_sha256", "policy_sha256")
+        if key in document
+    }
+    rules = document.get("rules")
+    if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
+        raise ValueError("rules: not a list of objects")
+    content["rules"] = [{"look": ""} | rule for rule in rules]
+    return decode(Gate, content | {"although": document.get("although", "")})

@@ -176,6 +176,18 @@ def test_the_gates_decision_is_shown_the_worst_first(passing: Report, tmp_path: 
     assert 'release gate <span class="state fail">' in text
 
 
+def test_a_release_s_decision_is_read_too(passing: Report, tmp_path: Path) -> None:
+    digest = passing.document()["digest"]
+    document = json.loads(decision(digest)) | {"although": "<b>the only machine"}
+    for rule in document["rules"]:
+        del rule["look"]
+    path = tmp_path / "gate.json"
+    path.write_text(json.dumps(document))
+    text = page(passing, gate=read_gate(path, digest))
+    assert "Released all the same: <b>&lt;b&gt;the only machine</b>" in text
+    assert "look closer" not in text
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[]", "3", '{"schema_version": 1}', "[" * 99_999])
 def test_what_is_no_decision_is_refused(tmp_path: Path, content: str) -> None:
     from parity.errors import ParityError
