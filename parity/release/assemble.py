@@ -30,6 +30,7 @@ from parity.release.signing import sign
 from parity.release.statement import Origin, statement
 from parity.release.sums import encode
 from parity.report.formats import FORMATS, JSON, write_reports
+from parity.report.html.gate import read_gate
 
 
 @dataclass(frozen=True)
@@ -149,17 +150,18 @@ def _whole_files(order: Order, evidence: Evidence) -> list[Path]:
 
 def _reports(order: Order, evidence: Evidence, decision: Decision, stage: Path) -> None:
     assert evidence.report is not None  # `_whole_files` refused that
-    write_reports(evidence.report, stage, [name for name in FORMATS if name != JSON])
     _write(stage, layout.PARITY, order.report.read_bytes())
     bench = read_bench(order.bench) if order.bench else None
     if bench is not None and order.bench is not None:
         _write(stage, layout.BENCH, order.bench.read_bytes())
         _write(stage, "bench.md", bench_markdown(bench).encode())
-    verdict = gate_document(decision, order.policy)
-    verdict["although"] = order.although
+    verdict = gate_document(decision, order.policy) | {"although": order.although}
     for rule in verdict["rules"]:
-        del rule["look"]  # hints for whoever judges, with paths of that machine
+        rule["look"] = ""  # hints for whoever judges, with paths of that machine
     _write(stage, layout.GATE, (json.dumps(verdict, indent=1, sort_keys=True) + "\n").encode())
+    gate = read_gate(stage / layout.GATE, decision.report_sha256)
+    formats = [name for name in FORMATS if name != JSON]
+    write_reports(evidence.report, stage, formats, gate=gate, bench=bench)
     terms = {
         str(subject.said("file", "name")): terms_of(subject.lock or {}, order.weights_licence)
         for subject in evidence.subjects

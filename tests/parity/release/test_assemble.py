@@ -29,6 +29,8 @@ def test_what_is_in_it(released: Path, tmp_path: Path) -> None:
     names = set(content(released))
     assert {"MODEL_CARD.md", "SHA256SUMS", "gate.json", "net.lock.json", "parity.json"} <= names
     assert {"net.chunks/manifest.json", "parity.md", "provenance.intoto.json"} <= names
+    page = (released / "parity.html").read_text()
+    assert "No decision of the gate" not in page and "a quarter of the best-known export" in page
     merge(released / "net.chunks", tmp_path / "merged.onnx")
     original = (tmp_path / "models_0" / "net.onnx").read_bytes()
     assert (tmp_path / "merged.onnx").read_bytes() == original
