@@ -8,8 +8,8 @@ from pathlib import Path
 from chunking.console import EXIT_COULD_NOT, EXIT_OK, stderr_console
 from chunking.sizes import format_size
 from export.sources import WeightsSource
-from parity.allocator import keep_freed_memory
 from parity.arguments import add_network_arguments, models_of, require_threads
+from parity.huge_pages import use_huge_pages
 from parity.references.bundling import BundlePlan, write_bundle
 from parity.references.options import add_cache_arguments, cache_of
 from parity.report.text import printable
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the bundle; exit code 2 where an image could not be used, and 0 else."""
-    keep_freed_memory()
+    use_huge_pages()
     require_threads(args.threads)
     plan = BundlePlan(
         models=models_of(args),

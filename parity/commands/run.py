@@ -8,9 +8,9 @@ import json
 from rich.console import Console
 
 from chunking.console import EXIT_INTERRUPTED, stderr_console
-from parity.allocator import keep_freed_memory
 from parity.arguments import add_run_arguments, plan_of
 from parity.exit_codes import EXIT_CODES
+from parity.huge_pages import use_huge_pages
 from parity.journal import Journal
 from parity.report.formats import JSON, parse_formats, write_reports
 from parity.report.json_report import json_text
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print, write; the exit code is the report's status."""
-    keep_freed_memory()
+    use_huge_pages()
     plan = plan_of(args)
     formats = dict.fromkeys([JSON, *parse_formats(args.formats)])
     with Journal(args.out, resume=not args.no_resume) as journal:
