@@ -223,3 +223,26 @@ def test_the_help_starts_without_torch_onnx_and_onnxruntime() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--no-resume" in done.stdout
+
+
+def test_the_page_shows_the_gates_decision_on_this_report_only(
+    parity: Any,
+    exported: Exported,
+    make_images: Images,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    exported("tiny_np")
+    make_images(1)
+    parity("--formats", "json")
+    stored, decision = tmp_path / "out" / "parity.json", tmp_path / "gate.json"
+    cli.main(["gate", str(stored), "--json"])
+    decision.write_text(capsys.readouterr().out)
+    shown = ["report", str(stored), "--format", "html", "--gate", str(decision)]
+    assert cli.main(shown) == 0
+    text = (tmp_path / "out" / "parity.html").read_text(encoding="utf-8")
+    assert "No decision of the gate" not in text and "<b>weights</b>" in text
+    parity("--formats", "json", "--pixel-scale", "255")
+    capsys.readouterr()
+    assert cli.main(shown) == 2
+    assert "judges another report" in capsys.readouterr().err
