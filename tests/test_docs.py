@@ -66,8 +66,9 @@ def code_lines(text: str) -> Iterator[str]:
 def commands(start: str) -> list[Shown]:
     found = []
     for page in PAGES:
-        for line in code_lines(page.read_text(encoding="utf-8")):
-            match = re.match(rf"(?:\$ )?({start}\b.*)", line.strip())
+        lines = code_lines(page.read_text(encoding="utf-8"))
+        for part in (part for line in lines for part in re.split(r" (?:&&|\|\|?|;) ", line)):
+            match = re.match(rf"(?:\$ )?({start}\b.*)", part.strip())
             if match:
                 try:
                     words = shlex.split(match[1], comments=True)

@@ -79,7 +79,7 @@ def _panel(row: Row, panel: Panel | None, pictures: Pictures) -> Markup:
         return el("figure", el("figcaption", about), class_="panel")
     if panel.channels > 1:
         about.append(f"; mean over {panel.channels} channels")
-    about.append(f"; output {panel.size[0]} × {panel.size[1]}")
+    about.append(f"; output {' × '.join(map(str, panel.size))}")
     if panel.note:
         about.append(f"; {panel.note}")
     name = f"{row.model} {row.output}"

@@ -64,6 +64,11 @@ def test_a_candidate_that_was_not_drawn(report: Report) -> None:
     assert "another shape" in text and "2 more were left out" in text
 
 
+def test_a_size_of_another_form_is_shown_as_it_is(report: Report) -> None:
+    panel = replace(PANEL, size=())
+    assert "<figure" in shown(replace(report, pictures=Pictures({"p": PNG}, (panel,))))
+
+
 def test_a_worse_image_without_pictures_is_named(make: Any, build: Any) -> None:
     worse = make.row(image="worse.png", mae=None, status=Status.FAIL)
     text = shown(build([make.row(), worse], pictures=Pictures({"p": PNG}, (PANEL,))))
