@@ -98,6 +98,7 @@ def by_tiles(
         raise AnalysisError(f"a tile of {tile} pixels", hint="--tile takes 1 or more, as 1024")
     height, width = rgb.shape[:2]
     plan = list(tiles(height, width, tile))
+    on_tile(0, len(plan))
     if len(plan) == 1:
         found = extract(rgb)
         on_tile(1, 1)

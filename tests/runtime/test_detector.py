@@ -109,7 +109,7 @@ def test_steps_are_told(tiny_models: Path, draw: Draw) -> None:
     with Detector(tiny_models, tile=32, threads=1) as detector:
         detector.analyze(draw(40, 60), on_step=lambda *step: heard.append(step))
     tiles = [(done, total) for step, done, total in heard if step == "Noiseprint++"]
-    assert tiles == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert tiles == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
     assert heard[0][0] == "reading"
     assert heard[-1] == ("detector", 1, 1)
 
