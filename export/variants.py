@@ -105,6 +105,7 @@ FP16 = Variant(
     "fp16",
     "half the bytes, for GPUs: float16, with what is sensitive in float32",
     (*PORTABLE.transforms, float16),
+    models=("mit_b2", "trufor", "trufor_head"),
     worst_relative=0.03,
 )
 INT8 = Variant(

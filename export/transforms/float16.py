@@ -3,8 +3,8 @@
 Half the bytes, for GPUs. A matrix product of float16 numbers is summed in float32 there, and each
 result is rounded to 11 bits. What stays in float32 was chosen by measurement
 (docs/decisions/float16.md): norms and softmax, whose kernels are float32 inside; sums over all
-pixels, which leave float16's range (65,504); what is made of those sums; and the statistics behind
-the score. Inputs and outputs stay float32.
+pixels, which leave float16's range (65,504); what is made of those sums; the statistics behind the
+score; and Noiseprint++, whose published weights amplify rounding. Inputs and outputs stay float32.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KEPT_OPERATORS = frozenset(
     )
 )
 # Parts of node names: the channel weights and the contexts are made of sums over all pixels.
-KEPT_SCOPES = ("/channel_weights/", "/cross_attn/", "/detection/")
+KEPT_SCOPES = ("/channel_weights/", "/cross_attn/", "/detection/", "/dncnn/")
 # Weights of nodes that compute in float32 are stored in float16 all the same, from this size on:
 # elsewhere the numbers that are computed with are what leaves float16, not the weights.
 STORED_FROM = 65536  # elements

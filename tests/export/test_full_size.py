@@ -35,12 +35,14 @@ sys.exit(code)
 """
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
-    """The folder with the four files, and the peak memory of the process that made them."""
+@pytest.fixture(scope="module", params=["portable", "ort"])
+def exported(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, int]:
+    """A folder with the four files, and the peak memory of the process that made them."""
     folder = tmp_path_factory.mktemp("full size")
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(folder), *NAMES],
+        [sys.executable, "-c", PROGRAM, str(folder), *NAMES, "--variant", request.param],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -59,18 +61,25 @@ def test_memory(exported: tuple[Path, int]) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_committed_locks(name: str, exported: tuple[Path, int]) -> None:
     """Another process and folder than those that made them; `make export-check` does the same."""
-    committed = read_lock(ROOT / f"onnx_models/{name}.onnx")
+    path = file_of(exported[0], name)
+    committed = read_lock(ROOT / "onnx_models" / path.name)
     assert committed is not None
     if committed["weights"]["label"] != "stand-in weights (seed golden)":
         pytest.skip("onnx_models/ holds an export of other weights")
     if committed["toolchain"] != toolchain():
         pytest.skip("another toolchain than the one of the committed locks")
-    assert read_lock(exported[0] / f"{name}.onnx") == committed
+    assert read_lock(path) == committed
+
+
+def file_of(folder: Path, name: str) -> Path:
+    """The one file of a network in a folder, of whichever variant."""
+    (path,) = (p for p in folder.glob("*.onnx") if p.name.partition(".")[0] == name)
+    return path
 
 
 def run(folder: Path, name: str, **feeds: npt.NDArray[np.float32]) -> dict[str, Any]:
     session = onnxruntime.InferenceSession(
-        folder / f"{name}.onnx", providers=["CPUExecutionProvider"]
+        file_of(folder, name), providers=["CPUExecutionProvider"]
     )
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, feeds), strict=True))

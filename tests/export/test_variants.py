@@ -86,6 +86,20 @@ def test_every_shape_gives_the_portable_outputs(
             assert np.abs(one - other).max() < 2e-5 * max(1.0, np.abs(other).max()), shape
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mit_b2", "trufor"])
+def test_fp16_at_every_shape(name: str, tiny: Specs, variant_of: Build, built: Any) -> None:
+    half = variant_of(name, "fp16")
+    assert half.document["transforms"]["float16"] > 0
+    for shape in SHAPES:
+        given = feeds(tiny[name], *shape)
+        pairs = zip(run(half.data, given), run(built(name).data, given), strict=True)
+        for one, other in pairs:
+            assert one.shape == other.shape
+            assert one.dtype == np.float32
+            assert np.abs(one - other).max() < 2e-2 * max(1.0, np.abs(other).max()), shape
+
+
 def operators(data: bytes) -> set[tuple[str, str]]:
     return {(node.domain, node.op_type) for node in onnx.load_from_string(data).graph.node}
 
@@ -143,7 +157,7 @@ def test_every_weight_is_proven(variant: str, variant_of: Build, tiny: Specs) ->
         assert set(entry["transform"].split("+")) <= known
 
 
-@pytest.mark.parametrize("variant", ["ort"])
+@pytest.mark.parametrize("variant", ["ort", "fp16"])
 @pytest.mark.slow
 @pytest.mark.parametrize("hash_seed", ["7", "0"])
 def test_the_same_bytes_in_another_process(
