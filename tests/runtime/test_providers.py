@@ -1,0 +1,47 @@
+"""The first provider asked for must be what runs."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from runtime import ProviderError
+from runtime.providers import (
+    NAMES,
+    checked,
+    import_onnxruntime,
+    require_available,
+    require_ran,
+    wanted,
+)
+
+
+def test_names_each_once() -> None:
+    assert checked(("cuda", "cpu", "cuda")) == ("cuda", "cpu")
+    assert checked("cpu") == ("cpu",)
+
+
+def test_the_cpu_is_behind_every_device() -> None:
+    assert [name for name, _ in wanted(["cuda"])] == [NAMES["cuda"], NAMES["cpu"]]
+    assert [name for name, _ in wanted(["cpu"])] == [NAMES["cpu"]]
+    assert dict(wanted(["cuda"]))[NAMES["cuda"]]["use_tf32"] == "0"
+
+
+@pytest.mark.parametrize("ran", [[], ["CPUExecutionProvider"], ["CPUExecutionProvider", "CUDA"]])
+def test_another_one_ran(ran: list[str]) -> None:
+    with pytest.raises(ProviderError, match="would run in its place") as refusal:
+        require_ran("cuda", ran)
+    assert "trufor-onnx[gpu]" in refusal.value.hint
+
+
+def test_the_right_one_ran() -> None:
+    require_ran("cuda", ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    require_available("cpu")
+
+
+def test_without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ProviderError, match="not installed") as refusal:
+        import_onnxruntime()
+    assert "pip install" in refusal.value.hint
