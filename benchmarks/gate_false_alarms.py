@@ -176,7 +176,8 @@ def measure(args: argparse.Namespace, folder: Path) -> None:
         across += slower.outcome == "fail"
         in_turns += beside.outcome == "fail"
         load = os.getloadavg()[0]
-        print(f"{number:2}  load {load:4.1f}  exit {same.exit_code}  {latency_of(same).saw}")
+        ended = f"exit {same.exit_code} {', '.join(same.stopped_by)}".strip()
+        print(f"{number:2}  load {load:4.1f}  {ended}  {latency_of(same).saw}")
         print(f"    slower, across runs: {slower.outcome}: {slower.saw}")
         print(f"    slower, in turns:    {beside.outcome}: {beside.saw}", flush=True)
     print(f"false alarms: {alarms} of {args.repeats}")
