@@ -18,7 +18,7 @@ GIB = 1 << 30
 # Peak bytes of the detector's run beside its weights, as measured (docs/runtime.md): so many a
 # pixel, and so many a squared pixel where the graph writes its attention out. There the first
 # stage has a token a 4 x 4 pixels and a key a 32 x 32, in float32, scores and softmax.
-PER_PIXEL = {FUSED: 850.0}
+PER_PIXEL = {FUSED: 450.0}
 PER_PIXEL_OTHER = 2200.0
 PER_SQUARE = {FUSED: 0.0}
 PER_SQUARE_OTHER = 2 * 4 / (16 * 1024)
