@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from parity.gate.costs import Cost, Costs
+from parity.gate.costs import Cost, Costs, Key
 from parity.noise import Interval, median_interval, ratio_interval
 
 CANDIDATE = "candidate"
@@ -59,32 +59,59 @@ class Change:
         return f"{self.name}: {middle} times the baseline's time ({how})"
 
 
-def changes(now: Costs, old: Costs, confidence: float) -> Iterator[Change]:
-    """Every candidate that was timed in both.
+def changes_in_turns(
+    now: Costs, old_files: Mapping[tuple[str, str], Collection[str]], confidence: float
+) -> dict[Key, Change]:
+    """Every file that was timed in turns with an old one (`--candidate MODEL=OLD.onnx`).
 
-    A machine's speed swings from minute to minute, so in order of trust: the old file itself, if
-    it was timed in turns with the new one (`--candidate MODEL=OLD.onnx`, known by its digest);
-    else times as multiples of PyTorch's in the same rounds, so that a machine that is slower for
-    both changes nothing; else times of two runs.
+    Args:
+        now: the new run.
+        old_files: digests of the old files, by model and variant.
+        confidence: of the intervals.
     """
+    found = {}
+    for key, cost in now.entries.items():
+        beside = now.entries.get((cost.model, CANDIDATE, cost.backend, cost.provider, cost.size))
+        if beside is None or beside is cost or not cost.is_candidate:
+            continue
+        known = beside.sha256 and beside.sha256 in old_files.get((cost.model, cost.variant), ())
+        if known and not cost.problem and not beside.problem:
+            ratios = _in_rounds(cost, beside)
+            ratio = median_interval(ratios, confidence)
+            found[key] = _change(cost, ratio, (cost, beside), IN_TURNS, f"{len(ratios)} rounds")
+    return found
+
+
+def changes_across(now: Costs, old: Costs, confidence: float) -> dict[Key, Change]:
+    """Every candidate that was timed in both of two runs.
+
+    A machine's speed swings from minute to minute. So where PyTorch was timed in the same rounds,
+    what is compared is the time as a multiple of PyTorch's, round by round. That helps, and is
+    no match for timing both files in turns: docs/gate.md has the figures.
+    """
+    found = {}
     for key, cost in now.entries.items():
         before = old.entries.get(key)
         if before is None or not cost.is_candidate or cost.variant == CANDIDATE:
             continue
         if before.problem or cost.problem:
             continue  # `unmeasured` speaks of these
-        beside = _old_file(now, cost, before.sha256)
-        if beside is not None:
-            ratios = _in_rounds(cost, beside)
-            found = median_interval(ratios, confidence)
-            yield _change(cost, found, (cost, beside), IN_TURNS, f"{len(ratios)} rounds")
-            continue
         of, ours, theirs = OVER_PYTORCH, _over_pytorch(now, cost), _over_pytorch(old, before)
         if not (ours and theirs):
             of, ours, theirs = AS_TIMES, [*cost.round_ns.values()], [*before.round_ns.values()]
-        found = ratio_interval(ours, theirs, confidence)
+        ratio = ratio_interval(ours, theirs, confidence)
         counts = f"{len(ours)} and {len(theirs)} rounds"
-        yield _change(cost, found, (cost, before), of, counts)
+        found[key] = _change(cost, ratio, (cost, before), of, counts)
+    return found
+
+
+def files_of(costs: Costs) -> dict[tuple[str, str], set[str]]:
+    """Digests of the files that were timed, by model and variant."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for cost in costs.entries.values():
+        if cost.sha256:
+            found.setdefault((cost.model, cost.variant), set()).add(cost.sha256)
+    return found
 
 
 def unmeasured(now: Costs, old: Costs) -> Iterator[str]:
@@ -114,13 +141,6 @@ def _change(
 ) -> Change:
     problem = "" if ratio else f"{cost.name}: {counts} are too few for this confidence"
     return Change(cost.name, ratio, max(side.floor for side in sides), of, problem)
-
-
-def _old_file(now: Costs, cost: Cost, sha256: str) -> Cost | None:
-    """The old file in the new run, known by its digest."""
-    key = (cost.model, CANDIDATE, cost.backend, cost.provider, cost.size)
-    found = now.entries.get(key)
-    return found if found and sha256 and found.sha256 == sha256 and not found.problem else None
 
 
 def _over_pytorch(run: Costs, cost: Cost) -> list[float]:

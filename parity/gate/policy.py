@@ -34,6 +34,13 @@ class Elsewhere(StrEnum):
     WARN = "warn"
 
 
+class AcrossRuns(StrEnum):
+    """Whether times of two runs can pass: a slower one always stops."""
+
+    REFUSE = "refuse"
+    JUDGE = "judge"
+
+
 @dataclass(frozen=True)
 class Plain:
     """A rule without numbers of its own."""
@@ -120,6 +127,7 @@ class Latency:
     reason: str
     when_absent: Absent
     other_environment: Elsewhere
+    across_runs: AcrossRuns
     least_effect: float
     must_see: float
     confidence: float

@@ -9,7 +9,13 @@ from enum import StrEnum
 from typing import Any
 
 from parity.errors import ParityError
-from parity.gate.changes import changes, different_environment, unmeasured
+from parity.gate.changes import (
+    changes_across,
+    changes_in_turns,
+    different_environment,
+    files_of,
+    unmeasured,
+)
 from parity.gate.costs import Costs, costs_of, is_costs
 from parity.gate.evidence import below
 from parity.noise import median_interval
@@ -138,7 +144,8 @@ def _costs(old: Costs, new: Costs) -> Iterator[Difference]:
     if elsewhere:
         yield Difference("environment", "", "", Verdict.UNKNOWN, elsewhere)
         return
-    for change in changes(new, old, CONFIDENCE):
+    turns = changes_in_turns(new, files_of(old), CONFIDENCE)
+    for change in (changes_across(new, old, CONFIDENCE) | turns).values():
         what = f"time of {change.name}"
         if change.ratio is None:
             yield Difference(what, "", "", Verdict.UNKNOWN, change.problem)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from parity.gate.changes import IN_TURNS, Change, changes, different_environment, unmeasured
-from parity.gate.evidence import Evidence
+from parity.gate.changes import (
+    Change,
+    changes_across,
+    changes_in_turns,
+    different_environment,
+    files_of,
+    unmeasured,
+)
+from parity.gate.costs import Costs, Key
+from parity.gate.evidence import Evidence, below
 from parity.gate.findings import Finding, Outcome, verdict
-from parity.gate.policy import Absent, Elsewhere, Policy, budget
+from parity.gate.policy import Absent, AcrossRuns, Elsewhere, Latency, Policy, budget
 
 LOOK = "python -m parity compare OLD_BENCH.json BENCH.json"
-ELSEWHERE = "time the old file in turns with the new one: parity bench --candidate MODEL=OLD.onnx"
+IN_TURN = "time the old file in turns with the new one: parity bench --candidate MODEL=OLD.onnx"
 
 
 def memory_rule(evidence: Evidence, policy: Policy) -> Finding:
@@ -55,50 +63,78 @@ def memory_rule(evidence: Evidence, policy: Policy) -> Finding:
 
 def latency_rule(evidence: Evidence, policy: Policy) -> Finding:
     """Not slower than the baseline by more than the noise and the least effect."""
-    limits = policy.latency
+    limits, costs = policy.latency, evidence.costs
     allows = (
         f"up to {limits.least_effect:.0%} slower ({limits.confidence:.0%} confidence) or within "
-        "the A/A floor, by medians of rounds, in one environment"
+        "the A/A floor, by medians of rounds in which both files took turns"
     )
-    costs, baselines = evidence.costs, evidence.cost_baselines
-    if costs is None or not baselines:
-        missing = "bench report" if costs is None else "baseline of a bench report"
-        return _absent("latency", limits.when_absent, f"no {missing} was given", allows)
+    if costs is None:
+        return _absent("latency", limits.when_absent, "no bench report was given", allows)
+    found = changes_in_turns(costs, _old_files(evidence), limits.confidence)
+    across, elsewhere = _across(costs, evidence, found.keys(), limits.confidence)
+    judged = [*found.values(), *(across if limits.across_runs is AcrossRuns.JUDGE else ())]
+    # Slower by all that noise allows stops a release however it was measured.
+    slower = [str(change) for change in (*found.values(), *across) if _slower(change, limits)]
+    if slower:
+        return verdict("latency", slower, saw="", allows=allows, look=LOOK)
+    unknown = [name for old in evidence.cost_baselines for name in unmeasured(costs, old)]
+    unknown += [problem for change in judged if (problem := _too_noisy(change, limits))]
+    if limits.other_environment is Elsewhere.REFUSE:
+        unknown += elsewhere
+    if limits.across_runs is AcrossRuns.REFUSE:
+        unknown += [f"{change}: not timed in turns with the old file" for change in across]
+    if unknown:
+        return Finding("latency", Outcome.COULD_NOT, unknown[0], allows, IN_TURN, tuple(unknown))
+    if not judged:
+        why = elsewhere[0] if elsewhere else "the old files were not timed in turns with the new"
+        return _absent("latency", limits.when_absent, why, allows)
+    worst = max(judged, key=lambda change: change.ratio.median if change.ratio else 0.0)
+    saw = f"{len(judged)} timings; the most changed: {worst}"
+    return verdict("latency", (), saw=saw, allows=allows, look=LOOK)
+
+
+def _old_files(evidence: Evidence) -> dict[tuple[str, str], set[str]]:
+    """Digests of the baselines' files, by model and variant."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for costs in evidence.cost_baselines:
+        for key, digests in files_of(costs).items():
+            found.setdefault(key, set()).update(digests)
+    for report in evidence.baselines:
+        for model, about in report.models.items():
+            variants = below(about, "variants")
+            for entry in variants.values() if isinstance(variants, dict) else [about]:
+                key = (model, str(below(entry, "variant")))
+                found.setdefault(key, set()).add(str(below(entry, "file", "sha256")))
+    return found
+
+
+def _across(
+    costs: Costs, evidence: Evidence, known: Collection[Key], confidence: float
+) -> tuple[list[Change], list[str]]:
+    """Changes between two runs of one environment, and what was measured in another."""
     found: list[Change] = []
     elsewhere: list[str] = []
-    for old in baselines:
+    for old in evidence.cost_baselines:
         different = different_environment(costs, old)
-        for change in changes(costs, old, limits.confidence):
-            if different and change.of != IN_TURNS:
+        for key, change in changes_across(costs, old, confidence).items():
+            if key in known:
+                continue
+            if different:
                 elsewhere.append(f"{change.name}: the baseline was measured elsewhere: {different}")
             else:
                 found.append(change)
-    slower = [str(change) for change in found if change.slower(limits.least_effect)]
-    if slower:
-        return verdict("latency", slower, saw="", allows=allows, look=LOOK)
-    unknown = [name for old in baselines for name in unmeasured(costs, old)]
-    unknown += [change.problem for change in found if change.problem]
-    unknown += [
-        f"{change}: too noisy to exclude {limits.must_see:.0%}; time more rounds (--repeats 60)"
-        for change in found
-        if change.may_hide(limits.must_see)
-    ]
-    if elsewhere and limits.other_environment is Elsewhere.REFUSE:
-        unknown = elsewhere + unknown
-    if unknown:
-        return Finding("latency", Outcome.COULD_NOT, unknown[0], allows, ELSEWHERE, tuple(unknown))
-    if not found:
-        why = elsewhere[0] if elsewhere else "nothing was measured in both"
-        outcome = Outcome.NOT_JUDGED if elsewhere else Outcome.COULD_NOT
-        return Finding("latency", outcome, why, allows, ELSEWHERE, tuple(elsewhere))
-    worst = max(found, key=lambda change: change.ratio.median if change.ratio else 0.0)
-    return verdict(
-        "latency",
-        (),
-        saw=f"{len(found)} timings; the most changed: {worst}",
-        allows=allows,
-        look=LOOK,
-    )
+    return found, elsewhere
+
+
+def _slower(change: Change, limits: Latency) -> bool:
+    return change.slower(limits.least_effect)
+
+
+def _too_noisy(change: Change, limits: Latency) -> str:
+    """Why a timing says nothing, or ""."""
+    if change.problem or not change.may_hide(limits.must_see):
+        return change.problem
+    return f"{change}: too noisy to exclude {limits.must_see:.0%}; time more rounds (--repeats 60)"
 
 
 def _absent(rule: str, when: Absent, why: str, allows: str) -> Finding:

@@ -73,7 +73,7 @@ def test_no_framework_is_imported(arguments: list[str], write_bench: Any, good: 
     from chunking.splitting import split
 
     split(good.models / "tiny_np.onnx")
-    bench = str(write_bench("bench", sha256=good.sha256))
+    bench = str(write_bench("bench", sha256=good.sha256, old=good.sha256))
     more = ["--bench", bench, "--baseline", str(good.report), bench, "--explain"]
     code = (
         "import sys; from parity.cli import main\n"

@@ -153,9 +153,9 @@ def test_a_timed_file_that_is_not_the_compared_one(good: Any, write_bench: Make)
 
 def test_more_memory_than_before(good: Any, write_bench: Make) -> None:
     old = write_bench("old", peak=400 << 20)
-    new = write_bench("new", peak=500 << 20, sha256=good.sha256)
+    new = write_bench("new", peak=500 << 20, sha256=good.sha256, old="f" * 64)
     assert good.judged(old, bench=new).stopped_by == ("memory",)
-    assert good.judged(new, bench=new).exit_code == 0
+    assert of(good.judged(new, bench=new), "memory").outcome is Outcome.PASS
 
 
 def test_a_measurement_that_was_left_out(good: Any, write_bench: Make) -> None:
@@ -216,18 +216,48 @@ def test_stand_in_weights_need_a_policy(good: Any, policy: Callable[[str], Polic
 
 
 def test_noise_that_could_hide_a_slowdown_is_no_pass(good: Any, write_bench: Make) -> None:
-    old = write_bench("old", seed=1, noise=0.5, rounds=12, with_torch=False)
-    new = write_bench("new", seed=2, noise=0.5, rounds=12, with_torch=False, sha256=good.sha256)
-    found = of(good.judged(old, bench=new), "latency")
+    noisy = {"noise": 1.0, "rounds": 12, "sha256": good.sha256, "old": "f" * 64}
+    found = of(good.judged(write_bench("old"), bench=write_bench("new", **noisy)), "latency")
     assert found.outcome is Outcome.COULD_NOT
     assert "too noisy to exclude 30%" in found.saw
+
+
+def test_two_runs_are_judged_where_the_policy_says_so(
+    good: Any, write_bench: Make, policy: Callable[[str], Policy]
+) -> None:
+    lax = policy("[latency]\nreason = 'a machine of its own'\nacross_runs = 'judge'\n")
+    old, new = write_bench("old", seed=1), write_bench("new", seed=2, sha256=good.sha256)
+    assert of(good.judged(old, bench=new, policy=lax), "latency").outcome is Outcome.PASS
+    assert of(good.judged(old, bench=new), "latency").outcome is Outcome.COULD_NOT
+
+
+def test_another_machine_may_be_let_pass_unjudged(
+    good: Any, write_bench: Make, policy: Callable[[str], Policy]
+) -> None:
+    lax = policy("[latency]\nreason = 'CI moves'\nother_environment = 'warn'\n")
+    old = write_bench("old", processor="another processor")
+    new = write_bench("new", sha256=good.sha256)
+    found = of(good.judged(old, bench=new, policy=lax), "latency")
+    assert found.outcome is Outcome.NOT_JUDGED and "another processor" in found.saw
+
+
+def test_the_old_file_is_known_by_the_baseline_s_parity_report_too(
+    good: Any, write_bench: Make
+) -> None:
+    given = {"sha256": good.sha256, "old": good.sha256}
+    same = good.judged(good.report, bench=write_bench("same", seed=2, **given))
+    assert of(same, "latency").outcome is Outcome.PASS
+    slow = good.judged(good.report, bench=write_bench("slow", seed=2, slower=1.3, **given))
+    assert slow.stopped_by == ("latency",)
+    alone = good.judged(good.report, bench=write_bench("alone", sha256=good.sha256))
+    assert of(alone, "latency").outcome is Outcome.NOT_JUDGED
 
 
 def test_a_slowdown_is_caught_and_none_is_not_over_many_draws(
     write_bench: Make,
 ) -> None:
     """40 releases of each kind on a machine that swings by 8 % from round to round."""
-    from parity.gate.changes import changes
+    from parity.gate.changes import changes_across
     from parity.gate.costs import costs_of
 
     def costs(**given: Any) -> Any:
@@ -238,7 +268,8 @@ def test_a_slowdown_is_caught_and_none_is_not_over_many_draws(
     for seed in range(40):
         old = costs(seed=seed, drift=0.5 + seed / 40)
         for slower in (1.0, 1.3):
-            (change,) = changes(costs(seed=100 + seed, slower=slower), old, 0.99)
+            new = costs(seed=100 + seed, slower=slower)
+            (change,) = changes_across(new, old, 0.99).values()
             if slower == 1.0:
                 alarms += change.slower(0.1) or change.may_hide(0.3)
             else:
