@@ -6,6 +6,7 @@ provider counts as present only when a session was made with it and says so itse
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -150,11 +151,13 @@ def _spelt(value: object) -> str:
 
 
 def import_onnxruntime() -> Any:
-    """The onnxruntime module.
+    """The onnxruntime module, its reports to its maker turned off unless somebody turned them on.
 
     Raises:
         ProviderError: it is not installed.
     """
+    # Official builds report to Microsoft what they run; read once, when the library is loaded.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
