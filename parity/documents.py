@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import sys
 import types
@@ -10,13 +11,37 @@ import typing
 from collections.abc import Hashable, Mapping
 from enum import Enum
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from chunking.hashing import sha256_bytes
 from export.lock import canonical
+from parity.errors import ParityError
 
 T = TypeVar("T")
 DIGEST = "digest"
+
+
+def read_json(path: Path, *, what: str, largest: int, hint: str) -> Any:
+    """The JSON in a file.
+
+    Args:
+        path: the file.
+        what: what it should be; errors say ``not a {what}``.
+        largest: the most bytes that are read.
+        hint: how to get a right one.
+
+    Raises:
+        ParityError: it cannot be read, is larger, or holds no JSON.
+    """
+    try:
+        if path.stat().st_size > largest:
+            raise ParityError(f"{path}: too large for a {what}", hint=hint)
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise ParityError(f"{path}: cannot be read ({error.strerror})", hint=hint) from error
+    except (ValueError, RecursionError) as error:
+        raise ParityError(f"{path}: not a {what} ({error})", hint=hint) from error
 
 
 def encode(value: Any) -> Any:

@@ -29,8 +29,6 @@ from parity.subjects import Subject, make_subject
 from parity.summary import summarise
 from parity.tolerances import tolerances_digest
 
-LEAST_TRIAL = 64  # pixels a side
-
 
 @dataclass(frozen=True)
 class Plan:

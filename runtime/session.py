@@ -14,6 +14,7 @@ from chunking.hashing import sha256_file
 from runtime.errors import AnalysisError, ModelError, ProviderError
 from runtime.interrupting import interruptible
 from runtime.model_files import ModelFile
+from runtime.onnxruntime_errors import first_line, session_errors
 from runtime.provenance import ModelInfo, model_info
 from runtime.providers import CPU, import_onnxruntime, require_available, require_ran, wanted
 
@@ -86,7 +87,7 @@ class Session:
         def stop() -> None:
             options.terminate = True
 
-        errors = _errors(onnxruntime)
+        errors = session_errors(onnxruntime)
         try:
             arrays = interruptible(
                 lambda: self._session.run(self._outputs, given, options), stop, errors
@@ -94,7 +95,7 @@ class Session:
         except errors as error:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
             raise AnalysisError(
-                f"{self._path.name} failed on {shapes}: {_first_line(error)}",
+                f"{self._path.name} failed on {shapes}: {first_line(error)}",
                 hint="if memory ran out, a smaller --tile or the `ort` variant needs less",
             ) from error
         require_ran(self.provider, self._session.get_providers())
@@ -145,8 +146,8 @@ def _open(path: Path, providers: Sequence[str], threads: int) -> Any:
         session = onnxruntime.InferenceSession(
             str(path), options, providers=wanted(providers), enable_fallback=0
         )
-    except _errors(onnxruntime) as error:
-        text = _first_line(error)
+    except session_errors(onnxruntime) as error:
+        text = first_line(error)
         if "is not a registered function/op" in text or "NOT_IMPLEMENTED" in text:
             raise UnknownOperatorError(
                 f"{path}: this ONNX Runtime lacks an operator of it ({text})",
@@ -159,19 +160,3 @@ def _open(path: Path, providers: Sequence[str], threads: int) -> Any:
         ) from error
     session.disable_fallback()
     return session
-
-
-def _errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
-    """What ONNX Runtime raises: its own errors have no common base but Exception."""
-    own = vars(onnxruntime.capi.onnxruntime_pybind11_state).values()
-    return (
-        *(kind for kind in own if isinstance(kind, type) and issubclass(kind, Exception)),
-        RuntimeError,
-        MemoryError,
-        OSError,
-        ValueError,
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

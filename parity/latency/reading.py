@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from parity.documents import decode
+from parity.documents import decode, read_json
 from parity.errors import ParityError
 from parity.latency.results import (
     KIND,
@@ -37,14 +37,7 @@ def read_bench(path: Path) -> BenchReport:
     Raises:
         ParityError: it is missing, no such file, of another version, or contradicts itself.
     """
-    try:
-        if path.stat().st_size > LARGEST:
-            raise ParityError(f"{path}: too large for a benchmark", hint=HINT)
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ParityError(f"{path}: cannot be read ({error.strerror})", hint=HINT) from error
-    except (ValueError, RecursionError) as error:
-        raise ParityError(f"{path}: not a benchmark ({error})", hint=HINT) from error
+    document = read_json(path, what="benchmark", largest=LARGEST, hint=HINT)
     return from_document(document, str(path))
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from parity.errors import ParityError
 from parity.runners.providers import import_onnxruntime
+from runtime.onnxruntime_errors import first_line, own_errors
 
 if TYPE_CHECKING:
     import onnx
@@ -99,15 +100,13 @@ class NodeRunner:
         return {n: np.asarray(a) for n, a in zip(self._outputs, found, strict=True)}
 
     def _failed(self, error: Exception) -> ParityError:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         return ParityError(
-            f"the node {self._node.op_type} {self._node.name} does not run alone: {reason}",
+            f"the node {self._node.op_type} {self._node.name} does not run alone: "
+            f"{first_line(error)}",
             hint="the file is damaged, or ONNX Runtime is older than it",
         )
 
 
 def _errors(runtime: Any) -> tuple[type[Exception], ...]:
-    """What ONNX Runtime raises: its own errors have no common base but Exception."""
-    own = vars(runtime.capi.onnxruntime_pybind11_state).values()
-    kinds = [kind for kind in own if isinstance(kind, type) and issubclass(kind, Exception)]
-    return (*kinds, RuntimeError, ValueError)
+    """What a node alone may end in; a lack of memory is the machine's fault, not the node's."""
+    return (*own_errors(runtime), RuntimeError, ValueError)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from parity.documents import decode
+from parity.documents import decode, read_json
 from parity.errors import ParityError
 from parity.pictures import Pictures
 from parity.results import SCHEMA_VERSION, Group, Report, Row
@@ -22,14 +21,7 @@ def read_report(path: Path) -> Report:
     Raises:
         ParityError: it is missing, no such report, of another version, or contradicts itself.
     """
-    try:
-        if path.stat().st_size > LARGEST:
-            raise ParityError(f"{path}: too large for a report", hint=HINT)
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ParityError(f"{path}: cannot be read ({error.strerror})", hint=HINT) from error
-    except (ValueError, RecursionError) as error:
-        raise ParityError(f"{path}: not a report ({error})", hint=HINT) from error
+    document = read_json(path, what="report", largest=LARGEST, hint=HINT)
     return from_document(document, str(path))
 
 

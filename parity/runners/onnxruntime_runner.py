@@ -20,6 +20,7 @@ from parity.runners.providers import (
     require_options,
     require_ran,
 )
+from runtime.onnxruntime_errors import first_line, session_errors
 
 BACKEND = "onnxruntime"
 ERRORS_ONLY = 3  # ONNX Runtime's log level; its warnings repeat what the report says
@@ -92,10 +93,10 @@ class OnnxRuntimeRunner:
                 arrays = run_bound(self._session, feeds, names)
             else:
                 arrays = self._session.run(names, feeds)
-        except _errors(import_onnxruntime()) as error:
+        except session_errors(import_onnxruntime()) as error:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
             raise ParityError(
-                f"ONNX Runtime failed on {shapes}: {_first_line(error)}",
+                f"ONNX Runtime failed on {shapes}: {first_line(error)}",
                 hint="the file does not take this shape; export it again with dynamic axes",
             ) from error
         require_ran(self.asked, self._session.get_providers())
@@ -126,10 +127,10 @@ class OnnxRuntimeRunner:
             session = onnxruntime.InferenceSession(
                 str(path), options, providers=provider.session_providers(), enable_fallback=0
             )
-        except _errors(onnxruntime) as error:
+        except session_errors(onnxruntime) as error:
             kind = ParityError if provider.name == CPU else ProviderError
             raise kind(
-                f"{path}: ONNX Runtime cannot load it on {provider.name} ({_first_line(error)})",
+                f"{path}: ONNX Runtime cannot load it on {provider.name} ({first_line(error)})",
                 hint="check the file with `python -m export check`, or export it again",
             ) from error
         session.disable_fallback()
@@ -154,19 +155,3 @@ def _options(session: Any, provider: Provider) -> dict[str, str]:
     """The settings that a session's provider has, as the session says."""
     found = session.get_provider_options().get(provider.execution_provider, {})
     return {str(key): str(value) for key, value in found.items()}
-
-
-def _errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
-    """What ONNX Runtime raises: its own errors have no common base but Exception."""
-    own = vars(onnxruntime.capi.onnxruntime_pybind11_state).values()
-    return (
-        *(kind for kind in own if isinstance(kind, type) and issubclass(kind, Exception)),
-        RuntimeError,
-        MemoryError,
-        OSError,
-        ValueError,
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
