@@ -45,6 +45,10 @@ class ContainerError(ParityError):
     """A file of references is damaged, cut off, or none."""
 
 
+class NoContainerError(ContainerError):
+    """There is no file at this path (any more)."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """What is stored under one key: a JSON document, named arrays, or both."""
@@ -111,7 +115,8 @@ class Container:
         path: the file.
 
     Raises:
-        ContainerError: it is no such file, cut off, or its index is not what was written.
+        NoContainerError: there is no file.
+        ContainerError: it is another kind of file, cut off, or its index is not what was written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -119,7 +124,9 @@ class Container:
         try:
             descriptor = open_regular(path, follow_link=True)
         except (OSError, ChunkingError) as error:
-            raise self._fault(f"cannot be read ({error})") from error
+            missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+            kind = NoContainerError if missing else ContainerError
+            raise self._fault(f"cannot be read ({error})", kind) from error
         self._file = OpenFile(path, descriptor, os.fstat(descriptor).st_size)
         try:
             self.sha256, self.items = self._read_index()
@@ -189,8 +196,8 @@ class Container:
             raise self._fault("its arrays have other sizes than its index says")
         return digest.hexdigest(), items
 
-    def _fault(self, problem: str) -> ContainerError:
-        return ContainerError(
+    def _fault(self, problem: str, kind: type[ContainerError] = ContainerError) -> ContainerError:
+        return kind(
             f"{self.path}: {problem}", hint="make it anew: `python -m parity reference --out FILE`"
         )
 

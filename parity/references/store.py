@@ -16,7 +16,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from parity.references.container import Array, Container, ContainerError, Entry, write_container
+from parity.references.container import (
+    Array,
+    Container,
+    ContainerError,
+    Entry,
+    NoContainerError,
+    write_container,
+)
 from parity.references.keys import Key, key_digest
 
 SUFFIX, PART = ".ref", ".part"
@@ -69,14 +76,14 @@ class ReferenceCache:
     def find(self, key: Key, tally: Tally) -> Entry | None:
         """The entry of a key, or None where it must be computed."""
         path = self._path(key)
-        if not path.exists():
-            return None
         try:
             with Container(path) as container:
                 (item,) = container.items
                 if item.key != key:
                     raise ContainerError(f"{path}: the entry of another key", hint="")
                 arrays = container.read(item)
+        except NoContainerError:  # never made, or another process evicted it just now
+            return None
         except (ContainerError, ValueError) as error:
             tally.corrupt += 1
             logger.warning(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity.references import store
+from parity.references import container, store
 from parity.references.keys import key_digest
 from parity.references.store import ReferenceCache, Tally
 
@@ -156,6 +156,23 @@ def test_parts_that_a_killed_process_left_are_removed(cache: ReferenceCache) -> 
         os.utime(folder / name, (now - age, now - age))
     cache.add(KEY, arrays={"x": ARRAY})
     assert sorted(path.name for path in folder.iterdir()) == ["new.part"]
+
+
+def test_an_entry_that_goes_while_it_is_opened_is_missing_not_damaged(
+    cache: ReferenceCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may evict it between any two system calls."""
+    cache.add(KEY, arrays={"x": ARRAY})
+    opened = container.open_regular
+
+    def evicted_first(path: Path, *, follow_link: bool) -> int:
+        path.unlink()
+        return opened(path, follow_link=follow_link)
+
+    monkeypatch.setattr(container, "open_regular", evicted_first)
+    tally = Tally()
+    assert cache.find(KEY, tally) is None
+    assert tally.corrupt == 0
 
 
 WRITER = """
