@@ -10,6 +10,8 @@ EXPORT_MODELS := $(or $(MODELS),noiseprint_pp mit_b2 trufor trufor_head)
 PARITY_MODELS := $(or $(MODELS),noiseprint_pp mit_b2)
 IMAGES ?= sample_dataset
 OUT    ?= reports/parity
+# Processes of `make test`; a file's tests stay in one, for they share what they export.
+JOBS ?= logical
 # What `make bench` measures; BENCH=... adds options of `parity bench`.
 VARIANTS ?= portable,ort
 SIZES ?= 256
@@ -101,8 +103,8 @@ format: $(READY) ## format the code
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
 
-test: $(READY) ## fast tests
-	@$(BIN)/python -m pytest -m "not slow"
+test: $(READY) ## fast tests, a process a core (JOBS=0: none)
+	@$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --maxprocesses 8 --dist loadfile
 
 test-slow: $(READY) ## full-size networks and long fault tests
 	@$(BIN)/python -m pytest -m slow --timeout 1800

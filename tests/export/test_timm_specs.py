@@ -61,7 +61,14 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "size", "batch"), NETWORKS, ids=[n[0] for n in NETWORKS])
+LONG = ("test_nfnet", "test_vit_relpos", "test_coatnet", "test_maxvit")
+EVERY_NETWORK = [
+    pytest.param(*entry, id=entry[0], marks=pytest.mark.slow if entry[0] in LONG else ())
+    for entry in NETWORKS
+]
+
+
+@pytest.mark.parametrize(("name", "size", "batch"), EVERY_NETWORK)
 def test_families(name: str, size: tuple[int, int] | None, batch: int) -> None:
     spec = find(f"timm:{name}")
     assert (spec.fixed_size is None) == (size is not None)

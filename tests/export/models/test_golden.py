@@ -70,7 +70,7 @@ def trufor(fill: Callable[..., nn.Module]) -> TruFor:
     return network
 
 
-@pytest.mark.parametrize("size", ["96x128", "101x77"])
+@pytest.mark.parametrize("size", [pytest.param("96x128", marks=pytest.mark.slow), "101x77"])
 def test_trufor_agrees_with_the_reference(trufor: TruFor, shared: Path, size: str) -> None:
     with np.load(shared / "reference" / f"golden_{size}.npz") as stored:
         golden = dict(stored)

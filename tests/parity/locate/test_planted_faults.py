@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -143,7 +143,15 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+# Each of a kind of which another one stays among the fast tests.
+LONG = {"eps of a block's norm", "a scaled bias", "a missing ReLU in a fusion"}
+
+
+def chosen(faults: Iterable[str], slow: Container[str]) -> list[Any]:
+    return [pytest.param(f, marks=pytest.mark.slow if f in slow else ()) for f in faults]
+
+
+@pytest.mark.parametrize("fault", chosen(FAULTS, LONG))
 def test_a_fault_is_located_to_its_module(fault: str, planted: Planted) -> None:
     network, change, module = FAULTS[fault]
     found = planted(network, change)
@@ -163,10 +171,14 @@ SOUND = [
     ("tiny_np", False),
     ("tiny_np", True),
     ("tiny_mit", True),
-    ("tiny_trufor", False),
     *(
         pytest.param(*case, marks=pytest.mark.slow)
-        for case in (("tiny_mit", False), ("tiny_head", False), ("tiny_head", True))
+        for case in (
+            ("tiny_mit", False),
+            ("tiny_head", False),
+            ("tiny_head", True),
+            ("tiny_trufor", False),
+        )
     ),
 ]
 
@@ -208,7 +220,7 @@ FOREIGN = ["eps of a block's norm", "an approximate GELU", "a scaled bias",
            "a BatchNorm folded with a wrong variance"]  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", FOREIGN)
+@pytest.mark.parametrize("fault", chosen(FOREIGN, FOREIGN[:3]))
 def test_a_fault_in_a_file_without_a_record(fault: str, planted: Planted) -> None:
     network, change, module = FAULTS[fault]
     found = planted(network, change, foreign=True)
