@@ -94,10 +94,12 @@ dataset: $(READY) ## make sample_dataset/ anew; COCOGLIDE=zip or folder: the 50-
 weights: $(READY) ## download the published weights to weights/ (their own licence: see NOTICE)
 	@$(BIN)/python -m export weights
 
-check: $(READY) ## linters and types
+check: $(READY) ## linters and types, of the ready-made workflows too
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/zizmor --quiet --offline --no-progress .github/workflows
 
 format: $(READY) ## format the code
 	@$(BIN)/ruff check --fix-only --quiet .

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from parity.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-PINNED = re.compile(r"[\w-]+/[\w-]+@(v\d+(\.\d+)*|[0-9a-f]{40})")
+PINNED = re.compile(r"[\w-]+/[\w-]+@[0-9a-f]{40}")
+LINTERS = Path(sys.executable).parent  # `make check` runs both over the workflows
 
 
 def read(path: Path) -> dict[Any, Any]:
@@ -92,6 +95,39 @@ def test_the_hook_s_command_exists_and_sees_model_files() -> None:
         assert pattern.search(name), name
     for name in ("net.onnx.txt", "package-lock.json", "chunks/x"):
         assert not pattern.search(name), name
+
+
+def lint(command: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    line = [str(LINTERS / command), *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+def test_gitlab_takes_the_snippet_in_the_docs(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "gate.md").read_text("utf-8")
+    (snippet,) = re.findall(r"```yaml\n(release-gate:.*?)```", text, re.S)
+    (tmp_path / "gitlab.yml").write_text(snippet)
+    done = lint("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", tmp_path / "gitlab.yml")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("fault", ["timeout-minute: 5", "runs-no: x"])
+def test_a_misspelt_key_is_refused(fault: str, tmp_path: Path) -> None:
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
+    (tmp_path / "ci.yml").write_text(text.replace("timeout-minutes: 60", fault))
+    done = lint(
+        "check-jsonschema", "--builtin-schema", "vendor.github-workflows", tmp_path / "ci.yml"
+    )
+    assert done.returncode == 1
+    assert fault.split(":")[0] in done.stdout
+
+
+def test_a_script_with_an_input_in_it_is_refused(tmp_path: Path) -> None:
+    text = (ROOT / ".github" / "workflows" / "release-gate.yml").read_text("utf-8")
+    assert '"$PACKAGE"' in text
+    (tmp_path / "gate.yml").write_text(text.replace('"$PACKAGE"', "${{ inputs.package }}"))
+    done = lint("zizmor", "--offline", "--no-progress", tmp_path / "gate.yml")
+    assert done.returncode != 0
+    assert "template-injection" in done.stdout
 
 
 def read_hooks() -> list[dict[str, Any]]:
