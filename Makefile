@@ -13,8 +13,10 @@ OUT    ?= reports/parity
 # Processes of `make test`; a file's tests stay in one, for they share what they export.
 JOBS ?= logical
 # What `make bench` measures; BENCH=... adds options of `parity bench`.
-VARIANTS ?= portable,ort
+VARIANTS ?= plain,portable,ort
 SIZES ?= 256
+VARIANT_MODELS := $(or $(MODELS),noiseprint_pp mit_b2 trufor_head)
+LARGE ?= 512
 REPEATS ?= 7
 BENCH_OUT ?= reports/bench
 BENCH ?=
@@ -26,7 +28,7 @@ W      := $(if $(WEIGHTS),--weights "$(WEIGHTS)")
 REVISION = $(shell git diff-index --quiet HEAD -- 2>/dev/null && echo --revision $$(git rev-parse HEAD))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup constraints export export-check split merge parity gate release release-verify bench bench-history report dataset weights check format test test-slow clean
+.PHONY: help setup constraints export export-check split merge parity gate release release-verify bench bench-history bench-variants report dataset weights check format test test-slow clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -78,6 +80,11 @@ bench: $(READY) ## time the pieces, then MODELS x VARIANTS x SIZES interleaved (
 		--benchmark-max-time=0.5 --benchmark-json "$(BENCH_OUT)/pieces.json"
 	@$(BIN)/python -m parity bench --models $(PARITY_MODELS) --variants $(VARIANTS) \
 		--sizes $(SIZES) --repeats $(REPEATS) --out "$(BENCH_OUT)" $(BENCH) $(W)
+
+bench-variants: $(READY) ## plain, portable and ort in turns, a process each: LARGE="512 2048" (docs/variants.md)
+	@for variant in plain portable ort; do \
+		$(BIN)/python -m export $(VARIANT_MODELS) --missing-only --variant $$variant $(W) || exit; done
+	@$(BIN)/python benchmarks/variants.py --models $(VARIANT_MODELS) --sizes $(LARGE)
 
 bench-history: $(READY) ## reports of the releases in HISTORY=dist: what changed, since when
 	@$(BIN)/python -m parity history "$(or $(HISTORY),dist)"

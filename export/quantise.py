@@ -31,17 +31,19 @@ class Quantiser:
 
     Attributes:
         proto: the float graph.
-        feeds: inputs for calibration and judgement.
+        calibration: inputs whose ranges become the scales.
+        held_out: other inputs, by which the error is measured.
     """
 
     proto: onnx.ModelProto
-    feeds: Sequence[Feeds]
+    calibration: Sequence[Feeds]
+    held_out: Sequence[Feeds]
     _ranges: Any = field(init=False)
     _expected: list[Any] = field(init=False)
 
     def __post_init__(self) -> None:
         self._ranges = self._calibrated()
-        self._expected = _run(self.proto, self.feeds)
+        self._expected = _run(self.proto, self.held_out)
 
     def quantised(self, names: Sequence[str]) -> onnx.ModelProto:
         """A graph with these convolutions in int8 (weights a channel, inputs a tensor)."""
@@ -69,7 +71,7 @@ class Quantiser:
 
     def correlation(self, names: Sequence[str]) -> float:
         """The lowest correlation of an output with the float graph's; 0 where it is constant."""
-        found = _run(self.quantised(names), self.feeds)
+        found = _run(self.quantised(names), self.held_out)
         return min(_correlation(a, b) for a, b in zip(found, self._expected, strict=True))
 
     def _calibrated(self) -> Any:
@@ -88,7 +90,7 @@ class Quantiser:
             calibrator = create_calibrator(
                 path, ["Conv", "Relu"], augmented_model_path=str(Path(folder) / "augmented.onnx")
             )
-            calibrator.collect_data(Reader(self.feeds))
+            calibrator.collect_data(Reader(self.calibration))
             return calibrator.compute_data()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from export.calibration import calibration_feeds
+from export.calibration import CALIBRATE, JUDGE, picture_feeds
 from export.provenance import Provenance, initializer_array
 from export.quantise import Quantiser, choose
 
@@ -26,8 +26,8 @@ def apply(model: ir.Model, provenance: Provenance) -> int:
     import onnx_ir as ir
 
     proto = ir.to_proto(model)
-    feeds = calibration_feeds(str(model.graph.inputs[0].name))
-    quantiser = Quantiser(proto, feeds)
+    name = str(model.graph.inputs[0].name)
+    quantiser = Quantiser(proto, picture_feeds(name, CALIBRATE), picture_feeds(name, JUDGE))
     chosen, _ = choose(quantiser, multiply_adds(model))
     changed: ir.Model = ir.from_proto(quantiser.quantised(chosen))
     known = sorted(provenance.origins, key=len, reverse=True)

@@ -11,7 +11,7 @@ import pytest
 
 from export import quantise
 from export.build import build_file, export_model
-from export.calibration import SIDE, calibration_feeds
+from export.calibration import CALIBRATE, JUDGE, SIDE, picture_feeds
 from export.errors import ExportError
 from export.quantise import choose
 from export.sources import WeightsSource
@@ -61,15 +61,16 @@ def test_constant_outputs_have_no_correlation() -> None:
     assert quantise._correlation(line, line) == pytest.approx(1.0)
 
 
-def test_pictures() -> None:
-    feeds = calibration_feeds("image")
-    assert [given["image"].shape for given in feeds] == [(1, 3, SIDE, SIDE)] * 4
+def test_judged_by_other_pictures_than_calibrated_on() -> None:
+    feeds = [*picture_feeds("image", CALIBRATE), *picture_feeds("image", JUDGE)]
+    assert [given["image"].shape for given in feeds] == [(1, 3, SIDE, SIDE)] * 8
     assert all(0 <= given["image"].min() < given["image"].max() < 1 for given in feeds)
+    assert len({given["image"].tobytes() for given in feeds}) == 8
 
 
 def test_no_pictures(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="holds too few pictures"):
-        calibration_feeds("image", folder=tmp_path)
+        picture_feeds("image", CALIBRATE, folder=tmp_path)
 
 
 def test_a_file_within_its_budget(
