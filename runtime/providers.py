@@ -1,7 +1,7 @@
 """Execution providers by the names that users type. The first one asked for must run, or nothing.
 
 ONNX Runtime lists providers that cannot load and replaces them by the CPU with a warning; so only
-what a session says of itself counts.
+what a session says of itself counts. `parity` measures with the same settings.
 """
 
 from __future__ import annotations
@@ -12,22 +12,38 @@ from typing import Any
 
 from runtime.errors import ProviderError
 
-CPU = "cpu"
+CPU, CUDA, TENSORRT, OPENVINO = "cpu", "cuda", "tensorrt", "openvino"
 NAMES = {
     CPU: "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
+    CUDA: "CUDAExecutionProvider",
+    TENSORRT: "TensorrtExecutionProvider",
+    OPENVINO: "OpenVINOExecutionProvider",
     "coreml": "CoreMLExecutionProvider",
     "dml": "DmlExecutionProvider",
 }
-# As parity measures them: TF32 rounds inputs to 10 bits, an exhaustive search varies by run.
+# What is pinned, with what it would do otherwise.
 OPTIONS: dict[str, dict[str, str]] = {
-    "cuda": {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"},
+    # TF32 rounds inputs to 10 bits; an exhaustive cuDNN search picks another algorithm, with
+    # other rounding, from run to run.
+    CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"},
+    # A cached engine's name follows from the graph, not from its weights: a retrained network
+    # under the same file name would be judged by the old engine. So engines are built anew.
+    TENSORRT: {
+        "trt_engine_cache_enable": "0",
+        "trt_timing_cache_enable": "0",
+        "trt_fp16_enable": "0",
+        "trt_int8_enable": "0",
+    },
+    # Without a precision OpenVINO computes in bfloat16 on processors that have it.
+    OPENVINO: {"device_type": "CPU", "precision": "FP32"},
 }
+# Devices that take over what the first does not have; the CPU always comes last.
+NEXT = {TENSORRT: (CUDA,)}
 INSTALL = {
     CPU: "pip install 'trufor-onnx[cpu]'",
-    "cuda": "pip install 'trufor-onnx[gpu]' in place of [cpu], with CUDA and cuDNN on the machine",
+    CUDA: "pip install 'trufor-onnx[gpu]' in place of [cpu], with CUDA and cuDNN on the machine",
+    TENSORRT: "pip install onnxruntime-gpu, with TensorRT on the machine",
+    OPENVINO: "pip install onnxruntime-openvino in place of onnxruntime",
 }
 
 
@@ -48,8 +64,9 @@ def checked(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def wanted(names: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
-    """What a session is made with. The CPU is added for operators that a device does not have."""
-    listed = [*names, *(() if CPU in names else (CPU,))]
+    """What a session is made with. What takes a device's missing operators is added."""
+    after = [other for name in names for other in NEXT.get(name, ())]
+    listed = dict.fromkeys([*names, *after, CPU])
     return [(NAMES[name], OPTIONS.get(name, {})) for name in listed]
 
 

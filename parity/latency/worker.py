@@ -90,7 +90,8 @@ class Stand:
 
 def _onnxruntime(task: Task, feeds: Feeds) -> Callable[[], Runner]:
     from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
-    from parity.runners.providers import CPU, OPTIONS, Provider
+    from parity.runners.providers import Provider
+    from runtime.providers import CPU, OPTIONS
 
     options = OPTIONS.get(task.provider, {})
     provider = Provider(task.provider, required=task.required, options=options)

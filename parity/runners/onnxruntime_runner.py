@@ -13,7 +13,6 @@ from parity.runners.binding import run_bound
 from parity.runners.placement import Placement, Profile, placement_of
 from parity.runners.providers import (
     BINDS,
-    CPU,
     NAMES,
     Provider,
     import_onnxruntime,
@@ -21,6 +20,7 @@ from parity.runners.providers import (
     require_ran,
 )
 from runtime.onnxruntime_errors import first_line, session_errors
+from runtime.providers import CPU
 
 BACKEND = "onnxruntime"
 ERRORS_ONLY = 3  # ONNX Runtime's log level; its warnings repeat what the report says

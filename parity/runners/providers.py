@@ -12,43 +12,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from parity.errors import ProviderError
+from runtime import providers as runtime
+from runtime.providers import CPU, CUDA, INSTALL, NEXT, OPENVINO, OPTIONS, TENSORRT
 
 AUTO = "auto"
-CPU, CUDA, TENSORRT, OPENVINO = "cpu", "cuda", "tensorrt", "openvino"
 ALWAYS_SHOWN = (CPU, CUDA)
-NAMES = {
-    CPU: "CPUExecutionProvider",
-    CUDA: "CUDAExecutionProvider",
-    TENSORRT: "TensorrtExecutionProvider",
-    OPENVINO: "OpenVINOExecutionProvider",
-}
-# What is pinned, with what it would do otherwise.
-OPTIONS: dict[str, dict[str, str]] = {
-    # TF32 rounds inputs to 10 bits; an exhaustive cuDNN search picks another algorithm, with
-    # other rounding, from run to run.
-    CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"},
-    # A cached engine's name follows from the graph, not from its weights: a retrained network
-    # under the same file name would be judged by the old engine. So engines are built anew.
-    TENSORRT: {
-        "trt_engine_cache_enable": "0",
-        "trt_timing_cache_enable": "0",
-        "trt_fp16_enable": "0",
-        "trt_int8_enable": "0",
-    },
-    # Without a precision OpenVINO computes in bfloat16 on processors that have it.
-    OPENVINO: {"device_type": "CPU", "precision": "FP32"},
-}
-# Devices that take over what the first does not have; the CPU always comes last.
-NEXT = {TENSORRT: (CUDA,)}
+# Those that are measured: what the product runs with, its settings included.
+NAMES = {name: runtime.NAMES[name] for name in (CPU, CUDA, TENSORRT, OPENVINO)}
 # Of these a session names every setting; one that it does not name is not in force.
 NAMES_ITS_OPTIONS = (CUDA, TENSORRT)
 BINDS = (CUDA, TENSORRT)  # inputs and outputs lie on the device
 TRUTHS = {"true": "1", "false": "0"}  # settings come back in either spelling
-INSTALL = {
-    CUDA: "pip install 'trufor-onnx[gpu]' in place of [cpu], with CUDA and cuDNN on the machine",
-    TENSORRT: "pip install onnxruntime-gpu, with TensorRT on the machine",
-    OPENVINO: "pip install onnxruntime-openvino in place of onnxruntime",
-}
 
 
 @dataclass(frozen=True)

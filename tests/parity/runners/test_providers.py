@@ -15,6 +15,7 @@ from parity.runners.providers import (
     require_options,
     require_ran,
 )
+from runtime.providers import wanted
 
 
 def available(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -120,3 +121,13 @@ def test_a_provider_that_names_no_setting_is_believed_until_it_names_another() -
     require_options(openvino, {})
     with pytest.raises(ProviderError, match="device_type is GPU, not CPU"):
         require_options(openvino, {"device_type": "GPU"})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_runtime_asks_for_what_was_measured(name: str) -> None:
+    """Providers and settings, in order: what was not measured must not run."""
+    (measured,) = parse_providers(name)
+    asked = [
+        entry if isinstance(entry, tuple) else (entry, {}) for entry in measured.session_providers()
+    ]
+    assert wanted([name]) == asked
