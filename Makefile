@@ -81,10 +81,10 @@ bench: $(READY) ## time the pieces, then MODELS x VARIANTS x SIZES interleaved (
 	@$(BIN)/python -m parity bench --models $(PARITY_MODELS) --variants $(VARIANTS) \
 		--sizes $(SIZES) --repeats $(REPEATS) --out "$(BENCH_OUT)" $(BENCH) $(W)
 
-bench-variants: $(READY) ## plain, portable and ort in turns, a process each: LARGE="512 2048" (docs/variants.md)
+bench-variants: $(READY) ## plain, portable and ort in turns, a process each: LARGE="512 1024" (docs/variants.md)
 	@for variant in plain portable ort; do \
 		$(BIN)/python -m export $(VARIANT_MODELS) --missing-only --variant $$variant $(W) || exit; done
-	@$(BIN)/python benchmarks/variants.py --models $(VARIANT_MODELS) --sizes $(LARGE)
+	@$(BIN)/python benchmarks/variants.py --models $(VARIANT_MODELS) --sizes $(LARGE) --repeats $(REPEATS)
 
 bench-history: $(READY) ## reports of the releases in HISTORY=dist: what changed, since when
 	@$(BIN)/python -m parity history "$(or $(HISTORY),dist)"
@@ -120,5 +120,5 @@ test-slow: $(READY) ## full-size networks and long fault tests
 
 clean: ## remove reports, caches and exported models (not weights/, not .venv)
 	@rm -rf reports .benchmarks .cache .hypothesis .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info
-	@rm -f onnx_models/*.onnx
+	@rm -f onnx_models/*.onnx onnx_models/*.plain.lock.json
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -54,16 +55,14 @@ def main() -> None:
     if args.worker:
         _work(**json.loads(args.worker))
         return
-    found = [
-        row
-        for model in args.models
-        for size in args.sizes
-        for row in _contest(args, model, *_height_width(size))
-    ]
+    found: list[dict] = []
+    for model in args.models:
+        for size in args.sizes:
+            found += _contest(args, model, *_height_width(size))
+            if args.json:
+                args.json.write_text(json.dumps(found, indent=1, sort_keys=True))
     if not found:
-        parser.error(f"no files of these models and variants in {args.folder}")
-    if args.json:
-        args.json.write_text(json.dumps(found, indent=1, sort_keys=True))
+        parser.error(f"nothing measured: no files of these models and variants in {args.folder}?")
 
 
 def _height_width(size: str) -> tuple[int, int]:
@@ -88,12 +87,27 @@ def _contest(args: argparse.Namespace, model: str, height: int, width: int) -> l
     samples: dict[str, list[dict[str, float]]] = {variant: [] for variant in processes}
     for _ in range(args.repeats + 1):  # the first is the warm-up
         for variant, process in processes.items():
-            print("go", file=process.stdin, flush=True)
-            samples[variant].append(json.loads(process.stdout.readline()))
+            sample = _turn(process)
+            if sample:
+                samples[variant].append(sample)
     for process in processes.values():
-        process.stdin.close()
+        with suppress(BrokenPipeError):
+            process.stdin.close()
         process.wait()
+    for variant in [name for name, runs in samples.items() if not runs]:
+        print(f"{model} {variant}: ended with code {processes[variant].returncode} (-9: no memory)")
+        del samples[variant]
     return _table(model, (height, width), samples)
+
+
+def _turn(process: subprocess.Popen[str]) -> dict[str, float]:
+    """One run's figures; nothing from a process that has ended, as for want of memory."""
+    try:
+        print("go", file=process.stdin, flush=True)
+    except BrokenPipeError:
+        return {}
+    line = process.stdout.readline()
+    return json.loads(line) if line else {}
 
 
 def _table(

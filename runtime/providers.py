@@ -7,7 +7,7 @@ what a session says of itself counts. `parity` measures with the same settings.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runtime.errors import ProviderError
@@ -39,8 +39,11 @@ OPTIONS: dict[str, dict[str, str]] = {
 }
 # Devices that take over what the first does not have; the CPU always comes last.
 NEXT = {TENSORRT: (CUDA,)}
+# Of these a session names every setting; one that it does not name is not in force.
+NAMES_ITS_OPTIONS = (CUDA, TENSORRT)
+TRUTHS = {"true": "1", "false": "0"}  # settings come back in either spelling
 INSTALL = {
-    CPU: "pip install 'trufor-onnx[cpu]'",
+    CPU: "reinstall it: pip install --force-reinstall 'trufor-onnx[cpu]'",
     CUDA: "pip install 'trufor-onnx[gpu]' in place of [cpu], with CUDA and cuDNN on the machine",
     TENSORRT: "pip install onnxruntime-gpu, with TensorRT on the machine",
     OPENVINO: "pip install onnxruntime-openvino in place of onnxruntime",
@@ -64,10 +67,48 @@ def checked(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def wanted(names: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
-    """What a session is made with. What takes a device's missing operators is added."""
-    after = [other for name in names for other in NEXT.get(name, ())]
-    listed = dict.fromkeys([*names, *after, CPU])
-    return [(NAMES[name], OPTIONS.get(name, {})) for name in listed]
+    """What a session is made with, in order.
+
+    Behind a device comes what takes over from it, and the CPU last, unless it was asked for first.
+    """
+    chain = [one for name in names for one in (name, *NEXT.get(name, ()))]
+    ends = [] if names[0] == CPU else [CPU]
+    first = [one for one in dict.fromkeys(chain) if one not in ends]
+    return [(NAMES[name], OPTIONS.get(name, {})) for name in [*first, *ends]]
+
+
+def not_in_force(name: str, given: Mapping[str, str], found: Mapping[str, str]) -> str:
+    """Which settings of a provider a session does not have, in words; empty where all are right.
+
+    Args:
+        name: of the provider.
+        given: the settings that it was to have.
+        found: the settings that the session has (``session.get_provider_options()``).
+    """
+    return "; ".join(
+        f"{key} is {found.get(key, 'not named')}, not {value}"
+        for key, value in given.items()
+        if (key in found or name in NAMES_ITS_OPTIONS)
+        and _spelt(found.get(key, "")) != _spelt(value)
+    )
+
+
+def require_options(name: str, found: Mapping[str, str]) -> None:
+    """Refuse a session whose provider has other settings than those that parity measures with.
+
+    Args:
+        name: of the provider.
+        found: as for `not_in_force`.
+
+    Raises:
+        ProviderError: a setting has another value, or is not there where all are named.
+    """
+    wrong = not_in_force(name, OPTIONS.get(name, {}), found)
+    if wrong:
+        raise ProviderError(
+            f"{name} does not have the settings that it was given: {wrong}",
+            hint="its results would not be those that were measured; install another ONNX Runtime",
+        )
 
 
 def require_available(name: str) -> None:
@@ -111,6 +152,11 @@ def import_onnxruntime() -> Any:
             hint="pip install 'trufor-onnx[cpu]' or 'trufor-onnx[gpu]'",
         ) from error
     return onnxruntime
+
+
+def _spelt(value: object) -> str:
+    text = str(value).lower()
+    return TRUTHS.get(text, text)
 
 
 def _absent(name: str, why: str) -> ProviderError:

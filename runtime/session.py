@@ -16,7 +16,15 @@ from runtime.interrupting import interruptible
 from runtime.model_files import ModelFile
 from runtime.onnxruntime_errors import first_line, session_errors
 from runtime.provenance import ModelInfo, model_info
-from runtime.providers import CPU, import_onnxruntime, require_available, require_ran, wanted
+from runtime.providers import (
+    CPU,
+    NAMES,
+    import_onnxruntime,
+    require_available,
+    require_options,
+    require_ran,
+    wanted,
+)
 
 Arrays = dict[str, npt.NDArray[Any]]
 ERRORS_ONLY = 3  # ONNX Runtime's log level
@@ -56,6 +64,8 @@ class Session:
             digest = beside.submit(sha256_file, path)
             self._session = _open(path, providers, threads)
         require_ran(self.provider, self._session.get_providers())
+        settings = self._session.get_provider_options()
+        require_options(self.provider, settings.get(NAMES[self.provider], {}))
         self._types = {tensor.name: tensor.type for tensor in self._session.get_inputs()}
         found = [tensor.name for tensor in self._session.get_outputs()]
         if list(self._types) != list(inputs) or not set(outputs) <= set(found):

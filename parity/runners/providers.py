@@ -13,16 +13,22 @@ from typing import Any
 
 from parity.errors import ProviderError
 from runtime import providers as runtime
-from runtime.providers import CPU, CUDA, INSTALL, NEXT, OPENVINO, OPTIONS, TENSORRT
+from runtime.providers import (
+    CPU,
+    CUDA,
+    INSTALL,
+    NEXT,
+    OPENVINO,
+    OPTIONS,
+    TENSORRT,
+    not_in_force,
+)
 
 AUTO = "auto"
 ALWAYS_SHOWN = (CPU, CUDA)
 # Those that are measured: what the product runs with, its settings included.
 NAMES = {name: runtime.NAMES[name] for name in (CPU, CUDA, TENSORRT, OPENVINO)}
-# Of these a session names every setting; one that it does not name is not in force.
-NAMES_ITS_OPTIONS = (CUDA, TENSORRT)
 BINDS = (CUDA, TENSORRT)  # inputs and outputs lie on the device
-TRUTHS = {"true": "1", "false": "0"}  # settings come back in either spelling
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ def require_ran(provider: Provider, session_providers: list[str]) -> None:
         raise ProviderError(
             f"{provider.name} was asked for and {ran} ran: {provider.execution_provider} did not "
             "load",
-            hint=INSTALL.get(provider.name, "reinstall onnxruntime"),
+            hint=INSTALL[provider.name],
         )
 
 
@@ -105,23 +111,13 @@ def require_options(provider: Provider, found: Mapping[str, str]) -> None:
     Raises:
         ProviderError: a setting has another value, or is not there where all are named.
     """
-    wrong = [
-        f"{key} is {found.get(key, 'not named')}, not {value}"
-        for key, value in provider.options.items()
-        if (key in found or provider.name in NAMES_ITS_OPTIONS)
-        and _spelt(found.get(key, "")) != _spelt(value)
-    ]
+    wrong = not_in_force(provider.name, provider.options, found)
     if wrong:
         raise ProviderError(
-            f"{provider.name} does not have the settings that it was given: {'; '.join(wrong)}",
+            f"{provider.name} does not have the settings that it was given: {wrong}",
             hint="figures under other settings would not be comparable; use the onnxruntime of "
             "constraints.txt",
         )
-
-
-def _spelt(value: object) -> str:
-    text = str(value).lower()
-    return TRUTHS.get(text, text)
 
 
 def import_onnxruntime() -> Any:

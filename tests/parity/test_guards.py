@@ -1,6 +1,7 @@
 """Take each guard out of a copy of the code: the test of that way to be fooled must then fail.
 
-A test that passes without its guard proves nothing. The copies have the tests that git has.
+A test that passes without its guard proves nothing. (Where another check stands behind a guard, as
+the distance behind NaN, what fails is the reason that the user is given.)
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ FOOLED = "tests/parity/test_ways_to_be_fooled.py"
 
 @dataclass(frozen=True)
 class Guard:
-    """A line that keeps a wrong result from passing, what is left without it, and its test."""
+    """The line that finds a wrong result, what is left without it, and the test of it."""
 
     file: str
     line: str

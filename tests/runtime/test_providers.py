@@ -12,6 +12,7 @@ from runtime.providers import (
     checked,
     import_onnxruntime,
     require_available,
+    require_options,
     require_ran,
     wanted,
 )
@@ -25,7 +26,35 @@ def test_names_each_once() -> None:
 def test_the_cpu_is_behind_every_device() -> None:
     assert [name for name, _ in wanted(["cuda"])] == [NAMES["cuda"], NAMES["cpu"]]
     assert [name for name, _ in wanted(["cpu"])] == [NAMES["cpu"]]
+    assert [name for name, _ in wanted(["cpu", "cuda"])] == [NAMES["cpu"], NAMES["cuda"]]
     assert dict(wanted(["cuda"]))[NAMES["cuda"]]["use_tf32"] == "0"
+
+
+@pytest.mark.parametrize(
+    "names", [["tensorrt"], ["tensorrt", "cpu"], ["tensorrt", "cuda"], ["tensorrt", "cpu", "cuda"]]
+)
+def test_what_takes_over_comes_behind_its_device(names: list[str]) -> None:
+    tensorrt, cuda, cpu = NAMES["tensorrt"], NAMES["cuda"], NAMES["cpu"]
+    assert [name for name, _ in wanted(names)] == [tensorrt, cuda, cpu]
+    assert [name for name, _ in wanted(["tensorrt", "openvino"])] == [
+        "TensorrtExecutionProvider",
+        "CUDAExecutionProvider",
+        "OpenVINOExecutionProvider",
+        "CPUExecutionProvider",
+    ]
+
+
+@pytest.mark.parametrize("found", [{}, {"use_tf32": "1"}, {"use_tf32": "0"}])
+def test_settings_that_are_not_in_force_are_refused(found: dict[str, str]) -> None:
+    with pytest.raises(ProviderError, match="does not have the settings") as refusal:
+        require_options("cuda", found)
+    assert "cudnn_conv_algo_search is not named" in str(refusal.value)
+
+
+def test_settings_in_force() -> None:
+    require_options("cuda", {"use_tf32": "False", "cudnn_conv_algo_search": "heuristic"})
+    require_options("openvino", {})  # it names none
+    require_options("cpu", {})
 
 
 @pytest.mark.parametrize("ran", [[], ["CPUExecutionProvider"], ["CPUExecutionProvider", "CUDA"]])

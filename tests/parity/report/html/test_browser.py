@@ -96,6 +96,7 @@ def test_the_page_is_quiet(opened: Any) -> None:
         for entry in browser.get_log("performance")
         if '"Network.requestWillBeSent"' in entry["message"]
     ]
+    assert asked  # its own address at least
     assert all('"url":"file:' in one or '"url":"data:' in one for one in asked)
     script = "return performance.getEntriesByType('resource').map(e => e.name)"
     assert all(name.startswith("data:") for name in browser.execute_script(script))
