@@ -10,6 +10,11 @@ def command(*words: object) -> str:
     return "python -m chunking " + shlex.join(map(str, words))
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error of a library says, or its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 class UserError(Exception):
     """Something a user can mend: what was wrong, where, and what to do about it.
 

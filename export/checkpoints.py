@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chunking.errors import first_line
 from chunking.hashing import sha256_bytes
 from export.errors import ExportError
 
@@ -92,7 +93,7 @@ def _from_torch(path: Path, data: bytes) -> object:
             "source, save the state dict alone: torch.save(model.state_dict(), FILE)",
         ) from error
     except _DAMAGED as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ExportError(f"{path}: not a readable checkpoint ({reason})", hint=_HINT) from error
 
 

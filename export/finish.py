@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from chunking.errors import first_line
 from export.attach import unused_tensors
 from export.errors import ExportError
 from export.lock import LOCK_VERSION, METADATA_KEY, canonical
@@ -82,7 +83,7 @@ def to_checked_proto(
             onnx.checker.check_tensor(tensor)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(
-            f"{spec.name}: the graph is not valid ONNX ({str(error).strip().splitlines()[0]})",
+            f"{spec.name}: the graph is not valid ONNX ({first_line(error)})",
             hint="try another --opset; please report this with the command you ran",
         ) from error
     return proto

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from chunking.errors import first_line
 from export.errors import ExportError
 from export.registry import TIMM_PREFIX
 from export.spec import ModelSpec
@@ -59,7 +60,7 @@ def self_check(
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except (refused.Fail, refused.InvalidGraph, refused.NotImplemented) as error:
         raise ExportError(
-            f"{spec.name}: ONNX Runtime cannot load the graph ({_first_line(error)})",
+            f"{spec.name}: ONNX Runtime cannot load the graph ({first_line(error)})",
             hint=f"try another --opset; {HINT}",
         ) from error
     for batch, size in _shapes(spec):
@@ -71,7 +72,7 @@ def self_check(
             found = session.run([tensor.name for tensor in spec.outputs], feeds)
         except (refused.Fail, refused.RuntimeException, refused.InvalidArgument) as error:
             raise ExportError(
-                f"{where}: the graph does not run ({_first_line(error)}); a size of the traced "
+                f"{where}: the graph does not run ({first_line(error)}); a size of the traced "
                 "example is fixed in it",
                 hint=_fix_hint(spec),
             ) from error
@@ -157,7 +158,3 @@ def _fix_hint(spec: ModelSpec) -> str:
         height, width = spec.trace_size
         return f"let its size be fixed: {spec.name}@{height}x{width}"
     return HINT
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0]

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chunking.errors import first_line
 from export.errors import ExportError
 from export.spec import ModelSpec
 from export.threads import one_torch_thread
@@ -118,7 +119,7 @@ def trace(spec: ModelSpec, module: torch.nn.Module, opset: int = DEFAULT_OPSET) 
             )
         except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
             # torch adds where to file bugs, and its own types with paths of this machine.
-            reason = re.split(r"\. Please|\s+\[Caused by", str(error).strip().splitlines()[0])[0]
+            reason = re.split(r"\. Please|\s+\[Caused by", first_line(error))[0]
             newer = f"try --opset {TRACER_OPSET}; " if opset < TRACER_OPSET else ""
             raise ExportError(
                 f"{spec.name}: the network cannot be traced at opset {opset} ({reason})",
@@ -130,7 +131,7 @@ def trace(spec: ModelSpec, module: torch.nn.Module, opset: int = DEFAULT_OPSET) 
     try:
         return onnx.version_converter.convert_version(graph, opset)
     except (onnx.version_converter.ConvertError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise ExportError(
             f"{spec.name}: the graph cannot be converted to opset {opset} ({reason})",
             hint=f"--opset {TRACER_OPSET} or older needs no conversion",

@@ -1,4 +1,4 @@
-"""What ONNX Runtime raises, and what it says first. The one place for all that open sessions."""
+"""What ONNX Runtime raises. The one place for all that open sessions."""
 
 from __future__ import annotations
 
@@ -14,8 +14,3 @@ def own_errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
 def session_errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
     """Those, and what else ends the loading or running of a file."""
     return (*own_errors(onnxruntime), RuntimeError, MemoryError, OSError, ValueError)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of its text, or its kind where it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from chunking.errors import first_line
 from chunking.hashing import sha256_file
 from runtime.errors import AnalysisError, ModelError, ProviderError
 from runtime.interrupting import interruptible
 from runtime.model_files import ModelFile
-from runtime.onnxruntime_errors import first_line, session_errors
+from runtime.onnxruntime_errors import session_errors
 from runtime.provenance import ModelInfo, model_info
 from runtime.providers import (
     CPU,

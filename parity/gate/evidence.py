@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +9,14 @@ from typing import Any
 
 from export.errors import LockError
 from export.lock import read_lock
+from parity import documents
 from parity.documents import DIGEST, digest_of
 from parity.errors import ParityError
 from parity.gate.costs import Costs, costs_of, is_costs
 from parity.report.reading import from_document
 from parity.results import SCHEMA_VERSION, SOURCE, Report, Row
 
+LARGEST = 2 << 30  # bytes
 HINT = "make it anew with `parity run`"
 
 
@@ -126,12 +127,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         ParityError: there is none.
     """
-    try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ParityError(f"{path}: cannot be read ({error.strerror})", hint=HINT) from error
-    except (ValueError, RecursionError) as error:
-        raise ParityError(f"{path}: not a report ({error})", hint=HINT) from error
+    document = documents.read_json(path, what="report", largest=LARGEST, hint=HINT)
     if not isinstance(document, dict):
         raise ParityError(f"{path}: not a report", hint=HINT)
     return document

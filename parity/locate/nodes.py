@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from chunking.errors import first_line
 from parity.errors import ParityError
 from parity.runners.providers import import_onnxruntime
-from runtime.onnxruntime_errors import first_line, own_errors
+from runtime.onnxruntime_errors import own_errors
 
 if TYPE_CHECKING:
     import onnx

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from chunking.errors import first_line
 from parity.errors import ParityError
 from parity.locate.store import Store
 
@@ -129,7 +130,7 @@ def record(module: torch.nn.Module, feeds: Mapping[str, npt.NDArray[Any]], store
             given = module(*inputs)
     except (RuntimeError, MemoryError) as error:  # torch has no narrower error for memory
         shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ParityError(
             f"the network failed on {shapes}: {reason}", hint="choose another size with --size"
         ) from error

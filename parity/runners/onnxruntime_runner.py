@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from chunking.errors import first_line
 from parity.cases import Case
 from parity.errors import ParityError, ProviderError
 from parity.runners.base import Feeds, Outputs
@@ -19,7 +20,7 @@ from parity.runners.providers import (
     require_options,
     require_ran,
 )
-from runtime.onnxruntime_errors import first_line, session_errors
+from runtime.onnxruntime_errors import session_errors
 from runtime.providers import CPU
 
 BACKEND = "onnxruntime"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from chunking.errors import first_line
 from export.spec import ModelSpec
 from export.weights import Weights
 from parity.errors import ParityError
@@ -78,7 +79,7 @@ class TorchRunner:
                 given = self._module(*inputs)
         except (RuntimeError, MemoryError) as error:  # torch has no narrower error for memory
             shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = first_line(error)
             raise ParityError(
                 f"{self._spec.name} in {self.backend} failed on {shapes}: {reason}",
                 hint="a picture too large for this machine's memory: crop it, or take it out",

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from parity.documents import decode
+from parity.documents import decode, read_json
 from parity.errors import ParityError
 from parity.report.html.tags import Markup, el, join
 from parity.report.html.words import state
 
 SCHEMA_VERSION = 1
+LARGEST = 64 << 20  # bytes
 HINT = "make it anew: python -m parity gate REPORT.json --json > gate.json"
 ORDER = {"fail": 0, "could not compare": 1, "not judged": 2, "pass": 3}
 
@@ -67,12 +67,10 @@ def read_gate(path: Path, report_sha256: str) -> Gate:
     Raises:
         ParityError: the file is missing, no decision, or one on another report.
     """
+    document = read_json(path, what="gate's decision", largest=LARGEST, hint=HINT)
     try:
-        document = json.loads(path.read_bytes())
         gate = _gate(document)
-    except OSError as error:
-        raise ParityError(f"{path}: cannot be read ({error.strerror})", hint=HINT) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ParityError(f"{path}: not a gate's decision ({error})", hint=HINT) from error
     if gate.report_sha256 != report_sha256:
         raise ParityError(
