@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from parity.metrics import accuracy_ratio
+from parity.noise import least_mean_ratio
 from parity.outcomes import worst_outcome
 from parity.results import SOURCE, Group, Row, Status, worst_status
 from parity.tolerances import tolerance_for
 
 Key = tuple[str, str, str, str, str]
+Sources = dict[tuple[str, str, str], float | None]
+FEW = 5  # cases: of fewer an interval says nothing
+CONFIDENCE = 0.99  # one-sided
 
 
 def summarise(rows: Sequence[Row], cases: str) -> list[Group]:
@@ -24,28 +28,80 @@ def summarise(rows: Sequence[Row], cases: str) -> list[Group]:
         rows: judged rows.
         cases: ``images`` or ``shapes``.
     """
+    source = _source(rows)
+    return [_group(members, source, cases) for members in _members(rows)]
+
+
+def over_their_ratio(rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:
+    """A row of each group whose ratio is over its limit, and why, whatever its rows say."""
+    source = _source(rows)
+    for members in _members(rows):
+        maes, of_source = _errors(members, source)
+        problem = ratio_problem(members[0], maes, of_source) if maes else ""
+        if problem:
+            yield members[0], problem
+
+
+def ratio_problem(about: Row, maes: Sequence[float], of_source: Sequence[float | None]) -> str:
+    """Why a group's accuracy ratio is too high, or "".
+
+    An image's error is a matter of luck where one rounding decides it (`mit_b2/fused_0`: 0.55 to
+    2.9 of PyTorch's on 24 images), so a ratio over the limit counts only if its interval's low
+    end is over it too. Fewer than `FEW` cases forgive nothing.
+
+    Args:
+        about: a row of the group.
+        maes: mean absolute error of each case.
+        of_source: PyTorch float32's, in the same order.
+    """
+    tolerance = tolerance_for(about.model, about.variant, about.output)
+    if statistics.fmean(maes) <= tolerance.noise_floor:
+        return ""
+    known = [mae for mae in of_source if mae is not None]
+    if len(known) != len(maes):
+        return f"accuracy ratio unknown is over {tolerance.accuracy_ratio:g} ({tolerance.reason})"
+    ratio = accuracy_ratio(statistics.fmean(maes), statistics.fmean(known))
+    if ratio <= tolerance.accuracy_ratio:
+        return ""
+    over = f"accuracy ratio {ratio:.3f} is over {tolerance.accuracy_ratio:g}"
+    if len(maes) < FEW:
+        return f"{over}; take more than {len(maes)} cases to tell noise ({tolerance.reason})"
+    least = least_mean_ratio(maes, known, CONFIDENCE)
+    if least <= tolerance.accuracy_ratio:
+        return ""
+    return f"{over}, with noise at least {least:.3f} ({tolerance.reason})"
+
+
+def _members(rows: Sequence[Row]) -> Iterable[list[Row]]:
     by_key: dict[Key, list[Row]] = {}
     for row in rows:
         if row.output:
             key = (row.model, row.variant, row.backend, row.provider, row.output)
             by_key.setdefault(key, []).append(row)
-    source = {(row.model, row.image, row.output): row.mae for row in rows if row.backend == SOURCE}
-    return [_group(members, source, cases) for members in by_key.values()]
+    return by_key.values()
 
 
-def _group(
-    members: list[Row], source: dict[tuple[str, str, str], float | None], cases: str
-) -> Group:
-    first = members[0]
+def _source(rows: Sequence[Row]) -> Sources:
+    return {(row.model, row.image, row.output): row.mae for row in rows if row.backend == SOURCE}
+
+
+def _errors(members: list[Row], source: Sources) -> tuple[list[float], list[float | None]]:
+    """Errors of the rows that have one, and PyTorch's on the same cases."""
     measured = [row for row in members if row.mae is not None]
     maes = [row.mae for row in measured if row.mae is not None]
+    return maes, [source.get((row.model, row.image, row.output)) for row in measured]
+
+
+def _group(members: list[Row], source: Sources, cases: str) -> Group:
+    first = members[0]
+    measured = [row for row in members if row.mae is not None]
     torch32 = [row.mae_torch32 for row in measured if row.mae_torch32 is not None]
-    of_source = [source.get((row.model, row.image, row.output)) for row in measured]
+    maes, of_source = _errors(members, source)
     known = [mae for mae in of_source if mae is not None]
     ratio = None
     if maes and len(known) == len(maes):
         ratio = accuracy_ratio(statistics.fmean(maes), statistics.fmean(known))
-    status, reason = _verdict(members, ratio, maes)
+    status, reason = _verdict(members, maes, of_source)
     return Group(
         cases=cases,
         model=first.model,
@@ -71,7 +127,9 @@ def _group(
     )
 
 
-def _verdict(members: list[Row], ratio: float | None, maes: list[float]) -> tuple[Status, str]:
+def _verdict(
+    members: list[Row], maes: list[float], of_source: list[float | None]
+) -> tuple[Status, str]:
     """The worst row, then the group's own limit."""
     status = worst_status([row.status for row in members])
     if status is not Status.PASS:
@@ -79,16 +137,8 @@ def _verdict(members: list[Row], ratio: float | None, maes: list[float]) -> tupl
         return status, f"{len(bad)} of {len(members)}: {bad[0].image}: {bad[0].reason}"
     if len(maes) != len(members):
         return Status.FAIL, "a row passed without a figure"
-    first = members[0]
-    tolerance = tolerance_for(first.model, first.variant, first.output)
-    if statistics.fmean(maes) <= tolerance.noise_floor:
-        return status, ""
-    if ratio is None or not ratio <= tolerance.accuracy_ratio:  # NaN ends here too
-        shown = "unknown" if ratio is None else f"{ratio:.3f}"
-        return Status.FAIL, (
-            f"accuracy ratio {shown} is over {tolerance.accuracy_ratio:g} ({tolerance.reason})"
-        )
-    return status, ""
+    problem = ratio_problem(members[0], maes, of_source)
+    return (Status.FAIL, problem) if problem else (status, "")
 
 
 def _mean(values: Iterable[float]) -> float | None:

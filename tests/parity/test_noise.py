@@ -7,9 +7,11 @@ import random
 from itertools import product
 from statistics import median
 
+import numpy as np
 import pytest
 
-from parity.noise import median_interval, ratio_interval
+from parity import noise
+from parity.noise import least_mean_ratio, median_interval, ratio_interval
 
 
 def test_the_median_s_interval_has_the_confidence_by_counting() -> None:
@@ -70,3 +72,26 @@ def test_many_samples_are_thinned_evenly() -> None:
     found = ratio_interval(rising, [1.0] * 10, 0.9)
     assert found is not None
     assert found.median == pytest.approx(median(rising), rel=0.01)
+
+
+# Student's t, one-sided 99 %, from the usual tables.
+QUANTILES = {1: 31.82, 2: 6.965, 3: 4.541, 4: 3.747, 9: 2.821, 23: 2.500, 1000: 2.330}
+
+
+@pytest.mark.parametrize("freedom", QUANTILES)
+def test_student_s_quantiles(freedom: int) -> None:
+    assert noise._student(freedom, 0.99) == pytest.approx(QUANTILES[freedom], rel=0.02)
+
+
+def test_the_least_mean_ratio_is_seldom_over_the_true_one() -> None:
+    """Pairs whose errors are luck, as `mit_b2/fused_0`: at 99 % about one run in a hundred."""
+    rng = np.random.default_rng(1)
+    runs = rng.lognormal(0.0, 0.5, (2000, 2, 24))
+    over = sum(least_mean_ratio(new, old, 0.99) > 1.0 for new, old in runs.tolist())
+    assert over < 40
+
+
+def test_a_steady_ratio_has_no_noise() -> None:
+    old = [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert least_mean_ratio([1.2 * v for v in old], old, 0.99) == pytest.approx(1.2)
+    assert least_mean_ratio([1.0], [0.1], 0.99) == -math.inf

@@ -48,6 +48,40 @@ def test_a_group_fails_by_its_ratio_where_every_row_passed(make: Any) -> None:
     assert found.reason.startswith("accuracy ratio 1.150 is over 1.1")
 
 
+def test_a_ratio_that_is_noise_is_no_failure(make: Any) -> None:
+    """Errors of one rounding each: 0.5 to 3 of PyTorch's, 1.3 on average."""
+    pairs = [(1e-4, 1e-4 * share) for share in (0.5, 0.6, 0.8, 0.9, 1.0, 1.1, 1.5, 3.0, 2.3)]
+    found = candidate(summarise(rows(make, *pairs), "images"))
+    assert found.accuracy_ratio == pytest.approx(1.3)
+    assert (found.status, found.reason) == (Status.PASS, "")
+
+
+@pytest.mark.parametrize("count", [5, 24])
+def test_a_small_excess_on_every_image_is_no_noise(make: Any, count: int) -> None:
+    pairs = [(1e-4, (1.15 + 0.01 * (n % 3)) * 1e-4) for n in range(count)]
+    found = candidate(summarise(rows(make, *pairs), "images"))
+    assert found.status is Status.FAIL
+    assert "with noise at least 1.1" in found.reason
+
+
+def test_few_images_forgive_nothing(make: Any) -> None:
+    pairs = [(1e-4, 1e-4 * share) for share in (0.5, 0.9, 1.0, 3.0)]
+    found = candidate(summarise(rows(make, *pairs), "images"))
+    assert found.status is Status.FAIL
+    assert "take more than 4 cases" in found.reason
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_errors_that_are_not_finite_are_no_noise(make: Any, bad: float) -> None:
+    pairs = [(1e-4, 1e-4)] * 8 + [(1e-4, bad)]
+    assert candidate(summarise(rows(make, *pairs), "images")).status is Status.FAIL
+
+
+def test_where_pytorch_is_exact_any_error_is_too_much(make: Any) -> None:
+    found = candidate(summarise(rows(make, *[(0.0, 1e-4)] * 9), "images"))
+    assert found.status is Status.FAIL
+
+
 def test_below_the_noise_floor_the_ratio_is_not_judged(make: Any) -> None:
     assert candidate(summarise(rows(make, (1e-10, 1e-8)), "images")).status is Status.PASS
     assert candidate(summarise(rows(make, (1e-10, 1.1e-8)), "images")).status is Status.FAIL

@@ -11,7 +11,7 @@ from parity.gate.policy import Policy
 from parity.outcomes import flip_problem
 from parity.proof import REFUTED
 from parity.results import SOURCE, Group, Report, Row, Status
-from parity.summary import summarise
+from parity.summary import over_their_ratio, summarise
 from parity.tolerances import tolerance_for
 
 Place = tuple[str, str, str, str, str]
@@ -60,15 +60,12 @@ def accuracy_rule(evidence: Evidence, policy: Policy) -> Finding:
     groups = _groups(evidence.report) if evidence.report else []
 
     def problems() -> Iterator[str]:
-        for group in groups:
-            tolerance = tolerance_for(group.model, group.variant, group.output)
-            where = f"{group.model} {group.output} on {group.cases}, {group.provider}"
-            if group.mean is None or group.mean <= tolerance.noise_floor:
-                continue  # without a figure: `outputs` and `complete` speak of it
-            ratio = group.accuracy_ratio
-            if ratio is None or not ratio <= tolerance.accuracy_ratio:
-                shown = "unknown" if ratio is None else f"{ratio:.3f}"
-                yield f"{where}: accuracy ratio {shown} is over {tolerance.accuracy_ratio:g}"
+        rows = evidence.report.rows if evidence.report else []
+        shape_rows = evidence.report.shape_rows if evidence.report else []
+        for cases, given in (("images", rows), ("shapes", shape_rows)):
+            for row, problem in over_their_ratio(given):
+                if row.backend != SOURCE:
+                    yield f"{row.model} {row.output} on {cases}, {row.provider}: {problem}"
         for old in evidence.baselines:
             yield from _grown(evidence.subjects, old, limits.growth, limits.growth_floor)
 
