@@ -42,7 +42,7 @@ def over_their_ratio(rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:
             yield members[0], problem
 
 
-def ratio_problem(about: Row, maes: Sequence[float], of_source: Sequence[float | None]) -> str:
+def ratio_problem(about: Row, maes: Sequence[float], of_source: Sequence[float]) -> str:
     """Why a group's accuracy ratio is too high, or "".
 
     An image's error is a matter of luck where one rounding decides it (`mit_b2/fused_0`: 0.55 to
@@ -52,21 +52,20 @@ def ratio_problem(about: Row, maes: Sequence[float], of_source: Sequence[float |
     Args:
         about: a row of the group.
         maes: mean absolute error of each case.
-        of_source: PyTorch float32's, in the same order.
+        of_source: PyTorch float32's, in the same order; fewer where one is not known.
     """
     tolerance = tolerance_for(about.model, about.variant, about.output)
     if statistics.fmean(maes) <= tolerance.noise_floor:
         return ""
-    known = [mae for mae in of_source if mae is not None]
-    if len(known) != len(maes):
+    ratio = _ratio(maes, of_source)
+    if ratio is None:
         return f"accuracy ratio unknown is over {tolerance.accuracy_ratio:g} ({tolerance.reason})"
-    ratio = accuracy_ratio(statistics.fmean(maes), statistics.fmean(known))
     if ratio <= tolerance.accuracy_ratio:
         return ""
     over = f"accuracy ratio {ratio:.3f} is over {tolerance.accuracy_ratio:g}"
     if len(maes) < FEW:
         return f"{over}; take more than {len(maes)} cases to tell noise ({tolerance.reason})"
-    least = least_mean_ratio(maes, known, CONFIDENCE)
+    least = least_mean_ratio(maes, of_source, CONFIDENCE)
     if least <= tolerance.accuracy_ratio:
         return ""
     return f"{over}, with noise at least {least:.3f} ({tolerance.reason})"
@@ -85,11 +84,19 @@ def _source(rows: Sequence[Row]) -> Sources:
     return {(row.model, row.image, row.output): row.mae for row in rows if row.backend == SOURCE}
 
 
-def _errors(members: list[Row], source: Sources) -> tuple[list[float], list[float | None]]:
-    """Errors of the rows that have one, and PyTorch's on the same cases."""
+def _ratio(maes: Sequence[float], of_source: Sequence[float]) -> float | None:
+    """Mean over mean; None where there is no error, or not PyTorch's for each."""
+    if not maes or len(of_source) != len(maes):
+        return None
+    return accuracy_ratio(statistics.fmean(maes), statistics.fmean(of_source))
+
+
+def _errors(members: list[Row], source: Sources) -> tuple[list[float], list[float]]:
+    """Errors of the rows that have one, and PyTorch's on the same cases as far as known."""
     measured = [row for row in members if row.mae is not None]
     maes = [row.mae for row in measured if row.mae is not None]
-    return maes, [source.get((row.model, row.image, row.output)) for row in measured]
+    of_source = [source.get((row.model, row.image, row.output)) for row in measured]
+    return maes, [mae for mae in of_source if mae is not None]
 
 
 def _group(members: list[Row], source: Sources, cases: str) -> Group:
@@ -97,10 +104,6 @@ def _group(members: list[Row], source: Sources, cases: str) -> Group:
     measured = [row for row in members if row.mae is not None]
     torch32 = [row.mae_torch32 for row in measured if row.mae_torch32 is not None]
     maes, of_source = _errors(members, source)
-    known = [mae for mae in of_source if mae is not None]
-    ratio = None
-    if maes and len(known) == len(maes):
-        ratio = accuracy_ratio(statistics.fmean(maes), statistics.fmean(known))
     status, reason = _verdict(members, maes, of_source)
     return Group(
         cases=cases,
@@ -120,16 +123,14 @@ def _group(members: list[Row], source: Sources, cases: str) -> Group:
         std_torch32=_spread(torch32),
         worst_torch32=max(torch32, default=None),
         max_abs=max((row.max_abs for row in measured if row.max_abs is not None), default=None),
-        accuracy_ratio=ratio,
+        accuracy_ratio=_ratio(maes, of_source),
         status=status,
         reason=reason,
         outcome=worst_outcome(row.outcome for row in measured),
     )
 
 
-def _verdict(
-    members: list[Row], maes: list[float], of_source: list[float | None]
-) -> tuple[Status, str]:
+def _verdict(members: list[Row], maes: list[float], of_source: list[float]) -> tuple[Status, str]:
     """The worst row, then the group's own limit."""
     status = worst_status([row.status for row in members])
     if status is not Status.PASS:

@@ -6,13 +6,13 @@ provider counts as present only when a session was made with it and says so itse
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from parity.errors import ProviderError
 from runtime import providers as runtime
+from runtime.errors import ProviderError as NotInstalledError
 from runtime.providers import (
     CPU,
     CUDA,
@@ -126,13 +126,7 @@ def import_onnxruntime() -> Any:
     Raises:
         ProviderError: it is not installed.
     """
-    # Official builds report to Microsoft what they run; read once, when the library is loaded.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise ProviderError(
-            "onnxruntime is not installed",
-            hint="pip install 'trufor-onnx[cpu]' or 'trufor-onnx[gpu]', or `make setup`",
-        ) from error
-    return onnxruntime
+        return runtime.import_onnxruntime()
+    except NotInstalledError as error:
+        raise ProviderError(error.problem, hint=f"{error.hint}, or `make setup`") from error
