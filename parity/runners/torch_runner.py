@@ -44,7 +44,7 @@ class TorchRunner:
         import torch
 
         from parity.runners.float32 import use_native_convolutions
-        from parity.runners.float64 import use_matrix_products
+        from parity.runners.float64 import replace_convolutions
 
         self.backend = f"torch{precision}"
         self.provider = "cpu"
@@ -57,7 +57,7 @@ class TorchRunner:
         self._module: torch.nn.Module | None = module.to(self._dtype).eval()
         self.replaced = 0
         if precision == 64:
-            self.replaced = use_matrix_products(module)
+            self.replaced = replace_convolutions(module)
         elif kernel == NATIVE:
             self.replaced = use_native_convolutions(module)
 

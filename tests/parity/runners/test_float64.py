@@ -1,4 +1,4 @@
-"""Sums of matrix products are torch's float64 convolution, whatever the size."""
+"""Sums over taps are torch's float64 convolution, whatever the size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from parity.runners.float64 import use_matrix_products
+from parity.runners.float64 import replace_convolutions
 
 CLOSE = 1e-12
 
@@ -36,7 +36,42 @@ def test_agrees_with_torch(
     layer = convolution(seed, channels, out, size, bias)
     maps = torch.randn(batch, channels, height, width, dtype=torch.float64)
     expected = layer(maps)
-    assert use_matrix_products(nn.Sequential(layer)) == 1
+    assert replace_convolutions(nn.Sequential(layer)) == 1
+    found = layer(maps)
+    assert found.shape == expected.shape
+    assert found.dtype == torch.float64
+    assert float((found - expected).abs().max()) <= CLOSE
+
+
+@settings(max_examples=100)
+@given(
+    seed=st.integers(0, 2**31),
+    batch=st.integers(1, 3),
+    channels=st.integers(2, 6),
+    size=st.sampled_from([1, 3, 5]),
+    height=st.integers(1, 23),
+    width=st.integers(1, 23),
+    bias=st.booleans(),
+    turned=st.booleans(),
+)
+def test_depthwise_agrees_with_torch(
+    seed: int,
+    batch: int,
+    channels: int,
+    size: int,
+    height: int,
+    width: int,
+    bias: bool,
+    turned: bool,
+) -> None:
+    torch.manual_seed(seed)
+    layer = nn.Conv2d(channels, channels, size, padding=size // 2, groups=channels, bias=bias)
+    layer.double().requires_grad_(False)
+    maps = torch.randn(batch, channels, height, width, dtype=torch.float64)
+    if turned:  # as the encoder hands it over: channels last in memory
+        maps = maps.contiguous(memory_format=torch.channels_last)
+    expected = layer(maps)
+    assert replace_convolutions(nn.Sequential(layer)) == 1
     found = layer(maps)
     assert found.shape == expected.shape
     assert found.dtype == torch.float64
@@ -51,7 +86,7 @@ def test_a_chain_of_layers_agrees() -> None:
     network = nn.Sequential(*layers).double().eval().requires_grad_(False)
     maps = torch.randn(2, 8, 17, 31, dtype=torch.float64)
     expected = network(maps)
-    assert use_matrix_products(network) == 5
+    assert replace_convolutions(network) == 5
     assert float((network(maps) - expected).abs().max()) <= CLOSE
 
 
@@ -65,6 +100,7 @@ def test_a_chain_of_layers_agrees() -> None:
         {"padding": "same"},
         {"dilation": 2, "padding": 2},
         {"groups": 2},
+        {"groups": 4, "out_channels": 8},
         {"kernel_size": 2},
         {"kernel_size": (3, 1), "padding": (1, 0)},
         {"padding_mode": "reflect"},
@@ -73,21 +109,22 @@ def test_a_chain_of_layers_agrees() -> None:
     ids=str,
 )
 def test_what_it_cannot_do_is_left_to_torch(change: dict[str, object]) -> None:
-    arguments = {"kernel_size": 3, "padding": 1} | change
-    layer = nn.Conv2d(4, 4, **arguments).double().requires_grad_(False)
+    arguments = {"out_channels": 4, "kernel_size": 3, "padding": 1} | change
+    layer = nn.Conv2d(4, **arguments).double().requires_grad_(False)
     maps = torch.randn(1, 4, 12, 13, dtype=torch.float64)
     expected = layer(maps)
-    assert use_matrix_products(nn.Sequential(layer)) == 0
+    assert replace_convolutions(nn.Sequential(layer)) == 0
     assert torch.equal(layer(maps), expected)
 
 
-def test_values_that_are_not_finite_stay_where_torch_has_them() -> None:
+@pytest.mark.parametrize("groups", [1, 2])
+def test_values_that_are_not_finite_stay_where_torch_has_them(groups: int) -> None:
     """Views that overlap rows must not carry a NaN into the next row."""
-    layer = convolution(3, 2, 2, 3, True)
+    layer = nn.Conv2d(2, 2, 3, padding=1, groups=groups).double().requires_grad_(False)
     maps = torch.zeros(1, 2, 9, 9, dtype=torch.float64)
     maps[0, 0, 4, 8] = torch.nan
     expected = layer(maps).isnan()
-    use_matrix_products(nn.Sequential(layer))
+    replace_convolutions(nn.Sequential(layer))
     assert torch.equal(layer(maps).isnan(), expected)
 
 
@@ -95,5 +132,5 @@ def test_a_view_with_gaps_is_taken_as_it_is() -> None:
     layer = convolution(4, 2, 3, 3, True)
     maps = torch.randn(2, 4, 20, 18, dtype=torch.float64)[:, ::2, ::2, 3:]
     expected = layer(maps)
-    use_matrix_products(nn.Sequential(layer))
+    replace_convolutions(nn.Sequential(layer))
     assert float((layer(maps) - expected).abs().max()) <= CLOSE
