@@ -91,9 +91,19 @@ def half_nodes(
         id(node): node
         for node in model.graph
         if node.op_type not in {*operators, "Cast", "Constant", "ConstantOfShape", "Resize"}
+        and _in_a_module(str(node.name))
         and not any(scope in str(node.name) for scope in scopes)
         and all(_is_float(output) for output in node.outputs)
     }
+
+
+def _in_a_module(name: str) -> bool:
+    """Whether a node is of a layer, and not of the network's own statements.
+
+    Those normalise the image and make the answers: quotients of sums over all pixels, which
+    leave float16 from 256 x 256 on.
+    """
+    return "/" in name.strip("/")
 
 
 def rounded(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.float16]:

@@ -25,8 +25,16 @@ LAYERS = """(float[B,4] x, float[4,4] w, float[4] b, float[4] g) => (float[B,4] 
 }"""
 
 
-def converted(make: Make, text: str, weights: dict[str, Any]) -> tuple[ir.Model, Any, int]:
+def in_a_layer(make: Make, text: str, weights: dict[str, Any]) -> tuple[ir.Model, Any]:
+    """A graph whose nodes are called like those of a network's layer."""
     model, provenance = make(text, weights)
+    for number, node in enumerate(model.graph):
+        node.name = f"/layer/{node.op_type}_{number}"
+    return model, provenance
+
+
+def converted(make: Make, text: str, weights: dict[str, Any]) -> tuple[ir.Model, Any, int]:
+    model, provenance = in_a_layer(make, text, weights)
     count = float16.apply(model, provenance)
     provenance.require_sound(model, strict=True)
     return model, provenance, count
@@ -50,6 +58,16 @@ def test_what_is_half_and_what_is_not(make: Make, draw: Any) -> None:
     for value in (*proto.graph.input, *proto.graph.output):
         assert value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     assert [value.name for value in proto.graph.output] == ["y", "m"]
+
+
+def test_what_is_in_no_layer_stays_in_float32(make: Make, draw: Any) -> None:
+    """The network's own statements: quotients of sums over all pixels leave float16."""
+    weights = {"w": draw(4, 4), "b": draw(4), "g": draw(4)}
+    model, provenance = make(LAYERS, weights)
+    for node in model.graph:
+        node.name = f"/{node.op_type}_1"
+    assert float16.apply(model, provenance) == 0
+    assert set(model.graph.initializers) == {"w", "b", "g"}
 
 
 def test_the_numbers(make: Make, draw: Any) -> None:
@@ -88,7 +106,7 @@ def test_shapes_and_integers_are_left(make: Make, draw: Any) -> None:
 def test_numbers_beyond_the_range_are_refused(make: Make) -> None:
     huge = np.full((4, 4), 7e4, np.float32)
     weights = {"w": huge, "b": np.ones(4, np.float32), "g": np.ones(4, np.float32)}
-    model, provenance = make(LAYERS, weights)
+    model, provenance = in_a_layer(make, LAYERS, weights)
     with pytest.raises(ExportError, match=r"w holds 7e\+04, beyond float16's largest"):
         float16.apply(model, provenance)
 
