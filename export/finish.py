@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 PRODUCER = "trufor-onnx"
+VARIANT_KEY = "trufor_onnx.variant"  # of the file's metadata
 QUANTISED = "int8"  # a transform whose calibration runs in ONNX Runtime
 LARGE_BYTES = 1024  # initializers above this are checked one by one, not with the graph
 
@@ -95,7 +96,7 @@ def _metadata(document: Mapping[str, Any]) -> dict[str, str]:
         METADATA_KEY: canonical(document),
         "trufor_onnx.model": document["model"],
         "trufor_onnx.network_version": document["network_version"],
-        "trufor_onnx.variant": document["variant"],
+        VARIANT_KEY: document["variant"],
         "trufor_onnx.weights": document["weights"]["label"],
         "trufor_onnx.weights_digest": document["weights"]["digest"],
         "trufor_onnx.preprocessing": canonical(document["preprocessing"]),

@@ -43,6 +43,7 @@ class Held:
         since: reference's values that it was computed from.
         params: tensors of the state dict that took part since.
         nodes: operators since.
+        half: it was float16 on its way, so it has no more digits than that.
     """
 
     given: Array
@@ -51,6 +52,7 @@ class Held:
     since: frozenset[int] = frozenset()
     params: frozenset[str] = frozenset()
     nodes: tuple[str, ...] = ()
+    half: bool = False
 
     @property
     def sources(self) -> frozenset[int]:
@@ -135,20 +137,23 @@ class Walk:
         """What a node's output is, tied to a reference's value if it can be."""
         if forced.dtype.kind != "f":
             return Held(forced, free)
+        computed = [one for one in held.values() if one.given.dtype.kind == "f"]
+        read = [forced, *(self._fixed[n] for n in node.input if n in self._fixed)]
+        half = any(a.dtype == np.float16 for a in read) or any(one.half for one in computed)
         first = held.get(node.input[0]) if node.input else None
         arranges = node.op_type in LAYOUT_NODES and first is not None
         if first is not None and arranges and first.value is not None:
-            return replace(first, given=forced, free=free)
-        computed = [one for one in held.values() if one.given.dtype.kind == "f"]
+            return replace(first, given=forced, free=free, half=half)
         params = self._matcher.params(node).union(
             *(one.params for one in computed if one.value is None)
         )
         since = frozenset().union(*(one.sources for one in computed))
         before = [n for one in computed if one.value is None for n in one.nodes]
-        found = Held(forced, free, None, since, params, (*dict.fromkeys([*before, node.op_type]),))
+        nodes = (*dict.fromkeys([*before, node.op_type]),)
+        found = Held(forced, free, None, since, params, nodes, half)
         if arranges or not since:
             return found
-        match = self._matcher.match(forced, since, params)
+        match = self._matcher.match(forced, since, params, half=half)
         return found if match is None else self._tie(name, found, *match)
 
     def _expected(
@@ -168,7 +173,7 @@ class Walk:
             tied = self._tie(name, one, value, "next weights")
             self._held[name] = tied
         else:  # the reference computes something between the two, and the candidate does not
-            gap = Held(one.given, one.free, None, frozenset([one.value]))
+            gap = Held(one.given, one.free, None, frozenset([one.value]), half=one.half)
             known = (name, value) in self._gaps
             self._gaps.add((name, value))
             tied = self._tie(name, gap, value, "next weights", silent=known)
@@ -185,16 +190,16 @@ class Walk:
                 hint="it is another network's file, or its outputs stand in another order",
             )
         if one.value is not None:
-            one = Held(one.given, one.free, None, frozenset([one.value]))
+            one = Held(one.given, one.free, None, frozenset([one.value]), half=one.half)
         self._tie(name, one, value, "output")
 
     def _tie(self, name: str, one: Held, value: int, anchor: str, *, silent: bool = False) -> Held:
         """Measure the part that ends here; from here on the reference's value is used."""
-        claim = Claim(name, one.given, one.free, value, one.since, one.nodes, anchor)
+        claim = Claim(name, one.given, one.free, value, one.since, one.nodes, anchor, one.half)
         part, given = self._judge.measure(claim)
         if not silent:
             self._parts.append(part)
-        return Held(given, one.free, value)
+        return Held(given, one.free, value, half=given.dtype == np.float16)
 
 
 def _is_shape(array: Array) -> bool:

@@ -34,6 +34,7 @@ class Claim:
         since: the reference's values that went in.
         nodes: operators of the part.
         anchor: how they were tied.
+        half: float16 numbers took part, perhaps converted to float32 since.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Claim:
     since: frozenset[int]
     nodes: tuple[str, ...]
     anchor: str
+    half: bool = False
 
 
 class Judge:
@@ -66,7 +68,8 @@ class Judge:
         full = error_of(claim.free, arranged)
         frontier = self._frontier(claim)
         half = claim.given.dtype == np.float16
-        own = error_of(replay(tape, claim.value, frontier, half=half), reference)
+        again = replay(tape, claim.value, frontier, half=half, half_inputs=claim.half)
+        own = error_of(again, reference)
         ops = between(tape, claim.value, frontier)
         self._anchored.add(claim.value)
         part = Part(
@@ -85,7 +88,7 @@ class Judge:
                 created,
                 own,
                 reference,
-                ROUNDING[str(claim.given.dtype)],
+                ROUNDING["float16" if claim.half else str(claim.given.dtype)],
                 max((ABSOLUTE.get(op.name, 0.0) for op in ops[-1:]), default=0.0),
             ),
             full_run=full.rel_l2,

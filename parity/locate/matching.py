@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 # Relative L2 below which a tensor is the reference's value, if it was computed from the same ones.
-AGREES = {"float16": 2e-2, "float32": 1e-4, "float64": 1e-4}
+AGREES = {"float16": 4e-3, "float32": 1e-4, "float64": 1e-4}
 LEAST_ELEMENTS = 64  # of a tensor that is tied by nothing but its content
 WITH_WEIGHTS = ("Conv", "FusedConv", "ConvTranspose", "MatMul", "FusedMatMul", "Gemm", "FusedGemm",
                 "LayerNormalization", "BatchNormalization")  # fmt: skip
@@ -58,7 +58,7 @@ class Matcher:
         )
 
     def match(
-        self, array: Array, since: frozenset[int], params: frozenset[str]
+        self, array: Array, since: frozenset[int], params: frozenset[str], *, half: bool = False
     ) -> tuple[int, str] | None:
         """The reference's value that a tensor is, and how that is known.
 
@@ -66,13 +66,14 @@ class Matcher:
             array: the tensor, computed from the reference's values ``since``.
             since: those.
             params: the tensors of the state dict that took part.
+            half: float16 numbers took part.
         """
         candidates = [
             value
             for value in reachable(self._tape, since, params)
             if self._tape.size(value) == array.size
         ]
-        limit = AGREES[str(array.dtype)]
+        limit = AGREES["float16" if half else str(array.dtype)]
         if candidates:
             errors = {value: self._distance(array, value) for value in candidates}
             best = min(errors, key=lambda value: errors[value])

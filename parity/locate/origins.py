@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.lock import METADATA_KEY, read_lock
-from export.provenance import array_digest
+from export.provenance import array_digest, is_constant
 from export.weights import Weights
 from parity.errors import ParityError
 from parity.locate.tape import Op, Tape
@@ -90,7 +90,7 @@ def find_origins(
             continue
         elif base in state and sorted(state[base].shape) == sorted(array.shape):
             origins.add(name, (base,), NAME)
-        elif array.size > 1:
+        elif (array != array.flat[:1]).any():  # one number throughout is nobody's
             turned = array.transpose()
             digests = (array_digest(array), array_digest(np.ascontiguousarray(turned)))
             same = next((by_digest[d] for d in digests if d in by_digest), None)
@@ -100,7 +100,7 @@ def find_origins(
     origins.unknown = [
         name
         for name, array in arrays.items()
-        if array.dtype.kind == "f" and array.size > 64 and name not in origins.sources
+        if array.dtype.kind == "f" and not is_constant(array) and name not in origins.sources
     ]
     if not origins.sources:
         raise ParityError(

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def replay(
-    tape: Tape, value: int, frontier: Collection[int], *, half: bool = False
+    tape: Tape,
+    value: int,
+    frontier: Collection[int],
+    *,
+    half: bool = False,
+    half_inputs: bool = False,
 ) -> npt.NDArray[np.float32]:
     """What float32 makes of a value, from other values that are given.
 
@@ -24,6 +29,7 @@ def replay(
         value: what is to be computed.
         frontier: values that are given, rounded to float32; the network's inputs always are.
         half: round every result to float16, as a half-precision file does.
+        half_inputs: round what is given to float16.
 
     Returns:
         The value in the shape in which the reference computed it.
@@ -40,7 +46,7 @@ def replay(
                 continue
             given = _given(tape, tensor, frontier, first=tensor == value)
             if given is not None:
-                memory[tensor] = _rounded(given, half)
+                memory[tensor] = _rounded(given, half or half_inputs)
                 continue
             op = tape.makers[tensor]
             from parity.locate.recorder import refs
@@ -84,6 +90,8 @@ def _run(call: tuple[Any, ...], memory: Mapping[int, torch.Tensor]) -> list[torc
     import torch
 
     func, args, kwargs = call
+    if func is torch.ops.aten.view.default:  # stored values lie otherwise in memory
+        func = torch.ops.aten.reshape.default
     clone = bool(func._schema.is_mutable)
 
     def fill(given: Any) -> Any:

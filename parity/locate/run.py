@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from parity.errors import ParityError
 from parity.feeds import Feeds, make_feeds
 from parity.identity import REFUTED
 from parity.image_sets import find_images
+from parity.locate.candidate import in_its_pieces, inputs_of, load, outputs_of
 from parity.locate.forcing import Walk
 from parity.locate.judge import Judge
 from parity.locate.matching import Matcher
@@ -94,12 +95,12 @@ def locate(question: Question, listener: Listener | None = None) -> Located:
     pixels, _ = Case(picture.name, (picture,), size).load()
     noiseprint = None if subject.noiseprint is None else _noiseprint(subject.noiseprint)
     feeds = make_feeds(subject.spec, pixels, subject.preprocessing, noiseprint)
-    proto, arrays = _load(subject.path)
-    names = _inputs(proto, arrays, feeds)
+    proto, arrays = load(subject.path)
+    names = inputs_of(proto, arrays, feeds)
     listener.say("reference in float64")
     with Store() as store:
-        tape = _reference(subject, feeds, store)
-        outputs = _outputs(proto, subject.spec, tape)
+        tape = _reference(subject, proto, feeds, store)
+        outputs = outputs_of(proto, subject.spec, tape)
         origins = find_origins(subject.path, proto, arrays, subject.weights, tape)
         listener.say("layer by layer")
         walk = Walk(proto, arrays, Matcher(tape, origins), Judge(tape), listener.node)
@@ -169,27 +170,10 @@ def _noiseprint(weights: Weights) -> Callable[[Pixels], Array]:
     return compute
 
 
-def _load(path: Path) -> tuple[onnx.ModelProto, dict[str, Array]]:
-    """The file and its initializers; `identify` has read it before, so that it is whole."""
-    import onnx
-
-    proto = onnx.load(path)
-    arrays = {t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer}
-    kept = []
-    for node in proto.graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            arrays[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
-        else:
-            kept.append(node)
-    del proto.graph.node[:], proto.graph.initializer[:]
-    proto.graph.node.extend(kept)
-    return proto, arrays
-
-
-def _reference(subject: Subject, feeds: Feeds, store: Store) -> Tape:
+def _reference(subject: Subject, proto: onnx.ModelProto, feeds: Feeds, store: Store) -> Tape:
     import torch
 
-    module: torch.nn.Module = subject.spec.build()
+    module: torch.nn.Module = in_its_pieces(proto, subject.spec, subject.spec.build())
     module.load_state_dict(dict(subject.weights.tensors), strict=True)
     module = module.to(torch.float64).eval()
     ordered = {tensor.name: feeds[tensor.name] for tensor in subject.spec.inputs}
@@ -201,35 +185,6 @@ def _reference(subject: Subject, feeds: Feeds, store: Store) -> Tape:
             hint="mend the spec's outputs",
         )
     return tape
-
-
-def _inputs(
-    proto: onnx.ModelProto, arrays: Mapping[str, Array], feeds: Mapping[str, Array]
-) -> dict[str, str]:
-    """The network's input for each of the file's: by name, or the only one there is."""
-    names = [value.name for value in proto.graph.input if value.name not in arrays]
-    if set(names) == set(feeds):
-        return {name: name for name in names}
-    if len(names) == len(feeds) == 1:
-        return {names[0]: next(iter(feeds))}
-    raise ParityError(
-        f"the file's inputs are {', '.join(names)}; the network has {', '.join(feeds)}",
-        hint="it is another network's file, or its inputs were renamed",
-    )
-
-
-def _outputs(proto: onnx.ModelProto, spec: ModelSpec, tape: Tape) -> list[int]:
-    """The reference's value of each of the file's outputs: by name, or the only one there is."""
-    names = [value.name for value in proto.graph.output]
-    own = dict(zip((tensor.name for tensor in spec.outputs), tape.outputs, strict=True))
-    if set(names) == set(own):
-        return [own[name] for name in names]
-    if len(names) == len(own) == 1:
-        return list(own.values())
-    raise ParityError(
-        f"the file's outputs are {', '.join(names)}; the network has {', '.join(own)}",
-        hint="it is another network's file, or its outputs were renamed",
-    )
 
 
 def _whole_run(

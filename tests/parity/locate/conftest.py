@@ -10,11 +10,12 @@ from pathlib import Path
 import onnx
 import pytest
 
-from export.build import export_model
+from export.build import build_proto, export_model
 from export.lock import METADATA_KEY
 from export.sources import WeightsSource
 from export.spec import ModelSpec
 from export.trufor_specs import TRUFOR_HEAD
+from export.variants import DEFAULT_OPSET, VARIANTS
 from parity.locate.results import Located
 from parity.locate.run import Question, locate
 
@@ -57,7 +58,7 @@ def networks(
 
 @pytest.fixture
 def planted(
-    networks: dict[str, ModelSpec],  # noqa: ARG001 - registers them
+    networks: dict[str, ModelSpec],
     exported_once: Callable[[str], Path],
     head_once: tuple[ModelSpec, Path],
     make_images: Callable[..., Path],
@@ -66,9 +67,11 @@ def planted(
     """`locate` on a tiny network's file with a fault in it; ``foreign``: without its record."""
     images = make_images(1, size=(96, 112))
 
-    def run(name: str, change: Change | None = None, *, foreign: bool = False) -> Located:
+    def run(
+        name: str, change: Change | None = None, *, foreign: bool = False, variant: str = ""
+    ) -> Located:
         file = head_once[1] if name == "tiny_head" else exported_once(name)
-        proto = onnx.load(file)
+        proto = as_variant(networks[name], variant) if variant else onnx.load(file)
         if change is not None:
             change(proto)
         if foreign:
@@ -84,6 +87,18 @@ def planted(
         return locate(Question(name, source, path, image=images, size=(64, 96)))
 
     return run
+
+
+def as_variant(spec: ModelSpec, variant: str) -> onnx.ModelProto:
+    """A tiny network as one of the variants, which are made for the real ones by name."""
+    module = spec.build()
+    weights = WeightsSource(stand_in=SEED).weights_for(spec, module)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # as above
+        proto, _ = build_proto(
+            spec, module, weights, variant=VARIANTS[variant], opset=DEFAULT_OPSET
+        )
+    return proto
 
 
 def rename(proto: onnx.ModelProto, old: str, new: str) -> None:
