@@ -152,7 +152,7 @@ def _work(
         "session": time.perf_counter() - started,
         "session_cpu": time.process_time() - busy,
     }
-    feeds = _feeds(model, height, width)
+    feeds = picture_feeds(model, height, width)
     for _ in sys.stdin:
         started, busy = time.perf_counter(), time.process_time()
         session.run(None, feeds)
@@ -160,7 +160,7 @@ def _work(
         print(json.dumps({**times, **creation, "peak": _peak()}), flush=True)
 
 
-def _feeds(model: str, height: int, width: int) -> dict[str, npt.NDArray[np.float32]]:
+def picture_feeds(model: str, height: int, width: int) -> dict[str, npt.NDArray[np.float32]]:
     """A sample picture, repeated to the size; its horizontal gradient for the Noiseprint++ map."""
     spec = find(model)
     picture = np.asarray(Image.open(PICTURE).convert("RGB"))

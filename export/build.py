@@ -139,7 +139,7 @@ def build_proto(
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
     """The finished graph and its provenance document. ``module`` gets the weights."""
     stage("tracing")
-    traced = variant.rewritten(spec.build()) if variant.rewrite else module
+    traced = variant.rewritten(spec, module)
     graph = trace(spec, traced, opset)
     del traced
     module.load_state_dict(dict(weights.tensors), strict=True, assign=True)  # no second copy

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint"  # a tensor of the state dict, byte for byte
 CONSTANT = "constant"  # a number or shape written in the network's code
-LARGEST_CONSTANT = 64  # elements; a larger tensor must have an origin
+LARGEST_CONSTANT = 64  # elements; a larger tensor must have an origin, but see `is_constant`
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class Provenance:
                 self.origins.pop(name, None)
 
     def require_sound(self, model: ir.Model, *, strict: bool) -> None:
-        """Every recorded initializer is in the graph, and every other one is a small constant.
+        """Every recorded initializer is in the graph, and every other one is a constant.
 
         Constants inside of nodes (also in branches and loops) are looked at too.
 
         Args:
             model: the graph.
-            strict: refuse larger constants; else only lost weights are errors.
+            strict: refuse what `is_constant` does not allow; else only lost weights are errors.
 
         Raises:
             ExportError: a weight was lost, or a tensor appeared that has no origin.
@@ -76,7 +76,7 @@ class Provenance:
         if not strict:
             return
         for name, array in _constants(model):
-            if array.size > LARGEST_CONSTANT and name not in self.origins:
+            if name not in self.origins and not is_constant(array):
                 raise ExportError(
                     f"the graph holds {name} {array.dtype}{list(array.shape)}, which is no tensor "
                     "of the checkpoint nor derived from one by a named transform",
@@ -122,6 +122,15 @@ class Provenance:
                 }
             )
         return entries
+
+
+def is_constant(array: npt.NDArray[Any]) -> bool:
+    """Whether it can be written in the code: it is small, or a vector of one number throughout.
+
+    Such a vector is the scale of a LayerNorm whose own is folded into the next layer.
+    """
+    uniform = array.ndim == 1 and bool((array == array[0]).all())
+    return array.size <= LARGEST_CONSTANT or uniform
 
 
 def _constants(model: ir.Model) -> Iterator[tuple[str, npt.NDArray[Any]]]:

@@ -101,8 +101,9 @@ class ModelSpec:
         second_input: ``"noiseprint"`` where the second input is the first image's Noiseprint++
             map, repeated to the axes of the second input.
         judged: outputs that are judged as decisions too.
-        strict: every tensor of the network must be in the graph, and no larger constant may
-            appear there that is not one of them. Ours are; of timm's, some compute tables.
+        strict: every tensor of the network must be in the graph, and no larger tensor may
+            appear there that is not one of them (but for vectors of one number). Ours are; of
+            timm's, some compute tables.
     """
 
     name: str

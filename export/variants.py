@@ -53,8 +53,8 @@ class Variant:
         transforms: modules of `export.transforms`, in order.
         opset: the opset where the user chooses none.
         least_opset: the oldest opset that it can be written at.
-        rewrite: ``"module:function"`` that changes how a ``torch.nn.Module`` computes before it
-            is traced, not what; imported only when it is used. "" for none.
+        classes: ``"module:table"`` of classes that compute otherwise than the network's, the same
+            thing (`export.models.rewriting`); imported only when it is used. "" for none.
         models: the networks that it is made for; empty: all.
         worst_relative: what `export.self_check` allows, as a share of an output's range.
         release: whether it may be shipped; else it is for benchmarks.
@@ -65,19 +65,25 @@ class Variant:
     transforms: tuple[Transform, ...]
     opset: int = DEFAULT_OPSET
     least_opset: int = DEFAULT_OPSET
-    rewrite: str = ""
+    classes: str = ""
     models: tuple[str, ...] = ()
     worst_relative: float = 1e-3
     release: bool = True
 
-    def rewritten(self, module: torch.nn.Module) -> torch.nn.Module:
-        """The same network and tensors, computing as this variant wants it traced."""
-        if not self.rewrite:
+    def rewritten(self, spec: ModelSpec, module: torch.nn.Module) -> torch.nn.Module:
+        """The network as this variant wants it traced: ``module``, or a second one like it.
+
+        Args:
+            spec: the network.
+            module: the network, which is left as it is.
+        """
+        if not self.classes:
             return module
-        module_name, _, function_name = self.rewrite.partition(":")
-        rewrite = getattr(importlib.import_module(module_name), function_name)
-        changed: torch.nn.Module = rewrite(module)
-        return changed
+        from export.models.rewriting import concerns, rewrite
+
+        module_name, _, table = self.classes.partition(":")
+        classes = getattr(importlib.import_module(module_name), table)
+        return rewrite(spec.build(), classes) if concerns(module, classes) else module
 
 
 PLAIN = Variant(
@@ -93,18 +99,20 @@ PORTABLE = Variant(
     DEFAULT_VARIANT,
     "standard operators, simplified: runs in any ONNX runtime",
     (clean, fold_batchnorm, fold_transpose, simplify, clean),
+    classes="export.models.portable:REWRITTEN",
 )
 ORT = Variant(
     "ort",
     "for ONNX Runtime: fused attention, fewer transposes, less memory",
     (clean, fold_weights, fold_batchnorm, simplify, clean),
-    rewrite="export.models.ort:rewrite",
+    classes="export.models.ort:REWRITTEN",
     models=("noiseprint_pp", "mit_b2", "trufor", "trufor_head"),
 )
 FP16 = Variant(
     "fp16",
     "half the bytes, for GPUs: float16, with what is sensitive in float32",
     (*PORTABLE.transforms, float16),
+    classes=PORTABLE.classes,
     models=("mit_b2", "trufor", "trufor_head"),
     worst_relative=0.03,
 )

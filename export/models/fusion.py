@@ -102,12 +102,16 @@ class CrossAttention(nn.Module):
         """(B, h, w, 2C) to (B, heads, d, d), each column summing to 1.
 
         ``k^T v`` is summed row by row, then over the rows, for the reason given at `_mean`: the
-        sums reach hundreds, and the exponential that follows turns their rounding into factors.
+        sums reach thousands, and the exponential that follows turns their rounding into factors.
         """
         rows = keys_values.reshape(*keys_values.shape[:3], 2 * self.heads, self.head_size)
         key, value = torch.split(rows.permute(0, 3, 1, 2, 4), self.heads, dim=1)
-        products = (key.transpose(-2, -1) @ value).sum(2)
-        return torch.softmax(products * self.head_size**-0.5, dim=-2)
+        scores = self._scores(key.transpose(-2, -1) @ value)
+        return torch.softmax(scores * self.head_size**-0.5, dim=-2)
+
+    def _scores(self, rows: Tensor) -> Tensor:
+        """The products of each row, (B, heads, h, d, d), to those of all, (B, heads, d, d)."""
+        return rows.sum(2)
 
     def forward(self, rgb: Tensor, extra: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens of both branches on their grid (B, h, w, C) to two of the same shape."""

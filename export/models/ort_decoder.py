@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from export.models.decoder import Decoder, resize, score_features
-from export.models.ort_encoder import pointwise
+from export.models.ort_block import pointwise
 from export.models.trufor import FORGED, PRISTINE, TruFor, TruForHead
 
 # Channels that are at the largest size at a time. All 512 of a 12-megapixel picture are 1.5 GB.

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from export.models.attention import Attention, FeedForward, to_grid, to_maps
+from export.models.attention import split_heads, to_grid, to_maps
 from export.models.checks import check_images
 from export.models.fusion import (
     CHANNEL_SHARE,
@@ -22,70 +22,10 @@ from export.models.fusion import (
     FeatureRectification,
 )
 from export.models.mit_b2 import STAGES, MiTB2
-from export.models.ort_operators import gelu, multi_head_attention, to_tokens
+from export.models.ort_operators import to_tokens
 
-HALVED_UP_TO = 256  # hidden channels: stage 1 of the published network
-
-
-def _bias(layer: nn.Conv2d) -> Tensor:
-    assert layer.bias is not None  # all of ours that are asked have one
-    return layer.bias
-
-
-def pointwise(maps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """A matrix (C_out, C_in) on maps (B, C_in, h, w), as a convolution 1 x 1."""
-    return F.conv2d(maps, weight[:, :, None, None], bias)
-
-
-class OrtAttention(Attention):
-    """Attention as one operator, which also adds the biases of queries, keys and values."""
-
-    def forward(self, grid: Tensor) -> Tensor:
-        """(B, h, w, C) to the same shape."""
-        channels = self.heads * self.head_size
-        source = grid
-        if self.reduction > 1:
-            source = self.norm(to_grid(self.sr(to_maps(grid))))
-        source = to_tokens(source, channels)
-        key_weight, value_weight = torch.split(self.kv.weight, channels)
-        attended = multi_head_attention(
-            F.linear(to_tokens(grid, channels), self.q.weight),
-            F.linear(source, key_weight),
-            F.linear(source, value_weight),
-            torch.cat([self.q.bias, self.kv.bias]),
-            self.heads,
-        )
-        projected: Tensor = self.proj(attended)
-        return projected.reshape_as(grid)
-
-
-class OrtFeedForward(FeedForward):
-    """Channel-first inside: the four times wider tensors are never transposed.
-
-    In the first stage, where they are the largest tensors of the network, half of their channels
-    are computed at a time: the depthwise convolution keeps channels apart.
-    """
-
-    def forward(self, grid: Tensor) -> Tensor:
-        """(B, h, w, C) to the same shape."""
-        maps = to_maps(grid)
-        hidden = self.fc1.out_features
-        step = hidden // 2 if hidden <= HALVED_UP_TO else hidden
-        parts = (
-            torch.split(self.fc1.weight, step),
-            torch.split(self.fc1.bias, step),
-            torch.split(self.dwconv.dwconv.weight, step),
-            torch.split(_bias(self.dwconv.dwconv), step),
-            torch.split(self.fc2.weight, step, dim=1),
-        )
-        mixed, bias = None, self.fc2.bias
-        for widen, widen_bias, deep, deep_bias, narrow in zip(*parts, strict=True):
-            widened = pointwise(maps, widen, widen_bias)
-            near = gelu(F.conv2d(widened, deep, deep_bias, padding=1, groups=step))
-            part = pointwise(near, narrow, bias if mixed is None else None)
-            mixed = part if mixed is None else mixed + part
-        assert mixed is not None  # there is one part at least
-        return to_grid(mixed)
+# Channels. At 512 and 256 tokens the C x C products in float64 took 9 ms, keys and values 3.
+DIRECT_FROM = 512
 
 
 class OrtRectification(FeatureRectification):
@@ -100,7 +40,7 @@ class OrtRectification(FeatureRectification):
     def _channel(self, rgb: Tensor, extra: Tensor) -> tuple[Tensor, Tensor]:
         """Each branch's share a channel, (B, 1, 1, C); means row by row, as in `fusion`."""
         means = [grid.mean(2, keepdim=True).mean(1, keepdim=True) for grid in (rgb, extra)]
-        maxima = [grid.amax((1, 2), keepdim=True) for grid in (rgb, extra)]
+        maxima = [grid.amax(2, keepdim=True).amax(1, keepdim=True) for grid in (rgb, extra)]
         weights = self.channel_weights.mlp(torch.cat(means + maxima, dim=3)) * CHANNEL_SHARE
         first, second = torch.split(weights, self.channel_weights.channels, dim=3)
         return first, second
@@ -147,20 +87,32 @@ class OrtFusion(FeatureFusion):
         return around, through
 
     def _context(self, linear: nn.Linear, through: Tensor) -> Tensor:
-        """``softmax(k^T v / sqrt(d))`` (B, heads, d, d) from the C x C products of the channels.
+        """``softmax(k^T v / sqrt(d))``, (B, heads, d, d), in one of three ways.
 
-        ``k^T v = W_k (u^T u) W_v^T``: keys and values need not exist. What is left is C x C, so it
-        is done in float64: the sums are large and of one sign, and the product cancels them.
+        - One head, as in the first stage with the most pixels: the sums reach thousands, so each
+          row's are added up in float64 (docs/decisions/context-sums.md).
+        - Few channels: ``k^T v = W_k (u^T u) W_v^T``, so keys and values need not exist. What is
+          left is C x C, and in float64: ``u^T u`` is of one sign, and the product cancels it.
+        - Many channels: as it is written, since C x C in float64 would cost more.
         """
         attention, channels = self.cross.cross_attn, self.cross.channels
         heads, size = attention.heads, attention.head_size
+        keys, values = torch.split(linear.weight, channels)
+        if heads == 1:
+            key, value = F.linear(through, keys), F.linear(through, values)
+            rows = (key.transpose(-2, -1) @ value).double()
+            scores = rows.sum(1, keepdim=True) * size**-0.5
+            return torch.softmax(scores, dim=-2).to(through.dtype)
+        if channels >= DIRECT_FROM:
+            key, value = (split_heads(F.linear(through, w), heads, size) for w in (keys, values))
+            return torch.softmax(key.transpose(-2, -1) @ value * size**-0.5, dim=-2)
         tokens = to_tokens(through, channels)
         products = (tokens.transpose(-2, -1) @ tokens).double()
-        keys, values = torch.split(linear.weight, channels)
         # (B, heads, d, C) @ (heads, C, d)
         left = (keys.double() @ products).reshape(-1, heads, size, channels)
         right = values.double().t().reshape(channels, heads, size).transpose(0, 1)
-        return torch.softmax((left @ right * size**-0.5).float(), dim=-2)
+        scores = left @ right * size**-0.5
+        return torch.softmax(scores, dim=-2).to(through.dtype)
 
     def _end(self, linear: nn.Linear, around: Tensor, through: Tensor, context: Tensor) -> Tensor:
         """``linear`` of (around, through @ context), (B, h, w, C)."""

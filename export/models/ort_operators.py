@@ -16,10 +16,8 @@ from torch.autograd import Function
 DOMAIN = "com.microsoft"
 
 
-def multi_head_attention(
-    query: Tensor, key: Tensor, value: Tensor, bias: Tensor, heads: int
-) -> Tensor:
-    """``softmax((q + b_q) (k + b_k)^T / sqrt(d)) (v + b_v)``, heads side by side.
+def multi_head_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
+    """``softmax(q k^T / sqrt(d)) v``, heads side by side.
 
     ONNX Runtime's CPU kernel goes over keys block by block: no N x M matrix is ever written.
 
@@ -27,14 +25,13 @@ def multi_head_attention(
         query: (B, N, C).
         key: (B, M, C).
         value: (B, M, C).
-        bias: (3C,), of query, key and value.
         heads: how many; a head's C / heads channels are contiguous.
 
     Returns:
         (B, N, C).
     """
     # torch's Function is without types.
-    attended: Tensor = _MultiHeadAttention.apply(query, key, value, bias, heads)  # type: ignore[no-untyped-call]
+    attended: Tensor = _MultiHeadAttention.apply(query, key, value, heads)  # type: ignore[no-untyped-call]
     return attended
 
 
@@ -53,17 +50,14 @@ def to_tokens(grid: Tensor, channels: int) -> Tensor:
 class _MultiHeadAttention(Function):
     @staticmethod
     def forward(_: Any, *inputs: Any) -> Tensor:
-        *projected, bias, heads = inputs
-        parts = zip(projected, bias.chunk(3), strict=True)
-        query, key, value = (
-            (tokens + shift).unflatten(-1, (heads, -1)).transpose(1, 2) for tokens, shift in parts
-        )
+        *projected, heads = inputs
+        query, key, value = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in projected)
         return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
     @staticmethod
-    def symbolic(g: Any, query: Any, key: Any, value: Any, bias: Any, heads: int) -> Any:
+    def symbolic(g: Any, query: Any, key: Any, value: Any, heads: int) -> Any:
         name = f"{DOMAIN}::MultiHeadAttention"
-        return g.op(name, query, key, value, bias, num_heads_i=heads).setType(query.type())
+        return g.op(name, query, key, value, num_heads_i=heads).setType(query.type())
 
 
 class _Gelu(Function):

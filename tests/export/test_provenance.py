@@ -49,7 +49,7 @@ def test_a_lost_weight(strict: bool, graph: tuple[Any, Provenance]) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
 def test_a_smuggled_initializer(dtype: Any, graph: tuple[Any, Provenance]) -> None:
     model, provenance = graph
-    add_initializer(model, "strange", np.ones(65, dtype))
+    add_initializer(model, "strange", np.arange(65).astype(dtype))
     with pytest.raises(ExportError, match=rf"holds strange {np.dtype(dtype)}\[65\]"):
         provenance.require_sound(model, strict=True)
     provenance.require_sound(model, strict=False)
@@ -63,8 +63,32 @@ def test_a_small_constant_is_none_of_the_weights(graph: tuple[Any, Provenance]) 
     assert (entry["name"], entry["transform"], entry["sources"]) == ("scale", "constant", [])
 
 
+@pytest.mark.parametrize(("last", "allowed"), [(1.0, True), (1.0000001, False), (np.nan, False)])
+def test_one_number_throughout_is_a_constant_of_any_size(
+    last: float, allowed: bool, graph: tuple[Any, Provenance]
+) -> None:
+    """The scale of a LayerNorm whose own was moved into the next layer."""
+    model, provenance = graph
+    array = np.ones(500, np.float32)
+    array[-1] = last
+    add_initializer(model, "scale", array)
+    if allowed:
+        provenance.require_sound(model, strict=True)
+        return
+    with pytest.raises(ExportError, match="holds scale"):
+        provenance.require_sound(model, strict=True)
+
+
+def test_a_matrix_of_one_number_is_no_constant(graph: tuple[Any, Provenance]) -> None:
+    """It may be a weight that somebody set to zero."""
+    model, provenance = graph
+    add_initializer(model, "kernel", np.zeros((5, 20), np.float32))
+    with pytest.raises(ExportError, match=r"holds kernel float32\[5, 20\]"):
+        provenance.require_sound(model, strict=True)
+
+
 def test_a_constant_inside_of_a_node(make: Make, draw: Any) -> None:
-    numbers = ", ".join(["1.0"] * 65)
+    numbers = ", ".join(f"{number}.0" for number in range(65))
     text = f"""(float[B,65] x, float[65] w) => (float[B,65] y) {{
       c = Constant <value_floats = [{numbers}]> ()
       s = Mul (x, w)
@@ -73,7 +97,7 @@ def test_a_constant_inside_of_a_node(make: Make, draw: Any) -> None:
     model, provenance = make(text, {"w": draw(65)})
     with pytest.raises(ExportError, match="holds in Constant"):
         provenance.require_sound(model, strict=True)
-    tensor = ir.tensor(np.ones(65, np.float32))
+    tensor = ir.tensor(np.arange(65, dtype=np.float32))
     node = next(iter(model.graph))
     node.attributes.clear()
     node.attributes.add(ir.AttrTensor("value", tensor))
@@ -82,7 +106,7 @@ def test_a_constant_inside_of_a_node(make: Make, draw: Any) -> None:
 
 
 def test_a_constant_inside_of_a_branch(make: Make, draw: Any) -> None:
-    numbers = ", ".join(["1.0"] * 65)
+    numbers = ", ".join(f"{number}.0" for number in range(65))
     text = f"""(bool c, float[65] x, float[65] w) => (float[65] y) {{
       y = If (c) <
         then_branch = t () => (float[65] a) {{

@@ -100,6 +100,23 @@ def test_fp16_at_every_shape(name: str, tiny: Specs, variant_of: Build, built: A
             assert np.abs(one - other).max() < 2e-2 * max(1.0, np.abs(other).max()), shape
 
 
+@pytest.mark.parametrize("name", ["trufor_head", pytest.param("trufor", marks=pytest.mark.slow)])
+def test_the_answers_of_fp16_are_made_in_float32(name: str, variant_of: Build) -> None:
+    """Sums over more than 65,504 pixels are no float16 numbers: on a GPU the score was NaN."""
+    proto = onnx.shape_inference.infer_shapes(
+        onnx.load_from_string(variant_of(name, "fp16").data), strict_mode=True
+    )
+    kinds = {v.name: v.type.tensor_type.elem_type for v in proto.graph.value_info}
+    half = [
+        node
+        for node in proto.graph.node
+        if kinds.get(node.output[0]) == onnx.TensorProto.FLOAT16 and node.op_type != "Cast"
+    ]
+    assert any("/block1.0/" in node.name for node in half)
+    assert not [node.name for node in half if "/" not in node.name.strip("/")]
+    assert not [node.name for node in half if "/detection/" in node.name]
+
+
 def operators(data: bytes) -> set[tuple[str, str]]:
     return {(node.domain, node.op_type) for node in onnx.load_from_string(data).graph.node}
 
@@ -125,6 +142,55 @@ def test_nothing_is_computed_of_weights_alone(name: str, variant_of: Build) -> N
         for node in proto.graph.node
         if node.input and set(node.input) <= weights and node not in to_float64
     ]
+
+
+@pytest.mark.parametrize(
+    ("variant", "name", "sums"),
+    [
+        # Ten a statistic of the score, over rows and then over them; contexts have four in each of
+        # eight branches of a stage in two parts, `ort` one in float64 for each branch of the first.
+        ("portable", "trufor", 36),
+        ("ort", "trufor", 22),
+        pytest.param("fp16", "trufor", 36, marks=pytest.mark.slow),
+        pytest.param("portable", "mit_b2", 16, marks=pytest.mark.slow),
+        pytest.param("ort", "mit_b2", 2, marks=pytest.mark.slow),
+    ],
+)
+def test_no_file_has_one_sum_over_all_pixels(
+    variant: str, name: str, sums: int, variant_of: Build
+) -> None:
+    """Row by row, also after the simplifier: docs/decisions/sums-by-rows.md."""
+    proto = onnx.load_from_string(variant_of(name, variant).data)
+    arrays = {t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer}
+    for node in proto.graph.node:
+        if node.op_type == "Constant":
+            arrays[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+    found = {"ReduceSum": 0, "ReduceMean": 0}
+    for node in proto.graph.node:
+        if node.op_type in found:
+            axes = [list(a.ints) for a in node.attribute if a.name == "axes"]
+            axes += [arrays[given].tolist() for given in node.input[1:]]
+            assert [len(each) for each in axes] == [1], node.name
+            found[node.op_type] += 1
+    assert found == {"ReduceSum": sums, "ReduceMean": 16}
+    one_sum = {"GlobalAveragePool", "LogSoftmax", "ReduceLogSumExp", "ReduceL1", "ReduceSumSquare"}
+    assert not one_sum & {node.op_type for node in proto.graph.node}
+
+
+def test_contexts_are_summed_with_care(variant_of: Build) -> None:
+    """docs/decisions/context-sums.md: in two parts, or in float64."""
+    portable = onnx.load_from_string(variant_of("trufor", "portable").data)
+    assert sum(node.op_type == "Round" for node in portable.graph.node) == 8
+    proto = onnx.load_from_string(variant_of("trufor", "ort").data)
+    double = {
+        node.output[0]
+        for node in proto.graph.node
+        if node.op_type == "Cast" and node.attribute[0].i == onnx.TensorProto.DOUBLE
+    }
+    sums = [node for node in proto.graph.node if node.op_type == "ReduceSum"]
+    in_double = [node.name for node in sums if node.input[0] in double]
+    assert len(in_double) == 2
+    assert all("FFMs.0/" in name for name in in_double)
 
 
 def test_the_decoders_join_nothing(variant_of: Build, tiny: Specs) -> None:

@@ -45,6 +45,19 @@ def test_shape_arithmetic_goes_and_weight_arithmetic_stays(
     assert [value.name for value in model.graph.inputs] == ["x"]
 
 
+def test_sums_row_by_row_stay_two_sums(make: Make) -> None:
+    """One long float32 sum loses digits: docs/decisions/sums-by-rows.md."""
+    model, provenance = make(
+        """(float[B,C,H,W] x) => (float[B,C,1,1] y) {
+          rows = ReduceMean <axes = [3], keepdims = 1> (x)
+          y = ReduceMean <axes = [2], keepdims = 1> (rows)
+        }""",
+        {},
+    )
+    simplify.apply(model, provenance)
+    assert [node.op_type for node in model.graph] == ["ReduceMean", "ReduceMean"]
+
+
 def test_the_simplifier_is_given_no_weight(
     make: Make, draw: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
