@@ -19,7 +19,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime
 from onnx_ir.passes.common import ShapeInferencePass
-from variants import _feeds
+from variants import picture_feeds
 
 from export.provenance import initializer_array
 from export.registry import find
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=160)
     args = parser.parse_args()
     path = args.folder / f"{file_stem(find(args.model))}.onnx"
-    feeds = _feeds(args.model, args.size, args.size)
+    feeds = picture_feeds(args.model, args.size, args.size)
     expected = run(path.read_bytes(), feeds)
     print(f"{args.model}, {args.size} x {args.size}: mean and worst error, lowest correlation")
     for name, (operators, scopes) in CHOICES.items():
