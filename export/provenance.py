@@ -129,8 +129,9 @@ def is_constant(array: npt.NDArray[Any]) -> bool:
 
     Such a vector is the scale of a LayerNorm whose own is folded into the next layer.
     """
-    uniform = array.ndim == 1 and bool((array == array[0]).all())
-    return array.size <= LARGEST_CONSTANT or uniform
+    if array.size <= LARGEST_CONSTANT:
+        return True
+    return array.ndim == 1 and bool((array == array[0]).all())
 
 
 def _constants(model: ir.Model) -> Iterator[tuple[str, npt.NDArray[Any]]]:

@@ -79,6 +79,8 @@ def half_nodes(
     model: ir.Model,
     operators: Collection[str] = KEPT_OPERATORS,
     scopes: Collection[str] = KEPT_SCOPES,
+    *,
+    statements: bool = True,
 ) -> dict[int, ir.Node]:
     """The nodes that compute in float16, by identity.
 
@@ -86,12 +88,13 @@ def half_nodes(
         model: a graph whose values have types.
         operators: kept in float32.
         scopes: parts of names of nodes kept in float32.
+        statements: keep the network's own statements in float32, too, but for transpositions.
     """
     return {
         id(node): node
         for node in model.graph
         if node.op_type not in {*operators, "Cast", "Constant", "ConstantOfShape", "Resize"}
-        and _in_a_module(str(node.name))
+        and (not statements or node.op_type == "Transpose" or _in_a_module(str(node.name)))
         and not any(scope in str(node.name) for scope in scopes)
         and all(_is_float(output) for output in node.outputs)
     }

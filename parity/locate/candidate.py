@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 
 from export.finish import VARIANT_KEY
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 Array = npt.NDArray[Any]
+SAME = 1e-9  # of an output's largest value; 1e-11 in tests of the rewriting
 
 
 def load(path: Path) -> tuple[onnx.ModelProto, dict[str, Array]]:
@@ -38,15 +40,50 @@ def load(path: Path) -> tuple[onnx.ModelProto, dict[str, Array]]:
     return proto, arrays
 
 
+def variant_of(proto: onnx.ModelProto) -> str:
+    """What the file says it is; "" where it says nothing."""
+    said = {entry.key: entry.value for entry in proto.metadata_props}
+    return str(said.get(VARIANT_KEY, ""))
+
+
 def in_its_pieces(
     proto: onnx.ModelProto, spec: ModelSpec, module: torch.nn.Module
 ) -> torch.nn.Module:
     """The network, computing in the pieces of the file's variant where those are others.
 
-    `ort` multiplies layers into each other; in float64 it is the same network.
+    `ort` multiplies layers into each other; `require_same` proves that it is the same network.
     """
-    said = {entry.key: entry.value for entry in proto.metadata_props}
-    return ORT.rewritten(spec, module) if said.get(VARIANT_KEY) == ORT.name else module
+    return ORT.rewritten(spec, module) if variant_of(proto) == ORT.name else module
+
+
+def require_same(
+    tape: Tape, module: torch.nn.Module, ordered: Mapping[str, Array], name: str
+) -> None:
+    """The recorded outputs are those of the network as it is written.
+
+    Args:
+        tape: the record of the network in other pieces.
+        module: the network as it is written, in float64.
+        ordered: its inputs, in order.
+        name: the network's.
+
+    Raises:
+        ParityError: they differ by more than float64 rounds.
+    """
+    import torch
+
+    inputs = [torch.from_numpy(array).to(torch.float64) for array in ordered.values()]
+    with torch.inference_mode():
+        given = module(*inputs)
+    outputs = (given,) if isinstance(given, torch.Tensor) else tuple(given)
+    for value, output in zip(tape.outputs, outputs, strict=True):
+        wanted = output.numpy()
+        worst = float(np.abs(tape.array(value).reshape(wanted.shape) - wanted).max())
+        if not worst <= SAME * float(np.abs(wanted).max()):
+            raise ParityError(
+                f"{name}: in the pieces of the variant {ORT.name} it is {worst:.1e} off itself",
+                hint="please report it; parity run judges the file against the network as written",
+            )
 
 
 def inputs_of(

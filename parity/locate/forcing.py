@@ -69,6 +69,7 @@ class Walk:
         matcher: ties tensors to the reference's values.
         judge: measures parts.
         progress: told which node of how many is next.
+        half: the file is meant to compute in float16; in any other float16 is a fault.
     """
 
     def __init__(
@@ -78,11 +79,14 @@ class Walk:
         matcher: Matcher,
         judge: Judge,
         progress: Callable[[int, int], None],
+        *,
+        half: bool = False,
     ) -> None:
         self._proto = proto
         self._matcher = matcher
         self._judge = judge
         self._progress = progress
+        self._half = half
         self._fixed = arrays
         self._held: dict[str, Held] = {}
         self._parts: list[Part] = []
@@ -139,7 +143,8 @@ class Walk:
             return Held(forced, free)
         computed = [one for one in held.values() if one.given.dtype.kind == "f"]
         read = [forced, *(self._fixed[n] for n in node.input if n in self._fixed)]
-        half = any(a.dtype == np.float16 for a in read) or any(one.half for one in computed)
+        rounded = any(a.dtype == np.float16 for a in read) or any(one.half for one in computed)
+        half = self._half and rounded
         first = held.get(node.input[0]) if node.input else None
         arranges = node.op_type in LAYOUT_NODES and first is not None
         if first is not None and arranges and first.value is not None:
@@ -199,7 +204,7 @@ class Walk:
         part, given = self._judge.measure(claim)
         if not silent:
             self._parts.append(part)
-        return Held(given, one.free, value, half=given.dtype == np.float16)
+        return Held(given, one.free, value, half=self._half and given.dtype == np.float16)
 
 
 def _is_shape(array: Array) -> bool:

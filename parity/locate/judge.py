@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 # ONNX Runtime approximates these to an absolute error (measured on the CPU: 1.5e-7 for Sigmoid
 # from -12 to 8), so that small results are less exact than a float32 could be. No fault of a file.
 ABSOLUTE = {"sigmoid": 2.0**-23, "sigmoid_": 2.0**-23}
-ROUNDING = {"float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-24}
+ROUNDING = {"float16": 2.0**-11, "float32": 2.0**-24}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Judge:
         created = error_of(claim.given, arranged)
         full = error_of(claim.free, arranged)
         frontier = self._frontier(claim)
-        half = claim.given.dtype == np.float16
+        half = claim.half and claim.given.dtype == np.float16
         again = replay(tape, claim.value, frontier, half=half, half_inputs=claim.half)
         own = error_of(again, reference)
         ops = between(tape, claim.value, frontier)
@@ -88,7 +88,7 @@ class Judge:
                 created,
                 own,
                 reference,
-                ROUNDING["float16" if claim.half else str(claim.given.dtype)],
+                ROUNDING["float16" if claim.half else "float32"],
                 max((ABSOLUTE.get(op.name, 0.0) for op in ops[-1:]), default=0.0),
             ),
             full_run=full.rel_l2,

@@ -15,6 +15,7 @@ from export.registry import find
 from export.sources import WeightsSource
 from export.spec import ModelSpec
 from export.trufor_specs import NOISEPRINT_PP
+from export.variants import FP16
 from export.weights import Weights
 from parity.cases import Case, Pixels
 from parity.environment import environment
@@ -22,7 +23,14 @@ from parity.errors import ParityError
 from parity.feeds import Feeds, make_feeds
 from parity.identity import REFUTED
 from parity.image_sets import find_images
-from parity.locate.candidate import in_its_pieces, inputs_of, load, outputs_of
+from parity.locate.candidate import (
+    in_its_pieces,
+    inputs_of,
+    load,
+    outputs_of,
+    require_same,
+    variant_of,
+)
 from parity.locate.forcing import Walk
 from parity.locate.judge import Judge
 from parity.locate.matching import Matcher
@@ -38,6 +46,7 @@ from parity.subjects import Subject, make_subject
 
 if TYPE_CHECKING:
     import onnx
+    import torch
 
 Array = npt.NDArray[Any]
 DEFAULT_SIZE = (96, 128)  # not square: rows and columns cannot be taken for each other
@@ -103,7 +112,10 @@ def locate(question: Question, listener: Listener | None = None) -> Located:
         outputs = outputs_of(proto, subject.spec, tape)
         origins = find_origins(subject.path, proto, arrays, subject.weights, tape)
         listener.say("layer by layer")
-        walk = Walk(proto, arrays, Matcher(tape, origins), Judge(tape), listener.node)
+        matcher, judge = Matcher(tape, origins), Judge(tape)
+        walk = Walk(
+            proto, arrays, matcher, judge, listener.node, half=variant_of(proto) == FP16.name
+        )
         given = {name: (tape.inputs[own], feeds[own]) for name, own in names.items()}
         parts = walk.run(given, outputs)
         found = shares([part.created for part in parts])
@@ -171,13 +183,14 @@ def _noiseprint(weights: Weights) -> Callable[[Pixels], Array]:
 
 
 def _reference(subject: Subject, proto: onnx.ModelProto, feeds: Feeds, store: Store) -> Tape:
-    import torch
-
-    module: torch.nn.Module = in_its_pieces(proto, subject.spec, subject.spec.build())
-    module.load_state_dict(dict(subject.weights.tensors), strict=True)
-    module = module.to(torch.float64).eval()
+    written = _in_float64(subject, subject.spec.build())
+    module = in_its_pieces(proto, subject.spec, written)
     ordered = {tensor.name: feeds[tensor.name] for tensor in subject.spec.inputs}
+    if module is not written:
+        module = _in_float64(subject, module)
     tape = record(module, ordered, store)
+    if module is not written:
+        require_same(tape, written, ordered, subject.spec.name)
     if len(tape.outputs) != len(subject.spec.outputs):
         raise ParityError(
             f"{subject.spec.name} returns {len(tape.outputs)} outputs, its spec names "
@@ -185,6 +198,14 @@ def _reference(subject: Subject, proto: onnx.ModelProto, feeds: Feeds, store: St
             hint="mend the spec's outputs",
         )
     return tape
+
+
+def _in_float64(subject: Subject, module: torch.nn.Module) -> torch.nn.Module:
+    """A network with the reference's weights."""
+    import torch
+
+    module.load_state_dict(dict(subject.weights.tensors), strict=True)
+    return module.to(torch.float64).eval()
 
 
 def _whole_run(

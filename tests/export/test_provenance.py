@@ -79,6 +79,13 @@ def test_one_number_throughout_is_a_constant_of_any_size(
         provenance.require_sound(model, strict=True)
 
 
+def test_an_empty_constant_is_one(graph: tuple[Any, Provenance]) -> None:
+    """The regions of a Resize that has none."""
+    model, provenance = graph
+    add_initializer(model, "roi", np.zeros(0, np.float32))
+    provenance.require_sound(model, strict=True)
+
+
 def test_a_matrix_of_one_number_is_no_constant(graph: tuple[Any, Provenance]) -> None:
     """It may be a weight that somebody set to zero."""
     model, provenance = graph

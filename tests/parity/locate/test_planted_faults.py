@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
+from parity.errors import ParityError
 from parity.locate.results import Located
 
 Planted = Callable[..., Located]
@@ -234,6 +235,33 @@ def test_a_fault_in_a_variant(fault: str, planted: Planted) -> None:
     variant, change, module = IN_VARIANTS[fault]
     found = planted("tiny_mit", change, variant=variant)
     assert [part.name for part in found.faults] == [module]
+
+
+def test_float16_is_a_fault_in_a_file_that_is_not_meant_to_have_it(planted: Planted) -> None:
+    def there_and_back(proto: onnx.ModelProto) -> None:
+        node = node_named(proto, "/block2.0/mlp/fc2/MatMul")
+        kinds = (onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT)
+        names = [node.input[0], "planted_half", "planted_float"]
+        at = list(proto.graph.node).index(node)
+        for kind, read, name in zip(kinds, names[:2], names[1:], strict=True):
+            cast = onnx.helper.make_node("Cast", [read], [name], to=kind)
+            proto.graph.node.insert(at, cast)
+            at += 1
+        node.input[0] = "planted_float"
+
+    found = planted("tiny_mit", there_and_back)
+    assert [part.name for part in found.faults] == ["block2.0.mlp.fc2"]
+
+
+def test_other_pieces_must_be_the_same_network(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from export.models import ort_block
+
+    original = ort_block._biased
+    monkeypatch.setattr(ort_block, "_biased", lambda *given: original(*given) * 1.001)
+    with pytest.raises(ParityError, match=r"variant ort it is \d.* off itself"):
+        planted("tiny_mit", variant="ort")
 
 
 def test_two_faults_are_both_named_the_first_first(planted: Planted) -> None:
