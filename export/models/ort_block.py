@@ -10,7 +10,7 @@ from export.models.attention import Attention, Block, FeedForward, to_grid, to_m
 from export.models.ort_operators import gelu, multi_head_attention, to_tokens
 
 HALVED_UP_TO = 256  # hidden channels: stage 1 of the published network
-SHIFT = 0.125  # a power of two; small, so that a normalised value keeps its digits
+SHIFT = 0.125  # a power of two; larger ones cost digits (docs/decisions/ort-attention.md)
 
 
 def _bias(layer: nn.Conv2d) -> Tensor:
