@@ -46,7 +46,6 @@ from parity.subjects import Subject, make_subject
 
 if TYPE_CHECKING:
     import onnx
-    import torch
 
 Array = npt.NDArray[Any]
 DEFAULT_SIZE = (96, 128)  # not square: rows and columns cannot be taken for each other
@@ -183,29 +182,23 @@ def _noiseprint(weights: Weights) -> Callable[[Pixels], Array]:
 
 
 def _reference(subject: Subject, proto: onnx.ModelProto, feeds: Feeds, store: Store) -> Tape:
-    written = _in_float64(subject, subject.spec.build())
-    module = in_its_pieces(proto, subject.spec, written)
-    ordered = {tensor.name: feeds[tensor.name] for tensor in subject.spec.inputs}
-    if module is not written:
-        module = _in_float64(subject, module)
-    tape = record(module, ordered, store)
-    if module is not written:
-        require_same(tape, written, ordered, subject.spec.name)
-    if len(tape.outputs) != len(subject.spec.outputs):
-        raise ParityError(
-            f"{subject.spec.name} returns {len(tape.outputs)} outputs, its spec names "
-            f"{len(subject.spec.outputs)}",
-            hint="mend the spec's outputs",
-        )
-    return tape
-
-
-def _in_float64(subject: Subject, module: torch.nn.Module) -> torch.nn.Module:
-    """A network with the reference's weights."""
     import torch
 
+    spec = subject.spec
+    written: torch.nn.Module = spec.build()
+    module = in_its_pieces(proto, spec, written)
     module.load_state_dict(dict(subject.weights.tensors), strict=True)
-    return module.to(torch.float64).eval()
+    module = module.to(torch.float64).eval()
+    tape = record(module, {tensor.name: feeds[tensor.name] for tensor in spec.inputs}, store)
+    if len(tape.outputs) != len(spec.outputs):
+        raise ParityError(
+            f"{spec.name} returns {len(tape.outputs)} outputs, its spec names {len(spec.outputs)}",
+            hint="mend the spec's outputs",
+        )
+    if module is not written:
+        with TorchRunner(spec, subject.weights, precision=64) as runner:
+            require_same(tape, runner.run(feeds), spec.name)
+    return tape
 
 
 def _whole_run(
