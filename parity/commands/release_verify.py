@@ -31,5 +31,6 @@ def run(args: argparse.Namespace) -> int:
     if found.problems:
         print(f"{found.folder}: {len(found.problems)} problems", file=sys.stderr)
         return EXIT_FAILED
-    print(f"{found.folder}: {found.files} files as released; signature: {found.signature}")
+    signature = "none (not signed)" if found.signature == "none" else found.signature
+    print(f"{found.folder}: {found.files} files as released; signature: {signature}")
     return EXIT_OK

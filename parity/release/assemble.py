@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chunking.atomic import atomic_write, current_umask, fsync_folder
 from chunking.folders import default_folder
-from chunking.hashing import sha256_file
+from chunking.hashing import sha256_bytes, sha256_file
 from chunking.splitting import split
 from export.lock import lock_path
 from export.toolchain import package_version
@@ -202,9 +202,13 @@ def _seal(order: Order, evidence: Evidence, stage: Path) -> int:
             tools=tools,
         ),
     )
-    _write(stage, layout.STATEMENT, data)
+    provenance = {layout.STATEMENT: data}
     if order.sign_key is not None:
-        _write(stage, layout.ENVELOPE, sign(data, order.sign_key))
+        provenance[layout.ENVELOPE] = sign(data, order.sign_key)
+    for name, content in provenance.items():
+        _write(stage, name, content)
+    sums = encode({name: sha256_bytes(content) for name, content in provenance.items()})
+    _write(stage, layout.PROVENANCE_SUMS, sums)
     return sum(1 for _ in layout.entries(stage))
 
 

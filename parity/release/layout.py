@@ -13,11 +13,14 @@ from parity.errors import ParityError
 SUMS = "SHA256SUMS"
 STATEMENT = "provenance.intoto.json"
 ENVELOPE = "provenance.dsse.json"
+PROVENANCE_SUMS = "provenance.sha256"
 CARD = "MODEL_CARD.md"
 GATE = "gate.json"
 PARITY = "parity.json"
 BENCH = "bench.json"
-UNLISTED = (SUMS, STATEMENT, ENVELOPE)  # what the checksums cannot, or need not, hold
+# What the checksums cannot hold: the statement is over them, and the signature over the statement.
+# So these two have checksums of their own.
+UNLISTED = (SUMS, STATEMENT, ENVELOPE, PROVENANCE_SUMS)
 
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
 _PART = re.compile(r"[0-9A-Za-z][0-9A-Za-z.@:+_-]{0,199}")

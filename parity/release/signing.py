@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     )
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+SIGNATURE_BYTES = 64  # of Ed25519
+_KEY_ID = re.compile(r"[0-9a-f]{64}")
 MAKE_KEYS = (
     "openssl genpkey -algorithm ed25519 -out key.pem; openssl pkey -in key.pem -pubout -out pub.pem"
 )
@@ -30,17 +34,61 @@ def sign(payload: bytes, key_file: Path) -> bytes:
         ParityError: the key is missing or no such key, or `cryptography` is not installed.
     """
     key = _private_key(key_file)
+    return _envelope(payload, {key_id(key.public_key()): key.sign(_encoded(payload))})
+
+
+def _envelope(payload: bytes, signatures: Mapping[str, bytes]) -> bytes:
     document = {
         "payloadType": PAYLOAD_TYPE,
         "payload": base64.b64encode(payload).decode("ascii"),
         "signatures": [
-            {
-                "keyid": key_id(key.public_key()),
-                "sig": base64.b64encode(key.sign(_encoded(payload))).decode("ascii"),
-            }
+            {"keyid": key, "sig": base64.b64encode(signature).decode("ascii")}
+            for key, signature in signatures.items()
         ],
     }
     return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+
+
+def read_envelope(envelope: bytes) -> tuple[bytes, dict[str, bytes]]:
+    """The payload, and the signatures by the digests of their keys. No signature is checked.
+
+    Raises:
+        ValueError: it is none, or is one of something else than a statement; it says why.
+    """
+    try:
+        document = json.loads(envelope)
+        if document["payloadType"] != PAYLOAD_TYPE:
+            raise ValueError("a signature of something else")
+        payload = base64.b64decode(document["payload"], validate=True)
+        given = {
+            entry["keyid"]: base64.b64decode(entry["sig"], validate=True)
+            for entry in document["signatures"]
+        }
+    except (KeyError, TypeError, RecursionError, UnicodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"not a signature ({type(error).__name__})") from error
+    except binascii.Error as error:
+        raise ValueError(f"not a signature ({error})") from error
+    if not given:
+        raise ValueError("not a signature (nobody has signed)")
+    for key, signature in given.items():
+        if not isinstance(key, str) or not _KEY_ID.fullmatch(key):
+            raise ValueError("not a signature (a key without its digest)")
+        if len(signature) != SIGNATURE_BYTES:
+            raise ValueError(f"not a signature ({len(signature)} bytes, not {SIGNATURE_BYTES})")
+    return payload, given
+
+
+def vouched(envelope: bytes, payload: bytes) -> str:
+    """Why an envelope is not one of this payload, or ""; whose it is takes a key: `check`."""
+    try:
+        signed, given = read_envelope(envelope)
+    except ValueError as error:
+        return str(error)
+    if signed != payload:
+        return "what was signed is another statement"
+    if _envelope(signed, given) != envelope:
+        return "not in the form that a release has"  # other bytes of the same meaning
+    return ""
 
 
 def check(envelope: bytes, payload: bytes, key_file: Path) -> str:
@@ -58,14 +106,9 @@ def check(envelope: bytes, payload: bytes, key_file: Path) -> str:
     from cryptography.exceptions import InvalidSignature
 
     try:
-        document = json.loads(envelope)
-        signed = base64.b64decode(document["payload"], validate=True)
-        kind, signatures = document["payloadType"], document["signatures"]
-        given = {entry["keyid"]: base64.b64decode(entry["sig"]) for entry in signatures}
-    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
-        return f"not a signature ({type(error).__name__})"
-    if kind != PAYLOAD_TYPE:
-        return "a signature of something else"
+        signed, given = read_envelope(envelope)
+    except ValueError as error:
+        return str(error)
     wanted = key_id(key)
     if wanted not in given:
         return f"signed by another key ({', '.join(str(k)[:16] for k in given) or 'none'})"
@@ -73,7 +116,7 @@ def check(envelope: bytes, payload: bytes, key_file: Path) -> str:
         key.verify(given[wanted], _encoded(signed))
     except InvalidSignature:
         return "the signature does not fit"
-    return "" if signed == payload else "what was signed is another statement"
+    return vouched(envelope, payload)
 
 
 def key_id(key: Ed25519PublicKey) -> str:

@@ -15,7 +15,7 @@ from chunking.manifest import MANIFEST_NAME
 from chunking.manifest_json import load
 from parity.errors import ParityError
 from parity.release import layout
-from parity.release.signing import check
+from parity.release.signing import check, vouched
 from parity.release.statement import subjects, version_of
 from parity.release.sums import parse
 
@@ -31,7 +31,7 @@ class Verified:
         folder: the release.
         files: how many files its checksums list.
         problems: everything that is wrong; empty if nothing is.
-        signature: ``valid``, ``not checked: why``, or ``none``.
+        signature: ``valid``, ``invalid``, ``not checked: why``, or ``none``.
     """
 
     folder: Path
@@ -43,8 +43,8 @@ class Verified:
 def verify_release(folder: Path, version: str, key: Path | None = None) -> Verified:
     """Check names, kinds, digests, statement, pieces against locks, and the signature.
 
-    Without a key the checks show damage and slips only: whoever can change a file can change
-    the checksums too.
+    Without a key the checks show damage and slips only, in the signature's file too: whoever can
+    change a file can change the checksums too.
 
     Args:
         folder: ``models-VERSION``.
@@ -63,7 +63,7 @@ def verify_release(folder: Path, version: str, key: Path | None = None) -> Verif
         if kind != "file"
     ]
     data = _read(folder, layout.SUMS, found, problems)
-    listed, wrong = parse(data) if data is not None else ({}, [])
+    listed, wrong = parse(data, layout.SUMS) if data is not None else ({}, [])
     problems += wrong
     if data is not None and not listed:
         problems.append(f"{layout.SUMS}: lists nothing")
@@ -73,16 +73,23 @@ def verify_release(folder: Path, version: str, key: Path | None = None) -> Verif
         everything = {**listed, layout.SUMS: sha256_bytes(data or b"")}
         problems += _statement(given, everything, version)
     problems += _consistency(folder, found, listed)
+    problems += _provenance(folder, found)
     signature, wrong = _signature(folder, found, given or b"", key)
     problems += wrong
     return Verified(folder, len(listed), tuple(dict.fromkeys(problems)), signature)
 
 
 def _files(folder: Path, found: Mapping[str, str], listed: Mapping[str, str]) -> Iterator[str]:
-    for name in sorted(listed.keys() - found.keys()):
-        yield f"{name}: missing"
     for name in sorted(found.keys() - listed.keys() - set(layout.UNLISTED)):
         yield f"{name}: not of this release"
+    yield from _changed(folder, found, listed, layout.SUMS)
+
+
+def _changed(
+    folder: Path, found: Mapping[str, str], listed: Mapping[str, str], sums: str
+) -> Iterator[str]:
+    for name in sorted(listed.keys() - found.keys()):
+        yield f"{name}: missing"
     for name in sorted(listed.keys() & found.keys()):
         if found[name] != "file":
             continue
@@ -92,7 +99,7 @@ def _files(folder: Path, found: Mapping[str, str], listed: Mapping[str, str]) ->
             yield f"{name}: cannot be read ({error.strerror})"
             continue
         if digest != listed[name]:
-            yield f"{name}: changed (SHA-256 {digest[:16]}, released was {listed[name][:16]})"
+            yield f"{name}: changed (SHA-256 {digest[:16]}, in {sums} {listed[name][:16]})"
 
 
 def _statement(data: bytes, digests: Mapping[str, str], version: str) -> Iterator[str]:
@@ -167,20 +174,42 @@ def _pieces(
             yield f"{name}: its content is not what its name says"
 
 
+def _provenance(folder: Path, found: Mapping[str, str]) -> Iterator[str]:
+    """Statement and signature are those that were released, down to the bit.
+
+    Without a key nothing else can tell a flipped bit in a signature.
+    """
+    problems: list[str] = []
+    data = _read(folder, layout.PROVENANCE_SUMS, found, problems)
+    yield from problems
+    if data is None:
+        return
+    listed, wrong = parse(data, layout.PROVENANCE_SUMS)
+    yield from wrong
+    parts = {layout.STATEMENT, layout.ENVELOPE}
+    for name in sorted(listed.keys() - parts):
+        yield f"{layout.PROVENANCE_SUMS}: lists {name}, which is no part of the provenance"
+    for name in sorted(parts & found.keys() - listed.keys()):
+        yield f"{name}: not in {layout.PROVENANCE_SUMS}"
+    known = {name: listed[name] for name in parts & listed.keys()}
+    yield from _changed(folder, found, known, layout.PROVENANCE_SUMS)
+
+
 def _signature(
     folder: Path, found: Mapping[str, str], statement: bytes, key: Path | None
 ) -> tuple[str, list[str]]:
-    there = found.get(layout.ENVELOPE) == "file"
-    if key is None:
-        return ("not checked: no key was named" if there else "none"), []
-    if not there:
-        return "none", [f"{layout.ENVELOPE}: missing, so nobody has signed this release"]
+    if found.get(layout.ENVELOPE) != "file":
+        wrong = f"{layout.ENVELOPE}: missing, so nobody has signed this release"
+        return "none", [] if key is None else [wrong]
     problems: list[str] = []
     envelope = _read(folder, layout.ENVELOPE, found, problems)
-    wrong = check(envelope, statement, key) if envelope is not None else ""
-    if wrong:
-        problems.append(f"{layout.ENVELOPE}: {wrong}")
-    return ("invalid" if problems else "valid"), problems
+    if envelope is not None:
+        wrong = vouched(envelope, statement) if key is None else check(envelope, statement, key)
+        if wrong:
+            problems.append(f"{layout.ENVELOPE}: {wrong}")
+    if problems:
+        return "invalid", problems
+    return ("not checked: no key was named" if key is None else "valid"), []
 
 
 def _read(folder: Path, name: str, found: Mapping[str, str], problems: list[str]) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -33,12 +34,20 @@ def seal_again(folder: Path) -> None:
     document = json.loads(path.read_text())
     document["subject"] = [{"name": n, "digest": {"sha256": d}} for n, d in digests.items()]
     path.write_text(json.dumps(document))
+    seal_provenance_again(folder)
+
+
+def seal_provenance_again(folder: Path) -> None:
+    """The checksums of statement and signature made anew; the signature is over it, if wanted."""
+    names = ("provenance.intoto.json", "provenance.dsse.json")
+    sums = {name: sha256_file(folder / name) for name in names if (folder / name).exists()}
+    (folder / "provenance.sha256").write_bytes(encode(sums))
 
 
 def test_what_was_released_is_right(released: Path) -> None:
     found = verify_release(released, "1.0")
     assert found.problems == ()
-    assert found.files == len(list(layout.entries(released))) - 2
+    assert found.files == len(list(layout.entries(released))) - 3
     assert found.signature == "none"
 
 
@@ -162,8 +171,8 @@ def test_checksums_in_another_form_are_refused() -> None:
         f"{digest.upper()}A  a\n",
         "\n",
     ):
-        assert parse(data.encode())[1], data
-    assert parse(f"{digest}  a\n".encode()) == ({"a": digest}, [])
+        assert parse(data.encode(), "SUMS")[1], data
+    assert parse(f"{digest}  a\n".encode(), "SUMS") == ({"a": digest}, [])
 
 
 def test_no_checksums_are_no_release(released: Path) -> None:
@@ -190,8 +199,93 @@ def test_a_signature_stops_who_makes_the_checksums_anew(
     folder = signed(order, keys)
     (folder / "MODEL_CARD.md").write_text("Best model ever.")
     seal_again(folder)
-    assert problems(folder) == ""  # nothing but a signature can tell
+    assert "what was signed is another statement" in problems(folder)
     assert "what was signed is another statement" in problems(folder, keys[1])
+    envelope = json.loads((folder / "provenance.dsse.json").read_text())
+    statement = (folder / "provenance.intoto.json").read_bytes()
+    envelope["payload"] = base64.b64encode(statement).decode()
+    write_envelope(folder, envelope)
+    assert problems(folder) == ""  # nothing but a key can tell
+    assert problems(folder, keys[1]) == "provenance.dsse.json: the signature does not fit"
+
+
+def write_envelope(folder: Path, envelope: object) -> None:
+    text = json.dumps(envelope, indent=1, sort_keys=True) + "\n"
+    (folder / "provenance.dsse.json").write_text(text)
+    seal_provenance_again(folder)
+
+
+def test_any_flipped_bit_of_a_signature_is_found_without_a_key(
+    order: Callable[..., Order], keys: Keys
+) -> None:
+    folder = signed(order, keys)
+    for name in ("provenance.dsse.json", "provenance.sha256"):
+        path = folder / name
+        data = path.read_bytes()
+        for position in range(0, len(data), 7 if name.endswith("json") else 1):
+            for bit in (1, 32):
+                flipped = bytes([data[position] ^ bit])
+                path.write_bytes(data[:position] + flipped + data[position + 1 :])
+                assert "provenance." in problems(folder), (name, position, bit)
+        for size in (0, 1, len(data) // 2, len(data) - 1):
+            path.write_bytes(data[:size])
+            assert "provenance." in problems(folder), (name, size)
+        path.write_bytes(data)
+    assert problems(folder) == ""
+
+
+def test_a_flipped_bit_where_only_a_checksum_can_tell(
+    order: Callable[..., Order], keys: Keys
+) -> None:
+    """In the signature's own bytes, in a form that is right: a key or a digest must tell."""
+    folder = signed(order, keys)
+    envelope = json.loads((folder / "provenance.dsse.json").read_text())
+    signature = bytearray(base64.b64decode(envelope["signatures"][0]["sig"]))
+    signature[20] ^= 1
+    envelope["signatures"][0]["sig"] = base64.b64encode(signature).decode()
+    text = json.dumps(envelope, indent=1, sort_keys=True) + "\n"
+    (folder / "provenance.dsse.json").write_text(text)
+    assert problems(folder).startswith("provenance.dsse.json: changed (SHA-256")
+
+
+def test_a_flipped_bit_of_a_statement_that_nobody_signed(released: Path) -> None:
+    path = released / "provenance.intoto.json"
+    path.write_text(path.read_text().replace("urn:test", "urn:tess"))
+    assert problems(released).startswith("provenance.intoto.json: changed (SHA-256")
+
+
+def test_a_signature_that_was_taken_away_or_added_is_named(
+    order: Callable[..., Order], keys: Keys, tmp_path: Path
+) -> None:
+    folder = signed(order, keys)
+    (folder / "provenance.dsse.json").rename(tmp_path / "away")
+    assert problems(folder) == "provenance.dsse.json: missing"
+    seal_provenance_again(folder)
+    assert problems(folder) == ""
+    (tmp_path / "away").rename(folder / "provenance.dsse.json")
+    assert problems(folder) == "provenance.dsse.json: not in provenance.sha256"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"payloadType": "text/plain"}, "a signature of something else"),
+        ({"signatures": []}, "nobody has signed"),
+        ({"signatures": [{"keyid": "a" * 64, "sig": "AAAA"}]}, "3 bytes, not 64"),
+        ({"signatures": [{"keyid": "key", "sig": "A" * 86 + "=="}]}, "a key without its digest"),
+        ({"payload": "e30="}, "what was signed is another statement"),
+        ({"payload": "e3 0="}, "not a signature"),
+        ({"more": 1}, "not in the form that a release has"),
+    ],
+)
+def test_an_envelope_that_is_not_as_released_is_named_without_a_key(
+    order: Callable[..., Order], keys: Keys, changes: dict[str, object], problem: str
+) -> None:
+    folder = signed(order, keys)
+    envelope = json.loads((folder / "provenance.dsse.json").read_text())
+    write_envelope(folder, envelope | changes)  # with checksums that fit
+    assert problem in problems(folder)
+    assert "provenance.dsse.json: " in problems(folder, keys[1])
 
 
 def test_another_key_is_named(order: Callable[..., Order], keys: Keys, other_keys: Keys) -> None:
@@ -213,6 +307,7 @@ def test_a_missing_signature_is_named(released: Path, keys: Keys) -> None:
 def test_what_is_no_signature_is_named(released: Path, keys: Keys, text: str) -> None:
     (released / "provenance.dsse.json").write_text(text)
     assert "not a signature" in problems(released, keys[1])
+    assert "not a signature" in problems(released)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "[" * 100_000])
