@@ -2,8 +2,11 @@
 
 from chunking.errors import (
     ChunkingError,
+    ContentError,
     ExternalDataError,
+    HiddenManifestError,
     ManifestError,
+    ReplacementError,
     SourceChangedError,
     StorageError,
     UnsafeFileError,
@@ -20,9 +23,11 @@ from chunking.verifying import Verification, verify
 __all__ = [
     "Chunker",
     "ChunkingError",
+    "ContentError",
     "ExternalDataError",
     "Fault",
     "FaultKind",
+    "HiddenManifestError",
     "Inspection",
     "IntegrityError",
     "Manifest",
@@ -30,6 +35,7 @@ __all__ = [
     "Merged",
     "Piece",
     "Pruned",
+    "ReplacementError",
     "Sharing",
     "SourceChangedError",
     "Split",

@@ -75,9 +75,13 @@ def _parser() -> argparse.ArgumentParser:
             option, type=parse_size, default=default, metavar="SIZE", help=f"{text} ({shown})"
         )
 
+    _add_force(cut, "also what is not whole, or not what the lock or the manifest there is of")
+
     join = _command(commands, "merge", _merge, expand_folders, "put a file back together")
     _add_folder(join)
     join.add_argument("--out", type=Path, metavar="FILE", help="default: its name, beside DIR")
+
+    _add_force(join, "replace what no merge wrote, whatever the lock beside it says")
 
     check = _command(commands, "verify", _verify, expand_folders, "check without merging")
     _add_folder(check)
@@ -95,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         "--keep", type=Path, nargs="+", required=True, metavar="MANIFEST", help="releases to keep"
     )
     clean.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    _add_force(clean, "remove pieces that the lock beside DIR may be of")
     return parser
 
 
@@ -120,6 +125,10 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_force(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--force", action="store_true", help=text)
+
+
 def _itself(path: Path) -> list[Path]:
     return [path]
 
@@ -127,13 +136,20 @@ def _itself(path: Path) -> list[Path]:
 def _split(args: argparse.Namespace, path: Path) -> Split:
     size = path.stat().st_size if path.is_file() else 0
     with byte_progress(f"split {path.name}", size) as on_bytes:
-        return split(path, args.out, target=args.target, maximum=args.max, on_bytes=on_bytes)
+        return split(
+            path,
+            args.out,
+            target=args.target,
+            maximum=args.max,
+            force=args.force,
+            on_bytes=on_bytes,
+        )
 
 
 def _merge(args: argparse.Namespace, path: Path) -> Merged:
     size = open_folder(path).manifest.file.size
     with byte_progress(f"merge {path.name}", size) as on_bytes:
-        return merge(path, args.out, on_bytes=on_bytes)
+        return merge(path, args.out, force=args.force, on_bytes=on_bytes)
 
 
 def _verify(args: argparse.Namespace, path: Path) -> Verification:
@@ -147,7 +163,7 @@ def _inspect(args: argparse.Namespace, path: Path) -> Inspection:
 
 
 def _prune(args: argparse.Namespace, path: Path) -> Pruned:
-    return prune(path, args.keep, dry_run=args.dry_run)
+    return prune(path, args.keep, dry_run=args.dry_run, force=args.force)
 
 
 def _print(result: Result) -> None:

@@ -37,6 +37,10 @@ class ManifestError(ChunkingError):
     """A manifest is not one that ``split`` writes."""
 
 
+class HiddenManifestError(ManifestError):
+    """A manifest that is right, but not as bytes here: a pointer to it, other line ends, newer."""
+
+
 class FramingError(ChunkingError):
     """Bytes are not the protobuf framing of an ONNX model."""
 
@@ -51,6 +55,14 @@ class StorageError(ChunkingError):
 
 class UnsafeFileError(ChunkingError):
     """A link, a device or a folder stands where a regular file must be."""
+
+
+class ContentError(ChunkingError):
+    """A file does not hold what its name, or the lock beside it, says."""
+
+
+class ReplacementError(ChunkingError):
+    """What stands there would be lost, so it is not replaced or removed unasked."""
 
 
 class SourceChangedError(ChunkingError):

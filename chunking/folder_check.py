@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from contextlib import closing
 
+from chunking.acceptance import still_needed
 from chunking.atomic import PART_PREFIX, PART_SUFFIX
 from chunking.cuts import METHODS, VERSION, plan_cuts
 from chunking.errors import ChunkingError, command
 from chunking.faults import Fault, FaultKind
-from chunking.folders import PieceFolder, listed_in
+from chunking.folders import PieceFolder, listed_in, manifests_in
 from chunking.manifest import Manifest
 from chunking.sources import JoinedPieces
 
@@ -64,12 +65,17 @@ def find_unlisted(folder: PieceFolder) -> list[Fault]:
     listed = folder.manifest.piece_names | listed_in(folder.path)
     names = sorted(path.name for path in folder.path.iterdir())
     prune = command("prune", folder.path, "--keep", folder.manifest_path)
+    needed: str | None = None
     faults = []
     for name in names:
         if name in listed:
             continue
         if PIECE_NAME.fullmatch(name):
-            cause, hint = "a piece that no manifest here lists", f"remove such: {prune}"
+            if needed is None:
+                manifests = (folder.manifest, *manifests_in(folder.path).values())
+                needed = still_needed(folder.path, manifests)
+            cause = "a piece that no manifest here lists"
+            hint = f"keep such: {needed}" if needed else f"remove such: {prune}"
         elif PART_NAME.fullmatch(name):
             cause, hint = "what a killed run left behind", f"remove such: {prune}"
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,22 +70,28 @@ def expand_folders(path: Path) -> list[Path]:
     )
 
 
+def manifests_in(folder: Path) -> dict[str, Manifest]:
+    """The right manifests in a folder, by name; what is none stays unlisted: `verify` reports it.
+
+    Raises:
+        OSError: the folder cannot be listed.
+    """
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix == MANIFEST_SUFFIX:
+            with suppress(ChunkingError):
+                found[path.name] = load(path)
+    return found
+
+
 def listed_in(folder: Path) -> frozenset[str]:
     """The files that the right manifests in a folder account for, themselves included.
 
     Raises:
         OSError: the folder cannot be listed.
     """
-    names: set[str] = set()
-    for path in folder.iterdir():
-        if path.suffix != MANIFEST_SUFFIX:
-            continue
-        try:
-            names |= load(path).piece_names
-        except ChunkingError:
-            continue  # no manifest: it stays unlisted, which `verify` reports
-        names.add(path.name)
-    return frozenset(names)
+    found = manifests_in(folder)
+    return frozenset(found).union(*(manifest.piece_names for manifest in found.values()))
 
 
 def _all_in(folder: Path, suffix: str, hint: str) -> list[Path]:

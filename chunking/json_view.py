@@ -60,6 +60,8 @@ def describe(result: Result) -> Json:
             "written_pieces": result.written_pieces,
             "written_bytes": result.written_bytes,
             "leftovers": result.leftovers,
+            "needed": result.needed,
+            "git": result.git,
         }
     elif isinstance(result, Merged):
         data |= {"file": str(result.file), "written": result.written}

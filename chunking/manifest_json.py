@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chunking.causes import LFS_POINTER
-from chunking.errors import ManifestError
+from chunking.errors import HiddenManifestError, ManifestError
 from chunking.hashing import sha256_bytes
 from chunking.manifest import MAX_MANIFEST_BYTES, Chunker, Manifest, Piece, WholeFile, shown
 from chunking.storage import explained, open_regular
@@ -34,6 +34,7 @@ def load(path: Path) -> Manifest:
 
     Raises:
         ManifestError: it is not a right manifest; the message says why (see `decode`).
+        HiddenManifestError: it is one, in another form.
         UnsafeFileError: it is a link, a device or a folder.
         StorageError: it cannot be read.
     """
@@ -42,7 +43,7 @@ def load(path: Path) -> Manifest:
     try:
         return decode(data)
     except ManifestError as error:
-        raise ManifestError(f"{path}: {error.problem}", hint=error.hint) from None
+        raise type(error)(f"{path}: {error.problem}", hint=error.hint) from None
 
 
 def decode(data: bytes) -> Manifest:
@@ -51,18 +52,19 @@ def decode(data: bytes) -> Manifest:
     Raises:
         ManifestError: too large, not JSON, unknown, missing or repeated keys, values of another
             type or out of range, pieces that leave holes or overlap, another encoding of the same
-            values, a newer version.
+            values.
+        HiddenManifestError: a git-lfs pointer to one, converted line ends, a newer version.
     """
     if len(data) > MAX_MANIFEST_BYTES:
         raise _unreadable(f"larger than {MAX_MANIFEST_BYTES} bytes")
     if data.startswith(LFS_POINTER):
-        raise _unreadable("a git-lfs pointer instead of the content", hint="run: git lfs pull")
+        raise _hidden("a git-lfs pointer instead of the content", hint="run: git lfs pull")
     manifest = _manifest(_parse(data))
     canonical = encode(manifest)
     if canonical == data:
         return manifest
     if canonical == data.replace(b"\r\n", b"\n"):
-        raise _unreadable(
+        raise _hidden(
             "its line ends were converted to CRLF",
             hint="add `*.chunks/* -text` to .gitattributes and check the folder out again",
         )
@@ -86,16 +88,19 @@ def _parse(data: bytes) -> object:
 
 
 def _manifest(tree: object) -> Manifest:
+    if isinstance(tree, dict) and tree.get("format") == FORMAT:
+        version = tree.get("version")
+        if type(version) is int and version > VERSION:
+            raise _hidden(
+                f"version {version} where {VERSION} is the newest known", hint="update this program"
+            )
     top = _fields(
         tree, "the manifest", format=str, version=int, file=dict, chunker=dict, chunks=list
     )
     if top["format"] != FORMAT:
         raise _unreadable(f"format {shown(top['format'])} where {FORMAT!r} is expected")
     if top["version"] != VERSION:
-        raise _unreadable(
-            f"version {top['version']} where {VERSION} is the newest known",
-            hint="update this program",
-        )
+        raise _unreadable(f"version {top['version']} where {VERSION} is the oldest known")
     return Manifest(
         file=WholeFile(**_fields(top["file"], "file", name=str, size=int, sha256=str)),
         chunker=Chunker(
@@ -146,3 +151,7 @@ def _unreadable(fault: str, *, hint: str = "") -> ManifestError:
         f"not a manifest that `split` writes: {fault}",
         hint=hint or "get manifest.json again, or split the original file again",
     )
+
+
+def _hidden(fault: str, *, hint: str) -> HiddenManifestError:
+    return HiddenManifestError(f"not a manifest that `split` writes: {fault}", hint=hint)

@@ -6,13 +6,15 @@ numbers never change meaning.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from chunking.errors import ExternalDataError, FramingError
 from chunking.framing import BYTES, VARINT, Field, RandomAccess, Walker
 
-MODEL_IR_VERSION, MODEL_GRAPH = 1, 7
+MODEL_IR_VERSION, MODEL_GRAPH, MODEL_OPSET = 1, 7, 8
+GRAPH_NODE, GRAPH_OUTPUT = 1, 12
 GRAPH_INITIALIZER, GRAPH_SPARSE_INITIALIZER = 5, 15
 SPARSE_VALUES = 1
 TENSOR_NAME, TENSOR_LOCATION, EXTERNAL = 8, 14, 1
@@ -79,6 +81,35 @@ def records(
     if not has_graph or not has_version:
         raise FramingError("no graph or no version of the format")
     external.refuse()
+
+
+def missing_part(source: RandomAccess) -> str:
+    """What a whole ONNX model has and this one lacks or has twice; "" if nothing.
+
+    Where a file was cut off between two records, or two were run together, each record is whole.
+
+    Raises:
+        FramingError: the bytes are not the framing of an ONNX model.
+    """
+    walker = Walker(source)
+    top, graph = Counter[int](), Counter[int]()
+    for field in walker.fields(0, source.size):
+        top[field.number] += 1
+        if field.number == MODEL_GRAPH:
+            _expect_message(field, "graph")
+            graph.update(part.number for part in walker.fields(field.body, field.end))
+    if top[MODEL_GRAPH] > 1 or top[MODEL_IR_VERSION] > 1:
+        return "it holds two models, one after the other"
+    for found, part in (
+        (top[MODEL_IR_VERSION], "version of the format"),
+        (top[MODEL_GRAPH], "graph"),
+        (graph[GRAPH_NODE], "node in its graph"),
+        (graph[GRAPH_OUTPUT], "output of its graph"),
+        (top[MODEL_OPSET], "operator set after its graph"),
+    ):
+        if not found:
+            return f"it has no {part}"
+    return ""
 
 
 def _name(walker: Walker, tensor: Field) -> str:

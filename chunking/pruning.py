@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chunking.acceptance import still_needed
 from chunking.atomic import fsync_folder
-from chunking.errors import ChunkingError
+from chunking.errors import ChunkingError, ReplacementError
 from chunking.folder_check import PART_NAME, PIECE_NAME
 from chunking.folder_lock import folder_lock
-from chunking.folders import listed_in, open_folder
-from chunking.manifest import MANIFEST_NAME
+from chunking.folders import manifests_in, open_folder
+from chunking.manifest import MANIFEST_NAME, Manifest
 from chunking.manifest_json import load
 from chunking.storage import explained
 
@@ -33,7 +34,9 @@ class Pruned:
     dry_run: bool
 
 
-def prune(folder: Path, keep: Sequence[Path], *, dry_run: bool = False) -> Pruned:
+def prune(
+    folder: Path, keep: Sequence[Path], *, dry_run: bool = False, force: bool = False
+) -> Pruned:
     """Remove pieces that are in none of the given manifests, and what killed runs left behind.
 
     Only files with the name of a piece or of a half-written one are touched. All manifests are
@@ -44,31 +47,46 @@ def prune(folder: Path, keep: Sequence[Path], *, dry_run: bool = False) -> Prune
         folder: the folder of pieces.
         keep: the manifests of the releases to keep, or their folders; at least one.
         dry_run: only say what would be removed.
+        force: remove them though the lock beside the folder is of none of these releases.
 
     Raises:
+        ReplacementError: the lock beside the folder, or a manifest in it that cannot be read
+            here, may be of the very pieces that would go; nothing was removed.
         ManifestError: one of the manifests is not right; nothing was removed.
         ChunkingError: no manifest is given, or the folder cannot be read or written.
     """
     if not keep:
         raise ChunkingError("no manifest to keep", hint="name at least one: --keep MANIFEST")
-    needed = frozenset().union(*(open_folder(path).manifest.piece_names for path in keep))
+    kept = [open_folder(path).manifest for path in keep]
     with explained("prune", folder), folder_lock(folder, exclusive=True):
         own = folder / MANIFEST_NAME
         if own.exists() or own.is_symlink():
             load(own)  # a broken one would protect nothing: better to refuse
-        needed |= listed_in(folder)
-        removed, size = [], 0
-        for path in sorted(folder.iterdir()):
-            if path.name in needed or not (
-                PIECE_NAME.fullmatch(path.name) or PART_NAME.fullmatch(path.name)
-            ):
-                continue
-            if path.is_dir() and not path.is_symlink():
-                continue  # never ours; `verify` reports it
-            removed.append(path.name)
-            size += path.lstat().st_size
-            if not dry_run:
+        kept += manifests_in(folder).values()
+        needed = frozenset().union(*(manifest.piece_names for manifest in kept))
+        unneeded = [
+            path
+            for path in sorted(folder.iterdir())
+            if path.name not in needed
+            and (PIECE_NAME.fullmatch(path.name) or PART_NAME.fullmatch(path.name))
+            and (path.is_symlink() or not path.is_dir())  # never ours; `verify` reports it
+        ]
+        if not force and any(PIECE_NAME.fullmatch(path.name) for path in unneeded):
+            _refuse_needed(folder, kept)
+        size = sum(path.lstat().st_size for path in unneeded)
+        if not dry_run:
+            for path in unneeded:
                 path.unlink()
-        if removed and not dry_run:
-            fsync_folder(folder)
-    return Pruned(folder, tuple(removed), size, dry_run)
+            if unneeded:
+                fsync_folder(folder)
+    return Pruned(folder, tuple(path.name for path in unneeded), size, dry_run)
+
+
+def _refuse_needed(folder: Path, kept: Sequence[Manifest]) -> None:
+    reason = still_needed(folder, kept)
+    if reason:
+        raise ReplacementError(
+            f"pieces in {folder} may still be needed: {reason}; nothing was removed",
+            hint="name the manifest of that file with --keep (git may have it), or, if the lock is "
+            "out of date, say --force",
+        )

@@ -6,14 +6,31 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from chunking.acceptance import (
+    check_against_lock,
+    check_content,
+    check_replacing,
+    earlier_manifest,
+    locks_of,
+    still_needed,
+)
 from chunking.atomic import PendingFile, atomic_write, fsync_folder
-from chunking.cuts import DEFAULT_MAX, DEFAULT_TARGET, Plan, plan_cuts
-from chunking.errors import ChunkingError, ExternalDataError, ManifestError, SourceChangedError
+from chunking.cuts import DEFAULT_MAX, DEFAULT_TARGET, FIXED, Plan, plan_cuts
+from chunking.errors import (
+    ChunkingError,
+    ExternalDataError,
+    HiddenManifestError,
+    ManifestError,
+    SourceChangedError,
+)
 from chunking.folder_check import PIECE_NAME, find_unlisted
 from chunking.folder_lock import folder_lock
 from chunking.folders import PieceFolder, default_folder
+from chunking.git import protect
+from chunking.hashing import sha256_open
 from chunking.manifest import MANIFEST_NAME, Manifest, Piece, WholeFile, check_name
 from chunking.manifest_json import encode, load, release_id
 from chunking.pipeline import HashingCopy, OnBytes
@@ -34,6 +51,8 @@ class Split:
         written_pieces: how many pieces were written; the others were there already.
         written_bytes: their size together.
         leftovers: pieces in the folder that no manifest there lists any more.
+        needed: why these may still be needed; "" if they may go.
+        git: what was written, or is to be done, so that git keeps the bytes; "" if nothing.
     """
 
     file: Path
@@ -43,6 +62,8 @@ class Split:
     written_pieces: int
     written_bytes: int
     leftovers: int
+    needed: str = ""
+    git: str = ""
 
 
 def split(
@@ -51,6 +72,8 @@ def split(
     *,
     target: int = DEFAULT_TARGET,
     maximum: int = DEFAULT_MAX,
+    force: bool = False,
+    attributes: bool = True,
     on_bytes: OnBytes | None = None,
 ) -> Split:
     """Cut a file into a folder of pieces named by their content, and a manifest.
@@ -59,14 +82,23 @@ def split(
     alone, others are written and fsynced, and the manifest comes last, in one step: until then an
     earlier release in the folder stays whole. Nothing is ever deleted (`prune` does that).
 
+    What only stands in the file's place (a git-lfs pointer, a web page), an ``.onnx`` that is not
+    whole, a file that the lock beside it contradicts, and one that is much smaller than what the
+    manifest there is of are refused before anything is written.
+
     Args:
         file: the file to cut; at its tensors if it is an ONNX model, else at fixed offsets.
         out: the folder, made if it is missing; by default ``NAME.chunks`` beside the file.
         target: bytes at which a piece is full.
         maximum: bytes that no piece exceeds.
+        force: cut a model that is not whole too, whatever the lock or the manifest there says.
+        attributes: where the folder lies in a git work tree, write a ``.gitattributes`` beside
+            it unless git leaves the pieces' bytes alone already.
         on_bytes: progress; in all the file's size.
 
     Raises:
+        ContentError: the file is no whole model, or only stands in a file's place.
+        ReplacementError: the lock or the manifest there is of another file.
         ExternalDataError: the model keeps weights in another file.
         SourceChangedError: the file changed meanwhile; the old manifest, if any, still stands.
         ChunkingError: the sizes or the name are not fit, or the file system refused.
@@ -76,19 +108,36 @@ def split(
     with opened(file, follow_link=True) as source:
         before = _state(source)
         plan = _plan(source, target, maximum)
-        with _prepared(folder, file.name):
+        check_content(source, file.name, force=force, deep=plan.chunker.name == FIXED)
+        if not force:
+            digest = partial(sha256_open, source.descriptor)
+            with explained("read", file):
+                check_against_lock(file, source.size, digest, locks_of(file.name, file, folder))
+        with _prepared(folder, file.name, force) as earlier:
+            if earlier and not force:
+                check_replacing(source, folder, earlier)
             _check_space(folder, source.size)
             whole, published = _write_pieces(source, plan, folder, on_bytes)
             if _state(source) != before:
                 raise SourceChangedError(f"{file} changed while it was read", hint="run it again")
             manifest = _manifest(WholeFile(file.name, source.size, whole), plan, published)
-            _write_manifest(folder, manifest)
+            _write_manifest(folder, manifest, earlier)
             leftovers = _count_leftovers(folder, manifest)
+            needed = still_needed(folder, [manifest], file) if leftovers else ""
+            git = protect(folder, manifest) if attributes else ""
     written = [
         piece.size for piece, done in zip(manifest.chunks, published, strict=True) if done.written
     ]
     return Split(
-        file, folder, manifest, release_id(manifest), len(written), sum(written), leftovers
+        file,
+        folder,
+        manifest,
+        release_id(manifest),
+        len(written),
+        sum(written),
+        leftovers,
+        needed,
+        git,
     )
 
 
@@ -105,16 +154,18 @@ def _plan(source: OpenFile, target: int, maximum: int) -> Plan:
 
 
 @contextmanager
-def _prepared(folder: Path, name: str) -> Iterator[None]:
-    """Make the folder and hold its lock; if the block raises, an empty new folder goes again."""
+def _prepared(folder: Path, name: str, force: bool) -> Iterator[Manifest | None]:
+    """Make the folder and hold its lock; if the block raises, an empty new folder goes again.
+
+    Yields the manifest that is there, if any.
+    """
     with explained("write to", folder):
         is_new = not folder.is_dir()
         if is_new:
             folder.mkdir()
         try:
             with folder_lock(folder, exclusive=False):
-                _refuse_other(folder, name)
-                yield
+                yield _earlier(folder, name, force)
         except BaseException:
             if is_new:
                 with suppress(OSError):  # not empty: finished pieces stay for the next try
@@ -124,19 +175,22 @@ def _prepared(folder: Path, name: str) -> Iterator[None]:
             fsync_folder(folder.absolute().parent)
 
 
-def _refuse_other(folder: Path, name: str) -> None:
-    """Refuse to replace the manifest of a file of another name."""
-    path = folder / MANIFEST_NAME
+def _earlier(folder: Path, name: str, force: bool) -> Manifest | None:
+    """The manifest that would be replaced. That of a file of another name never is."""
     try:
-        other = load(path).file.name
-    except ChunkingError:
-        return  # missing, or not worth keeping
+        earlier = earlier_manifest(folder)
+    except HiddenManifestError:
+        if force:
+            return None
+        raise
+    other = earlier.file.name if earlier else name
     if other != name:
         raise ManifestError(
             f"{folder} holds the pieces of {other!r}, not of {name!r}",
             hint="choose another folder with --out; or, to keep both in this one, rename its "
             f"{MANIFEST_NAME} to another name ending in .json",
         )
+    return earlier
 
 
 def _check_space(folder: Path, size: int) -> None:
@@ -184,13 +238,19 @@ def _manifest(file: WholeFile, plan: Plan, published: list[Published]) -> Manife
     )
 
 
-def _write_manifest(folder: Path, manifest: Manifest) -> None:
+def _write_manifest(folder: Path, manifest: Manifest, earlier: Manifest | None) -> None:
     path = folder / MANIFEST_NAME
     try:
-        if load(path) == manifest:
-            return
+        there = load(path)
     except ChunkingError:
         pass  # missing, or to be replaced
+    else:
+        if there == manifest:
+            return
+        if there != earlier:
+            raise SourceChangedError(
+                f"{path} was replaced by another split meanwhile", hint="run it again"
+            )
     atomic_write(path, encode(manifest))
 
 

@@ -29,10 +29,11 @@ def split_lines(result: Split) -> Iterator[str]:
     )
     yield f"  release {result.release_id}"
     if result.leftovers:
-        yield (
-            f"  {counted(result.leftovers, 'piece')} of an earlier release left; to remove: "
-            f"{command('prune', result.folder, '--keep', result.folder)}"
-        )
+        prune = command("prune", result.folder, "--keep", result.folder)
+        more = f"keep them: {result.needed}" if result.needed else f"to remove: {prune}"
+        yield f"  {counted(result.leftovers, 'piece')} of an earlier release left; {more}"
+    if result.git:
+        yield f"  {result.git}"
 
 
 def merge_lines(result: Merged) -> Iterator[str]:

@@ -46,7 +46,7 @@ def merged_model(pieces: Path) -> Path:
         expected = open_folder(pieces).manifest.file
         folder = cache / "merged" / expected.sha256
         folder.mkdir(parents=True, exist_ok=True)
-        return merge(pieces, folder / expected.name).file
+        return merge(pieces, folder / expected.name, force=True).file
     except UserError as error:
         raise ModelError(
             f"{pieces} cannot be used: {error.problem}",

@@ -108,7 +108,7 @@ def assemble(order: Order) -> Assembled:
         ) from error
     try:
         for path in paths:
-            split(path, stage / default_folder(path).name)
+            split(path, stage / default_folder(path).name, attributes=False)
             _write(stage, lock_path(path).name, lock_path(path).read_bytes())
         _reports(order, evidence, decision, stage)
         files = _seal(order, evidence, stage)

@@ -49,7 +49,7 @@ def _envelope(payload: bytes, signatures: Mapping[str, bytes]) -> bytes:
     return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
 
 
-def read_envelope(envelope: bytes) -> tuple[bytes, dict[str, bytes]]:
+def _read_envelope(envelope: bytes) -> tuple[bytes, dict[str, bytes]]:
     """The payload, and the signatures by the digests of their keys. No signature is checked.
 
     Raises:
@@ -81,7 +81,7 @@ def read_envelope(envelope: bytes) -> tuple[bytes, dict[str, bytes]]:
 def vouched(envelope: bytes, payload: bytes) -> str:
     """Why an envelope is not one of this payload, or ""; whose it is takes a key: `check`."""
     try:
-        signed, given = read_envelope(envelope)
+        signed, given = _read_envelope(envelope)
     except ValueError as error:
         return str(error)
     if signed != payload:
@@ -106,7 +106,7 @@ def check(envelope: bytes, payload: bytes, key_file: Path) -> str:
     from cryptography.exceptions import InvalidSignature
 
     try:
-        signed, given = read_envelope(envelope)
+        signed, given = _read_envelope(envelope)
     except ValueError as error:
         return str(error)
     wanted = key_id(key)

@@ -30,7 +30,8 @@ def model_bytes(
         for name, raw in tensors.items()
     ]
     nodes = nodes or [helper.make_node("Identity", ["x"], ["y"])]
-    made = helper.make_graph(nodes, "graph", [], [], initializer=initializers, **graph)
+    output = helper.make_tensor_value_info("y", TensorProto.UINT8, None)
+    made = helper.make_graph(nodes, "graph", [], [output], initializer=initializers, **graph)
     return helper.make_model(made).SerializeToString()
 
 

@@ -363,7 +363,7 @@ def test_ctrl_c_is_clean(tmp_path: Path, make_bytes: Callable[..., bytes], comma
             return new.is_dir() and any(new.iterdir())
     else:
         path.write_bytes(b"old")
-        args = ["merge", str(made.folder)]
+        args = ["merge", str(made.folder), "--force"]
         descriptors = Path("/proc")
 
         def started() -> bool:

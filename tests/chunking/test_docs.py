@@ -20,15 +20,16 @@ def blocks(language: str) -> list[str]:
 
 
 def test_python_example(
-    tmp_path: Path, make_bytes: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make_model: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
-    Path("mit_b2.onnx").write_bytes(make_bytes(1000))
+    data = make_model({"w": bytes(1000)})
+    Path("mit_b2.onnx").write_bytes(data)
     (code,) = blocks("python")
     names: dict[str, object] = {}
     exec(compile(code, "docs/chunking.md", "exec"), names)
     assert names["faults"] == ()
-    assert Path("copy.onnx").read_bytes() == make_bytes(1000)
+    assert Path("copy.onnx").read_bytes() == data
 
 
 def test_every_option_shown_exists(capsys: pytest.CaptureFixture[str]):

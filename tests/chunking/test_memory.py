@@ -70,7 +70,7 @@ def test_peak_with_millions_of_fields(tmp_path: Path, peak_kib: Callable[..., in
             length >>= 7
         path.write_bytes(b"\x08\x08\x3a" + bytes([*size, length]) + graph)
         folder = path.with_suffix(".chunks")
-        assert peak_kib("split", path) < LIMIT_KIB
+        assert peak_kib("split", "--force", path) < LIMIT_KIB  # it has no nodes
         assert load(folder / "manifest.json").chunker.name == method
         assert peak_kib("inspect", folder) < LIMIT_KIB
 

@@ -11,17 +11,22 @@ from pathlib import Path
 import pytest
 
 from chunking import FaultKind, IntegrityError, Manifest, Piece, Split, merge, split
+from chunking.destination import record
 from chunking.errors import (
     ChunkingError,
     ManifestError,
+    ReplacementError,
     SourceChangedError,
     StorageError,
     UnsafeFileError,
 )
+from chunking.hashing import sha256_bytes
+from chunking.manifest import WholeFile
 from chunking.manifest_json import encode
 from chunking.pipeline import HashingCopy
 
 Names = Callable[[Path], list[str]]
+RECORD = ".net.onnx.merged.json"
 Failing = Callable[[int], Callable[..., None]]
 
 
@@ -35,9 +40,15 @@ def pieces(model: Path) -> Split:
 
 @pytest.fixture
 def old(pieces: Split) -> Path:
-    """The destination, with an older file in it."""
-    pieces.file.write_bytes(b"old")
+    """The destination, with an older file in it, which a merge wrote."""
+    put_merged(pieces.file, b"old")
     return pieces.file
+
+
+def put_merged(path: Path, data: bytes) -> None:
+    """Put data where, as it is remembered, an earlier merge wrote it."""
+    path.write_bytes(data)
+    record(path, WholeFile(path.name, len(data), sha256_bytes(data)))
 
 
 def original(pieces: Split) -> bytes:
@@ -61,7 +72,7 @@ def test_merged_file_is_the_original(pieces: Split, model: Path, names: Names):
     assert (result.file, result.written) == (model, True)
     assert model.read_bytes() == original(pieces)
     assert sum(done) == len(original(pieces))
-    assert names(model.parent) == ["net.chunks", "net.onnx", "original"]
+    assert names(model.parent) == [RECORD, "net.chunks", "net.onnx", "original"]
 
 
 def test_older_file_is_replaced(pieces: Split, old: Path):
@@ -271,7 +282,10 @@ def test_name_in_the_manifest_replaces_no_other_file(pieces: Split, tmp_path: Pa
         merge(pieces.folder)
     assert (tmp_path / "Makefile").read_bytes() == b"all:"
     assert "--out" in caught.value.hint
-    merge(pieces.folder, tmp_path / "Makefile")
+    with pytest.raises(ReplacementError, match="would be lost"):
+        merge(pieces.folder, tmp_path / "Makefile")
+    assert (tmp_path / "Makefile").read_bytes() == b"all:"
+    merge(pieces.folder, tmp_path / "Makefile", force=True)
     assert (tmp_path / "Makefile").read_bytes() == original(pieces)
     assert merge(pieces.folder).written is False
 
@@ -369,7 +383,7 @@ def test_two_merges_at_once(pieces: Split, old: Path, names: Names):
         thread.join(60)
     assert [result.written for result in results] == [True, True]
     assert old.read_bytes() == original(pieces)
-    assert names(old.parent) == ["net.chunks", "net.onnx", "original"]
+    assert names(old.parent) == [RECORD, "net.chunks", "net.onnx", "original"]
 
 
 def test_missing_destination_folder(pieces: Split, tmp_path: Path):
