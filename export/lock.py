@@ -80,13 +80,28 @@ def read_lock(onnx_path: Path) -> dict[str, Any] | None:
     path = lock_path(onnx_path)
     if not path.is_file():
         return None
-    model, variant = split_stem(onnx_path.stem)
-    hint = f"export again: python -m export {model}{f' --variant {variant}' if variant else ''}"
     try:
-        if path.stat().st_size > LARGEST_LOCK:
-            raise LockError(f"{path}: too large for a lock file", hint=hint)
-        document = json.loads(path.read_bytes(), object_pairs_hook=_no_key_twice)
-    except (ValueError, RecursionError, OSError) as error:
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST_LOCK + 1)
+    except OSError as error:
+        raise LockError(
+            f"{path}: not a lock file ({error})", hint=_export_again(onnx_path)
+        ) from error
+    return decode(data, onnx_path)
+
+
+def decode(data: bytes, onnx_path: Path) -> dict[str, Any]:
+    """The lock of an ONNX file from its bytes, wherever they come from.
+
+    Raises:
+        LockError: they are none.
+    """
+    path, hint = lock_path(onnx_path), _export_again(onnx_path)
+    if len(data) > LARGEST_LOCK:
+        raise LockError(f"{path}: too large for a lock file", hint=hint)
+    try:
+        document = json.loads(data, object_pairs_hook=_no_key_twice)
+    except (ValueError, RecursionError) as error:
         raise LockError(f"{path}: not a lock file ({error})", hint=hint) from error
     version = document.get("lock_version") if isinstance(document, dict) else None
     if isinstance(version, int) and version != LOCK_VERSION:
@@ -98,6 +113,11 @@ def read_lock(onnx_path: Path) -> dict[str, Any] | None:
         raise LockError(f"{path}: not a lock file ({fault})", hint=hint)
     checked: dict[str, Any] = document
     return checked
+
+
+def _export_again(onnx_path: Path) -> str:
+    model, variant = split_stem(onnx_path.stem)
+    return f"export again: python -m export {model}{f' --variant {variant}' if variant else ''}"
 
 
 def _fault(value: object, shape: Any, where: str) -> str:

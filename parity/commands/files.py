@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from chunking.console import EXIT_FAILED, EXIT_OK
-from parity.gate.staged import HOST_LIMIT, check_files
+from parity.errors import ParityError
+from parity.gate.index import Index, open_index
+from parity.gate.staged import HOST_LIMIT, check_files, check_index
 from parity.report.text import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     parser.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="ONNX files, locks, pieces, manifests"
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="ONNX files, locks, pieces, manifests: as staged if git has them, else as on the disk",
+    )
+    parser.add_argument(
+        "--staged", action="store_true", help="what the next commit changes or removes"
     )
     parser.add_argument(
         "--most-bytes",
@@ -23,11 +32,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="what no file may exceed (default: %(default)s, a git host's limit)",
     )
+    parser.set_defaults(refuse=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
     """Check, print everything that is wrong."""
-    problems = check_files(args.files, args.most_bytes)
+    if not args.files and not args.staged:
+        args.refuse("name files, or say --staged")
+    index = open_index()
+    if index is None and args.staged:
+        raise ParityError("not in a git work tree", hint="name files instead: parity files FILE")
+    named, others = _sorted_out(index, args.files)
+    problems = check_files(others, args.most_bytes)
+    if index is not None:
+        found = check_index(index, named, args.most_bytes)
+        problems += found.problems
+        for note in found.notes:
+            print(printable(f"note: {note}"), file=sys.stderr)
     for problem in problems:
         print(printable(problem), file=sys.stderr)
     return EXIT_FAILED if problems else EXIT_OK
+
+
+def _sorted_out(index: Index | None, files: list[Path]) -> tuple[list[PurePosixPath], list[Path]]:
+    """Files that git has, or has had until now, by their path in it; and the others."""
+    named, others = [], []
+    for file in files:
+        path = _in_work_tree(index, file) if index else None
+        if index and path and (path in index.files or path in index.changed):
+            named.append(path)
+        else:
+            others.append(file)
+    return named, others
+
+
+def _in_work_tree(index: Index, file: Path) -> PurePosixPath | None:
+    whole = file.parent.resolve() / file.name  # a link itself, not what it leads to
+    top = index.top.resolve()
+    return PurePosixPath(whole.relative_to(top)) if whole.is_relative_to(top) else None

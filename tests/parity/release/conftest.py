@@ -1,4 +1,4 @@
-"""A release made of drawn figures: a file of random bytes, its lock, and a report that passes."""
+"""A release made of drawn figures: a model of random bytes, its lock, a report that passes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from parity.report.json_report import json_text
 from parity.results import SOURCE, Report
 from parity.summary import summarise
 from parity.tolerances import tolerances_digest
+from tests.onnx_bytes import onnx_bytes
 
 PREPROCESSING = {
     "scale": 256.0,
@@ -42,7 +43,7 @@ def write_model(folder: Path, seed: int = 0, size: int = 300_000) -> Path:
     """``net.onnx`` with its lock."""
     folder.mkdir(exist_ok=True)
     path = folder / "net.onnx"
-    path.write_bytes(random.Random(seed).randbytes(size))
+    path.write_bytes(onnx_bytes(random.Random(seed).randbytes(size)))
     lock = {
         "lock_version": 1,
         "model": "net",
