@@ -92,7 +92,8 @@ def retrained(data: bytes, more: str = "") -> bytes:
     found = onnx.load_from_string(data)
     for tensor in found.graph.initializer:
         tensor.raw_data = tensor.raw_data[::-1]
-    found.producer_name = more
+    if more:
+        found.producer_name = more
     return found.SerializeToString()
 
 
@@ -185,8 +186,9 @@ def test_a_flipped_byte_is_found_or_harmless_to_the_walk(draw: st.DataObject, ma
 def test_the_lock_beside_it_is_asked(made: Split):
     lock = write_lock(made.file)
     assert split(made.file, target=9000, maximum=20_000).written_pieces == 0
+    size = made.file.stat().st_size
     made.file.write_bytes(retrained(made.file.read_bytes()))
-    assert lock.exists()
+    assert lock.exists() and made.file.stat().st_size == size
     refused(made.file, ReplacementError, "is not the file that .*lock.json describes")
     again = split(made.file, target=9000, maximum=20_000, force=True)
     assert again.leftovers and "describes another file" in again.needed

@@ -22,6 +22,8 @@ FAILED = 1  # pytest's exit code where tests ran and failed
 COMPARE, CHANGED = "parity/compare.py", "tests/parity/test_changed_outputs.py"
 UNIT = "tests/parity/test_compare.py"
 FOOLED = "tests/parity/test_ways_to_be_fooled.py"
+ACCEPTANCE, ACCEPTED = "chunking/acceptance.py", "tests/chunking/test_acceptance.py"
+STAGED, HOOK = "parity/gate/staged.py", "tests/parity/gate/test_staged.py"
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,95 @@ GUARDS = {
         "if False",
         "tests/parity/gate/test_planted_regressions.py",
         "baseline_of_another_machine",
+    ),
+    "split of a git-lfs pointer": Guard(
+        ACCEPTANCE,
+        "    if cause.text and (model or (source.size and not force)):\n",
+        "    if False:\n",
+        ACCEPTED,
+        "stands_in_a_model_s_place",
+    ),
+    "split of a truncated ONNX file": Guard(
+        ACCEPTANCE, "    if fault:\n", "    if False:\n", ACCEPTED, "model_cut_anywhere"
+    ),
+    "split against the lock": Guard(
+        ACCEPTANCE,
+        "        elif (sha256 := digest()) != lock.sha256:\n",
+        "        elif sha256 := False:\n",
+        ACCEPTED,
+        "lock_beside_it",
+    ),
+    "split over a larger file's manifest": Guard(
+        ACCEPTANCE,
+        "    if size < whole * LEAST_SHARE:\n",
+        "    if False:\n",
+        ACCEPTED,
+        "manifest_of_a_larger_file",
+    ),
+    "merge over a different file": Guard(
+        "chunking/destination.py",
+        "        if _worthless(there, folder) or _recorded(there):\n",
+        "        if True:\n",
+        ACCEPTED,
+        "no_merge_wrote",
+    ),
+    "merge of a pointer's pieces": Guard(
+        "chunking/merging.py",
+        "            check_content(content, folder.manifest.file.name, "
+        "force=force or before is None)\n",
+        "",
+        ACCEPTED,
+        "pieces_of_a_pointer",
+    ),
+    "pruning pieces of the lock's file": Guard(
+        "chunking/pruning.py", "    if reason:\n", "    if False:\n", ACCEPTED, "not_pruned"
+    ),
+    "a commit without its pieces": Guard(
+        STAGED,
+        '            yield f"{path}: not staged, the manifest lists it" + '
+        '(": git add it" if there else "")\n',
+        "            yield from ()\n",
+        HOOK,
+        "manifest_without_its_pieces",
+    ),
+    "a commit that removes a piece": Guard(
+        "parity/gate/index.py",
+        '"--no-renames", "--no-ext-diff"]',
+        '"--no-renames", "--no-ext-diff", "--diff-filter=d"]',
+        HOOK,
+        "piece_that_is_removed",
+    ),
+    "a commit with converted line ends": Guard(
+        STAGED,
+        "        elif self._index.size(path) != piece.size or self._index.sha256(path) != "
+        "piece.sha256:\n",
+        "        elif False:\n",
+        HOOK,
+        "line_ends_that_git_changes",
+    ),
+    "attributes that convert pieces": Guard(
+        STAGED, "        if self._changed_by:\n", "        if False:\n", HOOK, "attributes_alone"
+    ),
+    "a large file of another ending": Guard(
+        STAGED,
+        "                problems += _large(path, index.size(path), most_bytes)\n",
+        "                problems += ()\n",
+        HOOK,
+        "large_files_of_any_ending",
+    ),
+    "a flipped bit in a signature": Guard(
+        "parity/release/verify.py",
+        "    problems += _provenance(folder, found)\n",
+        "",
+        "tests/parity/release/test_verify.py",
+        "only_a_checksum_can_tell",
+    ),
+    "a signature over another statement": Guard(
+        "parity/release/signing.py",
+        "    if signed != payload:\n",
+        "    if False:\n",
+        "tests/parity/release/test_verify.py",
+        "makes_the_checksums_anew",
     ),
 }
 
