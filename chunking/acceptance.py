@@ -101,20 +101,20 @@ def read_lock(path: Path, name: str) -> LockedFile | None:
         document: Any = json.loads(data) if len(data) <= LARGEST_LOCK else None
         said = document["file"]
         found = LockedFile(path, said["size_bytes"], said["sha256"])
-        right = type(found.size) is int and _DIGEST.fullmatch(found.sha256)
+        if type(found.size) is not int or not _DIGEST.fullmatch(found.sha256):
+            raise ValueError("no size or no digest")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError, ChunkingError):
-        right = None
-    if right:
-        # Other files may share a model's stem: its lock is none of theirs.
-        return found if is_model(name) or said.get("name") == name else None
-    if not is_model(name):
-        return None
-    raise ContentError(
-        f"{path} is not a lock that can be read, so nothing says which file belongs here",
-        hint="get it again (git checkout, git lfs pull) or export again; to go on without: --force",
-    )
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, ChunkingError) as error:
+        if not is_model(name):  # some other tool's
+            return None
+        raise ContentError(
+            f"{path} is not a lock that can be read, so nothing says which file belongs here",
+            hint="get it again (git checkout, git lfs pull) or export again; to go on without it: "
+            "--force",
+        ) from error
+    # Other files may share a model's stem: its lock is none of theirs.
+    return found if is_model(name) or said.get("name") == name else None
 
 
 def locks_of(name: str, *places: Path) -> list[LockedFile]:

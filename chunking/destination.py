@@ -138,7 +138,7 @@ def _recorded(there: OpenFile) -> bool:
     try:
         with os.fdopen(open_regular(record_path(there.path)), "rb") as stream:
             said = json.loads(stream.read(LARGEST_RECORD))
-        return there.size == said["size"] and sha256_open(there.descriptor) == said["sha256"]
+        return bool(there.size == said["size"] and said["sha256"] == sha256_open(there.descriptor))
     except (OSError, ValueError, TypeError, KeyError, RecursionError, ChunkingError):
         return False
 
