@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import time
 from collections.abc import Callable
@@ -15,7 +16,15 @@ from export import lock
 from export.attach import attach, require_all_used
 from export.errors import ExportError
 from export.finish import provenance_document, to_checked_proto
-from export.replacing import existing, keeps, require_replaceable
+from export.repeatable import require_no_random_operators, require_repeatable
+from export.replacing import (
+    Commands,
+    keeps,
+    require_as_locked,
+    require_replaceable,
+    require_to_be_made,
+    standing,
+)
 from export.self_check import self_check
 from export.sources import WeightsSource
 from export.spec import ModelSpec
@@ -39,11 +48,13 @@ class Built:
         data: the ONNX file's bytes.
         document: its lock.
         nodes: how many nodes its graph has.
+        warnings: what could not be checked, a sentence each.
     """
 
     data: bytes
     document: dict[str, Any]
     nodes: int
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,7 @@ class Exported:
         replaced: what the weights of the file before it were called, where they were others.
         nodes: how many nodes its graph has; 0 where the file was there already.
         seconds: what the export took; 0.0 where the file was there already.
+        warnings: what the export could not check, a sentence each.
     """
 
     path: Path
@@ -67,6 +79,7 @@ class Exported:
     replaced: str
     nodes: int
     seconds: float
+    warnings: tuple[str, ...] = ()
 
 
 def export_model(
@@ -77,6 +90,7 @@ def export_model(
     variant: str = DEFAULT_VARIANT,
     opset: int | None = None,
     missing_only: bool = False,
+    replace: bool = False,
     stage: Stage = lambda text: None,  # noqa: ARG005 - the default says nothing
 ) -> Exported:
     """Export one network to ``out/NAME.onnx``, with ``out/NAME.lock.json`` beside it.
@@ -90,27 +104,40 @@ def export_model(
         variant: how the graph is made: `export.variants`.
         opset: the ONNX opset; the variant's own where None.
         missing_only: keep a file that is whole and was made from the same weights and opset.
+        replace: whatever is there may be replaced: a file or a lock of other weights, pieces, a
+            pointer to a file that is kept elsewhere (`export.replacing`).
         stage: told what is being done.
 
     Raises:
-        ExportError: the weights do not cover the network, a check failed, the file there was made
-            from a checkpoint and would be replaced by stand-in weights that nobody asked for, or
-            the folder cannot be written. The old file is left as it was.
+        ExportError: the weights do not cover the network, a check failed, something there would
+            be replaced that nobody said may be, or the folder cannot be written. What was there is
+            left as it was.
     """
     started = time.perf_counter_ns()
     recipe = find_variant(variant, spec)
     path = out / f"{file_stem(spec, variant)}.onnx"
     opset = _opset(recipe, opset)
+    found = standing(path)
+    commands = Commands(spec, source, out, variant)
+    if not replace:
+        require_to_be_made(found, commands=commands)
     module, weights = _weighted(spec, source, stage)
-    before = existing(path)
-    if missing_only and before and keeps(before, path, spec, weights, opset, variant):
-        return _exported(path, before)
-    require_replaceable(path, before, weights, named=source.named_stand_in)
+    if missing_only and (kept := keeps(found, spec, weights, opset, variant)):
+        return _exported(path, kept)
+    if not replace:
+        require_replaceable(found, weights, commands=commands, named=source.named_stand_in)
     built = _build(spec, module, weights, recipe, opset, stage)
+    if not replace:
+        require_as_locked(found, built.document, commands=commands)
     stage("writing")
     _write(path, built)
     seconds = (time.perf_counter_ns() - started) / 1e9
-    return _exported(path, built.document, before, built.nodes, seconds)
+    return dataclasses.replace(
+        _exported(path, built.document, found.locked),
+        nodes=built.nodes,
+        seconds=seconds,
+        warnings=built.warnings,
+    )
 
 
 def build_file(
@@ -136,13 +163,19 @@ def build_proto(
     variant: Variant,
     opset: int,
     stage: Stage = lambda text: None,  # noqa: ARG005 - the default says nothing
+    decisions: list[str] | None = None,
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
-    """The finished graph and its provenance document. ``module`` gets the weights."""
+    """The finished graph and its provenance document. ``module`` gets the weights.
+
+    ``decisions`` gets what `trace` has to say of Python decisions by sizes or values.
+    """
     stage("tracing")
     traced = variant.rewritten(spec, module)
-    graph = trace(spec, traced, opset)
+    graph = trace(spec, traced, opset, decisions=decisions)
     del traced
+    require_no_random_operators(graph, spec)
     module.load_state_dict(dict(weights.tensors), strict=True, assign=True)  # no second copy
+    require_repeatable(spec, module)
     model, provenance = attach(graph, spec, weights)
     changes: dict[str, int] = {}
     for transform in variant.transforms:
@@ -182,16 +215,19 @@ def _build(
     opset: int,
     stage: Stage,
 ) -> Built:
-    proto, document = build_proto(spec, module, weights, variant=variant, opset=opset, stage=stage)
+    decisions: list[str] = []
+    proto, document = build_proto(
+        spec, module, weights, variant=variant, opset=opset, stage=stage, decisions=decisions
+    )
     nodes = len(proto.graph.node)
     data: bytes = proto.SerializeToString(deterministic=True)
     del proto
     gc.collect()  # graphs refer to themselves, and to the weights
     stage("checking the file against the network")
-    self_check(data, spec, module, worst=variant.worst_relative)
+    warnings = self_check(data, spec, module, worst=variant.worst_relative, decisions=decisions)
     name = f"{file_stem(spec, variant.name)}.onnx"
     file = {"name": name, "size_bytes": len(data), "sha256": sha256_bytes(data)}
-    return Built(data, {**document, "file": file}, nodes)
+    return Built(data, {**document, "file": file}, nodes, warnings)
 
 
 def _write(path: Path, built: Built) -> None:
@@ -208,20 +244,16 @@ def _write(path: Path, built: Built) -> None:
 
 
 def _exported(
-    path: Path,
-    document: dict[str, Any],
-    before: dict[str, Any] | None = None,
-    nodes: int = 0,
-    seconds: float = 0.0,
+    path: Path, document: dict[str, Any], before: dict[str, Any] | None = None
 ) -> Exported:
     file, label = document["file"], document["weights"]["label"]
     replaced = before["weights"]["label"] if before else ""
     return Exported(
-        path,
-        file["sha256"],
-        file["size_bytes"],
-        label,
-        replaced if replaced != label else "",
-        nodes,
-        seconds,
+        path=path,
+        sha256=file["sha256"],
+        size_bytes=file["size_bytes"],
+        weights=label,
+        replaced=replaced if replaced != label else "",
+        nodes=0,
+        seconds=0.0,
     )
