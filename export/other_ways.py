@@ -12,6 +12,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ Sizes = dict[str, int]
 Way = frozenset[tuple[CodeType, int]]  # instructions that were reached
 
 PIXELS = (129, 257, 513, 1025, 2049, 4097)
-IMAGES = (5, 9, 17, 65)
+IMAGES = (5, 9, 65)
 # What a network raises where it is not made for a size, or cannot be followed without values.
 REFUSALS = (
     RuntimeError,
@@ -43,13 +44,16 @@ _LIBRARIES = ("torch", "numpy", "sympy", "mpmath", "onnx", "onnxruntime")
 def probes(spec: ModelSpec) -> Iterator[Sizes]:
     """Sizes at which another way is looked for: each free axis alone, then both of a picture's."""
     traced = {axis: size for axis, size in trace_sizes(spec).items() if axis in spec.free_axes()}
-    for axis, base in traced.items():
-        if axis not in spec.sizes:
-            wanted = IMAGES if axis == "batch" else PIXELS
-            yield from ({**traced, axis: size} for size in wanted if size > base)
-    if set(PIXEL_AXES) <= set(traced):
-        larger = (size for size in PIXELS if size > max(traced[axis] for axis in PIXEL_AXES))
-        yield from ({**traced, **dict.fromkeys(PIXEL_AXES, size)} for size in larger)
+    larger = {
+        axis: [size for size in (IMAGES if axis == "batch" else PIXELS) if size > base]
+        for axis, base in traced.items()
+        if axis not in spec.sizes
+    }
+    for axis in sorted(larger, key=lambda axis: axis == "batch"):  # the batch last
+        yield from ({**traced, axis: size} for size in larger[axis])
+    if set(PIXEL_AXES) <= set(larger):
+        both = (size for size in larger["height"] if size in larger["width"])
+        yield from ({**traced, **dict.fromkeys(PIXEL_AXES, size)} for size in both)
 
 
 @dataclass
@@ -134,6 +138,7 @@ class Watch:
         return between(high)
 
 
+@cache
 def _of_a_library(file: str) -> bool:
     """Whether code is Python's own, or of a package whose ways are not the network's."""
     if file.startswith("<"):
