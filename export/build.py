@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,14 @@ from chunking.hashing import sha256_bytes
 from export import lock
 from export.attach import attach, require_all_used
 from export.errors import ExportError
+from export.external import Outside, move_out
 from export.finish import provenance_document, to_checked_proto
 from export.repeatable import require_no_random_operators, require_repeatable
 from export.replacing import (
     Commands,
     keeps,
     require_as_locked,
+    require_free,
     require_replaceable,
     require_to_be_made,
     standing,
@@ -49,12 +52,31 @@ class Built:
         document: its lock.
         nodes: how many nodes its graph has.
         warnings: what could not be checked, a sentence each.
+        outside: the file beside it with its weights, or None where it has them itself.
     """
 
     data: bytes
     document: dict[str, Any]
     nodes: int
     warnings: tuple[str, ...] = ()
+    outside: Outside | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A graph with its weights, all transforms done.
+
+    Attributes:
+        proto: the graph.
+        document: its lock, but for the file.
+        outside: weights that it refers to in a file beside it, or None.
+        decisions: what `trace` had to say of Python decisions by sizes or values.
+    """
+
+    proto: onnx.ModelProto
+    document: dict[str, Any]
+    outside: Outside | None
+    decisions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -64,7 +86,7 @@ class Exported:
     Attributes:
         path: the ONNX file.
         sha256: its digest.
-        size_bytes: its size.
+        size_bytes: its size, with that of the file with its weights where there is one.
         weights: what its weights are called in every report.
         replaced: what the weights of the file before it were called, where they were others.
         nodes: how many nodes its graph has; 0 where the file was there already.
@@ -129,8 +151,10 @@ def export_model(
     built = _build(spec, module, weights, recipe, opset, stage)
     if not replace:
         require_as_locked(found, built.document, commands=commands)
+        if built.outside is not None:
+            require_free(found, lock.data_path(path), commands=commands)
     stage("writing")
-    _write(path, built)
+    _write(path, built, found.locked)
     seconds = (time.perf_counter_ns() - started) / 1e9
     return dataclasses.replace(
         _exported(path, built.document, found.locked),
@@ -163,13 +187,22 @@ def build_proto(
     variant: Variant,
     opset: int,
     stage: Stage = lambda text: None,  # noqa: ARG005 - the default says nothing
-    decisions: list[str] | None = None,
-) -> tuple[onnx.ModelProto, dict[str, Any]]:
-    """The finished graph and its provenance document. ``module`` gets the weights.
+) -> Finished:
+    """The finished graph and its provenance document.
 
-    ``decisions`` gets what `trace` has to say of Python decisions by sizes or values.
+    Args:
+        spec: the network.
+        module: the network itself, which gets the weights.
+        weights: its weights.
+        variant: how the graph is made.
+        opset: the ONNX opset.
+        stage: told what is being done.
+
+    Raises:
+        ExportError: as `export_model` does.
     """
     stage("tracing")
+    decisions: list[str] = []
     traced = variant.rewritten(spec, module)
     graph = trace(spec, traced, opset, decisions=decisions)
     del traced
@@ -188,7 +221,13 @@ def build_proto(
         model, spec, weights, provenance, variant=variant.name, transforms=changes
     )
     stage("checking the graph")
-    return to_checked_proto(model, spec, document), document
+    outside = move_out(model, lock.data_path(Path(_file_name(spec, variant))).name)
+    proto = to_checked_proto(model, spec, document)
+    return Finished(proto, document, outside, tuple(decisions))
+
+
+def _file_name(spec: ModelSpec, variant: Variant) -> str:
+    return f"{file_stem(spec, variant.name)}.onnx"
 
 
 def _opset(variant: Variant, opset: int | None) -> int:
@@ -215,27 +254,40 @@ def _build(
     opset: int,
     stage: Stage,
 ) -> Built:
-    decisions: list[str] = []
-    proto, document = build_proto(
-        spec, module, weights, variant=variant, opset=opset, stage=stage, decisions=decisions
-    )
-    nodes = len(proto.graph.node)
-    data: bytes = proto.SerializeToString(deterministic=True)
-    del proto
+    finished = build_proto(spec, module, weights, variant=variant, opset=opset, stage=stage)
+    document, outside, decisions = finished.document, finished.outside, finished.decisions
+    nodes = len(finished.proto.graph.node)
+    data: bytes = finished.proto.SerializeToString(deterministic=True)
+    del finished
     gc.collect()  # graphs refer to themselves, and to the weights
     stage("checking the file against the network")
-    warnings = self_check(data, spec, module, worst=variant.worst_relative, decisions=decisions)
-    name = f"{file_stem(spec, variant.name)}.onnx"
-    file = {"name": name, "size_bytes": len(data), "sha256": sha256_bytes(data)}
-    return Built(data, {**document, "file": file}, nodes, warnings)
+    warnings = self_check(
+        data,
+        spec,
+        module,
+        worst=variant.worst_relative,
+        decisions=decisions,
+        outside=outside,
+    )
+    name = _file_name(spec, variant)
+    file: dict[str, Any] = {"name": name, "size_bytes": len(data), "sha256": sha256_bytes(data)}
+    file |= {"external": [outside.entry()]} if outside else {}
+    return Built(data, {**document, "file": file}, nodes, warnings, outside)
 
 
-def _write(path: Path, built: Built) -> None:
+def _write(path: Path, built: Built, before: dict[str, Any] | None) -> None:
+    beside = lock.data_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_writer(path, reserve=len(built.data)) as stream:
+        with ExitStack() as stack:  # both are whole on the disk before one gets its name
+            if built.outside is not None:
+                reserve = built.outside.size
+                built.outside.write(stack.enter_context(atomic_writer(beside, reserve=reserve)))
+            stream = stack.enter_context(atomic_writer(path, reserve=len(built.data)))
             stream.write(built.data)
         lock.write_lock(path, built.document)
+        if built.outside is None and before is not None and "external" in before["file"]:
+            beside.unlink(missing_ok=True)  # that of the file before, which is replaced
     except OSError as error:
         raise ExportError(
             f"{path}: cannot be written ({error.strerror or error})",
@@ -251,7 +303,7 @@ def _exported(
     return Exported(
         path=path,
         sha256=file["sha256"],
-        size_bytes=file["size_bytes"],
+        size_bytes=sum(f["size_bytes"] for f in (file, *file.get("external", ()))),
         weights=label,
         replaced=replaced if replaced != label else "",
         nodes=0,

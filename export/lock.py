@@ -77,6 +77,16 @@ def file_entry(onnx_path: Path, *, external: bool = False) -> dict[str, Any]:
     return entry | ({"external": [file_entry(data_path(onnx_path))]} if external else {})
 
 
+def describes(document: Mapping[str, Any], onnx_path: Path) -> bool:
+    """Whether a file, and the one with its weights where there is one, are those of a lock."""
+    try:
+        return bool(
+            file_entry(onnx_path, external="external" in document["file"]) == document["file"]
+        )
+    except OSError:  # not there, or only one of two
+        return False
+
+
 def data_path(onnx_path: Path) -> Path:
     """Where an ONNX file keeps weights that it has no room for: ``x/mit_b2.onnx.data``."""
     return onnx_path.with_name(f"{onnx_path.name}.data")

@@ -172,7 +172,7 @@ def keeps(
         "opset": opset,
         "variant": variant,
     }
-    whole = _is_locked(found.path, locked)
+    whole = lock.describes(locked, found.path)
     kept = whole and all(locked[key] == value for key, value in wanted.items())
     return locked if kept and _same(locked["weights"], weights) else None
 
@@ -219,6 +219,19 @@ def require_replaceable(
         )
 
 
+def require_free(found: Standing, data: Path, *, commands: Commands) -> None:
+    """Refuse to replace a file of weights that no ONNX file and no lock beside it speaks for.
+
+    Raises:
+        ExportError: there is one.
+    """
+    if data.exists() and not found.there and found.locked is None:
+        raise ExportError(
+            f"{data} is there without its ONNX file; it is not replaced unasked",
+            hint=f"bring {found.path.name} too, or replace both: {commands.replace}",
+        )
+
+
 def require_as_locked(found: Standing, document: dict[str, Any], *, commands: Commands) -> None:
     """A file that is made for a lock that is there is the locked one, byte for byte.
 
@@ -260,7 +273,7 @@ def _origins(found: Standing) -> list[tuple[str, dict[str, Any] | None]]:
     if locked is not None:
         what = path if found.there else f"{lock.lock_path(path)} is there without its file, which"
         given.append((str(what), locked["weights"]))
-    if not found.there or (locked and _is_locked(path, locked)):
+    if not found.there or (locked and lock.describes(locked, path)):
         return given
     try:
         given.append((str(path), _embedded(path)))
@@ -268,15 +281,6 @@ def _origins(found: Standing) -> list[tuple[str, dict[str, Any] | None]]:
         if locked is None and path.stat().st_size:
             given.append((str(path), None))
     return given
-
-
-def _is_locked(path: Path, locked: dict[str, Any]) -> bool:
-    """Whether a file, and the one with its weights where there is one, are those of a lock."""
-    try:
-        entry = lock.file_entry(path, external="external" in locked["file"])
-    except OSError:  # no such .data file
-        return False
-    return bool(entry == locked["file"])
 
 
 def _embedded(path: Path) -> dict[str, Any] | None:

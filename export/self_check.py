@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +20,7 @@ import numpy.typing as npt
 
 from chunking.errors import first_line
 from export.errors import ExportError
+from export.external import Outside
 from export.other_ways import REFUSALS, Watch, probes
 from export.registry import TIMM_PREFIX
 from export.spec import PIXEL_AXES, ModelSpec
@@ -50,6 +54,7 @@ def self_check(
     *,
     worst: float = WORST_RELATIVE,
     decisions: Sequence[str] = (),
+    outside: Outside | None = None,
 ) -> tuple[str, ...]:
     """Compare ONNX Runtime with torch in float32, at sizes of every free axis that were not traced.
 
@@ -60,6 +65,7 @@ def self_check(
         worst: the worst difference allowed, as a share of an output's range.
         decisions: places where the network decided by a size or a value in Python: sizes at which
             it takes another way are looked for, and compared too.
+        outside: the file beside it with its weights, or None.
 
     Returns:
         What could not be checked, a sentence each.
@@ -68,12 +74,33 @@ def self_check(
         ExportError: ONNX Runtime cannot run the graph; the network does not run at a size; or an
             output has another shape, is not finite, or is far from the network's.
     """
-    check = _Check(_session(data, spec), spec, module, worst)
-    done = [sizes for sizes, must in _runs(spec) if check.at(sizes, must=must)]
-    return _other_ways(check, done, decisions) if decisions and spec.free_axes() else ()
+    with _on_disk(data, spec, outside) as file:
+        check = _Check(_session(file, spec), spec, module, worst)
+        done = [sizes for sizes, must in _runs(spec) if check.at(sizes, must=must)]
+        return _other_ways(check, done, decisions) if decisions and spec.free_axes() else ()
 
 
-def _session(data: bytes, spec: ModelSpec) -> onnxruntime.InferenceSession:
+@contextmanager
+def _on_disk(data: bytes, spec: ModelSpec, outside: Outside | None) -> Iterator[bytes | str]:
+    """What a session is made of: the bytes, or a path where weights are in a file beside them."""
+    if outside is None:
+        yield data
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / outside.name.removesuffix(".data")
+        try:
+            path.write_bytes(data)
+            with path.with_name(outside.name).open("wb") as stream:
+                outside.write(stream)
+        except OSError as error:
+            raise ExportError(
+                f"{spec.name}: no room to check the file ({error.strerror or error})",
+                hint=f"{outside.size} bytes are wanted in {folder}: set TMPDIR to a larger disk",
+            ) from error
+        yield str(path)
+
+
+def _session(file: bytes | str, spec: ModelSpec) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     refused = onnxruntime.capi.onnxruntime_pybind11_state
@@ -83,7 +110,7 @@ def _session(data: bytes, spec: ModelSpec) -> onnxruntime.InferenceSession:
     # Packing weights for speed would only cost memory here.
     options.add_session_config_entry("session.disable_prepacking", "1")
     try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except (refused.Fail, refused.InvalidGraph, refused.NotImplemented) as error:
         raise ExportError(
             f"{spec.name}: ONNX Runtime cannot load the graph ({first_line(error)})",
