@@ -37,6 +37,7 @@ REFUSALS = (
     AssertionError,
     ArithmeticError,
     AttributeError,
+    MemoryError,
 )
 _LIBRARIES = ("torch", "numpy", "sympy", "mpmath", "onnx", "onnxruntime")
 

@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from export.errors import ExportError
+from export.other_ways import REFUSALS
 from export.random_operators import random_operators
 from export.spec import ModelSpec
 from export.threads import one_torch_thread
@@ -20,6 +21,7 @@ HINT = (
     "switch off what draws random numbers in evaluation mode (dropout with training=self.training, "
     "noise), or make the noise an input"
 )
+SIDE = 24  # pixels
 SHOWN = 4  # operators that an error names
 
 
@@ -40,6 +42,8 @@ def require_no_random_operators(graph: onnx.ModelProto, spec: ModelSpec) -> None
 def require_repeatable(spec: ModelSpec, module: torch.nn.Module) -> None:
     """Run the network twice on one small input: both answers must be the same, bit for bit.
 
+    A network that runs at no such input is left to those who run it: they say why.
+
     Args:
         spec: the network.
         module: the network with its weights, in evaluation mode; float32 or float64.
@@ -47,12 +51,16 @@ def require_repeatable(spec: ModelSpec, module: torch.nn.Module) -> None:
     Raises:
         ExportError: names the module that draws.
     """
-    if _run(spec, module) == _run(spec, module):
+    for size in _sizes(spec):
+        answer = _answer(spec, module, size)
+        if answer is not None:
+            break
+    if answer is None or answer == _answer(spec, module, size):
         return
     first: dict[str, list[tuple[bytes, bytes]]] = {}
     second: dict[str, list[tuple[bytes, bytes]]] = {}
-    _run(spec, module, first)
-    _run(spec, module, second)
+    _run(spec, module, size, first)
+    _run(spec, module, size, second)
     culprit = next(_own_doing(first, second), "")
     named = dict(module.named_modules())
     kind = type(named.get(culprit, module)).__name__
@@ -63,20 +71,32 @@ def require_repeatable(spec: ModelSpec, module: torch.nn.Module) -> None:
     )
 
 
+def _sizes(spec: ModelSpec) -> list[tuple[int, int]]:
+    """Height and width: small ones, and where those do not do the traced ones."""
+    if spec.fixed_size:
+        return [spec.fixed_size]
+    return [(max(spec.least_size, SIDE),) * 2, spec.trace_size]
+
+
+def _answer(spec: ModelSpec, module: torch.nn.Module, size: tuple[int, int]) -> bytes | None:
+    """The digest of a run's outputs; None where the network does not run."""
+    try:
+        return _run(spec, module, size)
+    except REFUSALS:
+        return None
+
+
 def _run(
     spec: ModelSpec,
     module: torch.nn.Module,
+    size: tuple[int, int],
     calls: dict[str, list[tuple[bytes, bytes]]] | None = None,
 ) -> bytes:
     """The digest of a run's outputs; ``calls`` gets those of every module's calls, as they end."""
     import torch
 
     dtypes = [t.dtype for t in module.state_dict().values() if t.is_floating_point()]
-    side = max(spec.least_size, 24)
-    inputs = tuple(
-        x.to(dtypes[0]) if dtypes else x
-        for x in example_inputs(spec, size=spec.fixed_size or (side, side))
-    )
+    inputs = tuple(x.to(dtypes[0]) if dtypes else x for x in example_inputs(spec, size=size))
     hooks = []
     if calls is not None:
         for name, part in module.named_modules():
