@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +16,18 @@ from chunking.hashing import sha256_bytes
 from export import lock
 from export.attach import attach, require_all_used
 from export.errors import ExportError
+from export.external import Outside, move_out
 from export.finish import provenance_document, to_checked_proto
-from export.replacing import existing, keeps, require_replaceable
+from export.repeatable import require_no_random_operators, require_repeatable
+from export.replacing import (
+    Commands,
+    keeps,
+    require_as_locked,
+    require_free,
+    require_replaceable,
+    require_to_be_made,
+    standing,
+)
 from export.self_check import self_check
 from export.sources import WeightsSource
 from export.spec import ModelSpec
@@ -39,11 +51,32 @@ class Built:
         data: the ONNX file's bytes.
         document: its lock.
         nodes: how many nodes its graph has.
+        warnings: what could not be checked, a sentence each.
+        outside: the file beside it with its weights, or None where it has them itself.
     """
 
     data: bytes
     document: dict[str, Any]
     nodes: int
+    warnings: tuple[str, ...] = ()
+    outside: Outside | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A graph with its weights, all transforms done.
+
+    Attributes:
+        proto: the graph.
+        document: its lock, but for the file.
+        outside: weights that it refers to in a file beside it, or None.
+        decisions: what `trace` had to say of Python decisions by sizes or values.
+    """
+
+    proto: onnx.ModelProto
+    document: dict[str, Any]
+    outside: Outside | None
+    decisions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -53,11 +86,12 @@ class Exported:
     Attributes:
         path: the ONNX file.
         sha256: its digest.
-        size_bytes: its size.
+        size_bytes: its size, with that of the file with its weights where there is one.
         weights: what its weights are called in every report.
         replaced: what the weights of the file before it were called, where they were others.
         nodes: how many nodes its graph has; 0 where the file was there already.
         seconds: what the export took; 0.0 where the file was there already.
+        warnings: what the export could not check, a sentence each.
     """
 
     path: Path
@@ -67,6 +101,7 @@ class Exported:
     replaced: str
     nodes: int
     seconds: float
+    warnings: tuple[str, ...] = ()
 
 
 def export_model(
@@ -77,6 +112,7 @@ def export_model(
     variant: str = DEFAULT_VARIANT,
     opset: int | None = None,
     missing_only: bool = False,
+    replace: bool = False,
     stage: Stage = lambda text: None,  # noqa: ARG005 - the default says nothing
 ) -> Exported:
     """Export one network to ``out/NAME.onnx``, with ``out/NAME.lock.json`` beside it.
@@ -90,27 +126,42 @@ def export_model(
         variant: how the graph is made: `export.variants`.
         opset: the ONNX opset; the variant's own where None.
         missing_only: keep a file that is whole and was made from the same weights and opset.
+        replace: whatever is there may be replaced: a file or a lock of other weights, pieces, a
+            pointer to a file that is kept elsewhere (`export.replacing`).
         stage: told what is being done.
 
     Raises:
-        ExportError: the weights do not cover the network, a check failed, the file there was made
-            from a checkpoint and would be replaced by stand-in weights that nobody asked for, or
-            the folder cannot be written. The old file is left as it was.
+        ExportError: the weights do not cover the network, a check failed, something there would
+            be replaced that nobody said may be, or the folder cannot be written. What was there is
+            left as it was.
     """
     started = time.perf_counter_ns()
     recipe = find_variant(variant, spec)
     path = out / f"{file_stem(spec, variant)}.onnx"
     opset = _opset(recipe, opset)
+    found = standing(path)
+    commands = Commands(spec, source, out, variant)
+    if not replace:
+        require_to_be_made(found, commands=commands)
     module, weights = _weighted(spec, source, stage)
-    before = existing(path)
-    if missing_only and before and keeps(before, path, spec, weights, opset, variant):
-        return _exported(path, before)
-    require_replaceable(path, before, weights, named=source.named_stand_in)
+    if missing_only and (kept := keeps(found, spec, weights, opset, variant)):
+        return _exported(path, kept)
+    if not replace:
+        require_replaceable(found, weights, commands=commands, named=source.named_stand_in)
     built = _build(spec, module, weights, recipe, opset, stage)
+    if not replace:
+        require_as_locked(found, built.document, commands=commands)
+        if built.outside is not None:
+            require_free(found, lock.data_path(path), commands=commands)
     stage("writing")
-    _write(path, built)
+    _write(path, built, found.locked)
     seconds = (time.perf_counter_ns() - started) / 1e9
-    return _exported(path, built.document, before, built.nodes, seconds)
+    return dataclasses.replace(
+        _exported(path, built.document, found.locked),
+        nodes=built.nodes,
+        seconds=seconds,
+        warnings=built.warnings,
+    )
 
 
 def build_file(
@@ -136,13 +187,28 @@ def build_proto(
     variant: Variant,
     opset: int,
     stage: Stage = lambda text: None,  # noqa: ARG005 - the default says nothing
-) -> tuple[onnx.ModelProto, dict[str, Any]]:
-    """The finished graph and its provenance document. ``module`` gets the weights."""
+) -> Finished:
+    """The finished graph and its provenance document.
+
+    Args:
+        spec: the network.
+        module: the network itself, which gets the weights.
+        weights: its weights.
+        variant: how the graph is made.
+        opset: the ONNX opset.
+        stage: told what is being done.
+
+    Raises:
+        ExportError: as `export_model` does.
+    """
     stage("tracing")
+    decisions: list[str] = []
     traced = variant.rewritten(spec, module)
-    graph = trace(spec, traced, opset)
+    graph = trace(spec, traced, opset, decisions=decisions)
     del traced
+    require_no_random_operators(graph, spec)
     module.load_state_dict(dict(weights.tensors), strict=True, assign=True)  # no second copy
+    require_repeatable(spec, module)
     model, provenance = attach(graph, spec, weights)
     changes: dict[str, int] = {}
     for transform in variant.transforms:
@@ -155,7 +221,13 @@ def build_proto(
         model, spec, weights, provenance, variant=variant.name, transforms=changes
     )
     stage("checking the graph")
-    return to_checked_proto(model, spec, document), document
+    outside = move_out(model, lock.data_path(Path(_file_name(spec, variant))).name)
+    proto = to_checked_proto(model, spec, document)
+    return Finished(proto, document, outside, tuple(decisions))
+
+
+def _file_name(spec: ModelSpec, variant: Variant) -> str:
+    return f"{file_stem(spec, variant.name)}.onnx"
 
 
 def _opset(variant: Variant, opset: int | None) -> int:
@@ -182,24 +254,40 @@ def _build(
     opset: int,
     stage: Stage,
 ) -> Built:
-    proto, document = build_proto(spec, module, weights, variant=variant, opset=opset, stage=stage)
-    nodes = len(proto.graph.node)
-    data: bytes = proto.SerializeToString(deterministic=True)
-    del proto
+    finished = build_proto(spec, module, weights, variant=variant, opset=opset, stage=stage)
+    document, outside, decisions = finished.document, finished.outside, finished.decisions
+    nodes = len(finished.proto.graph.node)
+    data: bytes = finished.proto.SerializeToString(deterministic=True)
+    del finished
     gc.collect()  # graphs refer to themselves, and to the weights
     stage("checking the file against the network")
-    self_check(data, spec, module, worst=variant.worst_relative)
-    name = f"{file_stem(spec, variant.name)}.onnx"
-    file = {"name": name, "size_bytes": len(data), "sha256": sha256_bytes(data)}
-    return Built(data, {**document, "file": file}, nodes)
+    warnings = self_check(
+        data,
+        spec,
+        module,
+        worst=variant.worst_relative,
+        decisions=decisions,
+        outside=outside,
+    )
+    name = _file_name(spec, variant)
+    file: dict[str, Any] = {"name": name, "size_bytes": len(data), "sha256": sha256_bytes(data)}
+    file |= {"external": [outside.entry()]} if outside else {}
+    return Built(data, {**document, "file": file}, nodes, warnings, outside)
 
 
-def _write(path: Path, built: Built) -> None:
+def _write(path: Path, built: Built, before: dict[str, Any] | None) -> None:
+    beside = lock.data_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_writer(path, reserve=len(built.data)) as stream:
+        with ExitStack() as stack:  # both are whole on the disk before one gets its name
+            if built.outside is not None:
+                reserve = built.outside.size
+                built.outside.write(stack.enter_context(atomic_writer(beside, reserve=reserve)))
+            stream = stack.enter_context(atomic_writer(path, reserve=len(built.data)))
             stream.write(built.data)
         lock.write_lock(path, built.document)
+        if built.outside is None and before is not None and "external" in before["file"]:
+            beside.unlink(missing_ok=True)  # that of the file before, which is replaced
     except OSError as error:
         raise ExportError(
             f"{path}: cannot be written ({error.strerror or error})",
@@ -208,20 +296,16 @@ def _write(path: Path, built: Built) -> None:
 
 
 def _exported(
-    path: Path,
-    document: dict[str, Any],
-    before: dict[str, Any] | None = None,
-    nodes: int = 0,
-    seconds: float = 0.0,
+    path: Path, document: dict[str, Any], before: dict[str, Any] | None = None
 ) -> Exported:
     file, label = document["file"], document["weights"]["label"]
     replaced = before["weights"]["label"] if before else ""
     return Exported(
-        path,
-        file["sha256"],
-        file["size_bytes"],
-        label,
-        replaced if replaced != label else "",
-        nodes,
-        seconds,
+        path=path,
+        sha256=file["sha256"],
+        size_bytes=sum(f["size_bytes"] for f in (file, *file.get("external", ()))),
+        weights=label,
+        replaced=replaced if replaced != label else "",
+        nodes=0,
+        seconds=0.0,
     )

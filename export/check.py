@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from chunking.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
-from chunking.hashing import sha256_file
 from export.build import build_file
 from export.errors import ExportError
-from export.lock import lock_path, read_lock
+from export.lock import describes, lock_path, read_lock
 from export.registry import find
 from export.sources import WeightsSource
 from export.spec import ModelSpec
@@ -105,7 +104,7 @@ def check_file(
         spec, source, variant=variant.name, opset=locked["opset"], stage=stage
     ).document
     outcome, sentence = _compare(locked, rebuilt)
-    if outcome == EXIT_OK and path.is_file() and sha256_file(path) != locked["file"]["sha256"]:
+    if outcome == EXIT_OK and path.is_file() and not describes(locked, path):
         outcome, sentence = EXIT_FAILED, f"{path.name} beside it is not the file that it locks"
     return Finding(outcome, f"{name}: {sentence}")
 

@@ -15,10 +15,11 @@ from export import check, tables
 from export.arguments import add_weights_arguments
 from export.build import Exported, Stage, export_model
 from export.registry import find, registered
+from export.replacing import DEFAULT_OUT
 from export.sources import DEFAULT_FOLDER, WeightsSource
 from export.variants import DEFAULT_OPSET, DEFAULT_VARIANT, VARIANTS, find_variant
 
-OUT = Path("onnx_models")
+OUT = DEFAULT_OUT
 WIDTH_OF_FILES = 120  # columns where standard output is no terminal
 
 
@@ -55,6 +56,12 @@ def _export(argv: list[str]) -> int:
     parser.add_argument(
         "--missing-only", action="store_true", help="keep files that are whole and up to date"
     )
+    parser.add_argument(
+        "--replace",
+        action="store_true",
+        help="replace files and locks of other weights, and files that are only in pieces, in "
+        "git-lfs or in DVC (without it they are refused)",
+    )
     args = parser.parse_args(argv)
     source = WeightsSource(args.weights, args.stand_in)
     specs = [find(name) for name in dict.fromkeys(args.models)]
@@ -72,10 +79,13 @@ def _export(argv: list[str]) -> int:
                     variant=args.variant,
                     opset=args.opset,
                     missing_only=args.missing_only,
+                    replace=args.replace,
                     stage=stage,
                 )
             done.append(result)
             console.print(tables.sentence(result), markup=False)
+            for warning in result.warnings:
+                console.print(f"warning: {warning}", markup=False)
     finally:  # also where a later one fails: these are written
         if done:
             _stdout().print(tables.exported(done))

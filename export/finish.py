@@ -81,7 +81,8 @@ def to_checked_proto(
     try:
         onnx.checker.check_model(_without_weights(proto), full_check=True)
         for tensor in proto.graph.initializer:
-            onnx.checker.check_tensor(tensor)
+            if tensor.data_location != onnx.TensorProto.EXTERNAL:  # `export.external` wrote those
+                onnx.checker.check_tensor(tensor)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(
             f"{spec.name}: the graph is not valid ONNX ({first_line(error)})",
@@ -139,7 +140,8 @@ def _without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
     slim.graph.input.extend(proto.graph.input)
     slim.graph.output.extend(proto.graph.output)
     for tensor in proto.graph.initializer:
-        if len(tensor.raw_data) > LARGE_BYTES:
+        outside = tensor.data_location == onnx.TensorProto.EXTERNAL
+        if outside or len(tensor.raw_data) > LARGE_BYTES:
             slim.graph.input.append(
                 onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
             )

@@ -62,13 +62,34 @@ def write_lock(onnx_path: Path, document: Mapping[str, Any]) -> Path:
     return path
 
 
-def file_entry(onnx_path: Path) -> dict[str, Any]:
-    """Name, size and digest of a file on disk, as a lock holds them."""
-    return {
+def file_entry(onnx_path: Path, *, external: bool = False) -> dict[str, Any]:
+    """Name, size and digest of a file on disk, as a lock holds them.
+
+    Args:
+        onnx_path: the ONNX file.
+        external: list the file with its weights too, which is beside it.
+    """
+    entry: dict[str, Any] = {
         "name": onnx_path.name,
         "size_bytes": onnx_path.stat().st_size,
         "sha256": sha256_file(onnx_path),
     }
+    return entry | ({"external": [file_entry(data_path(onnx_path))]} if external else {})
+
+
+def describes(document: Mapping[str, Any], onnx_path: Path) -> bool:
+    """Whether a file, and the one with its weights where there is one, are those of a lock."""
+    try:
+        return bool(
+            file_entry(onnx_path, external="external" in document["file"]) == document["file"]
+        )
+    except OSError:  # not there, or only one of two
+        return False
+
+
+def data_path(onnx_path: Path) -> Path:
+    """Where an ONNX file keeps weights that it has no room for: ``x/mit_b2.onnx.data``."""
+    return onnx_path.with_name(f"{onnx_path.name}.data")
 
 
 def read_lock(onnx_path: Path) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""A finished graph is run once against the network it was made of, at shapes it was not traced at.
+"""A finished graph is run against the network it was made of, at shapes it was not traced at.
 
 This is not the parity harness: it only refuses a graph that a traced constant or a lost operator
 made wrong, before such a file exists.
@@ -6,6 +6,13 @@ made wrong, before such a file exists.
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +20,15 @@ import numpy.typing as npt
 
 from chunking.errors import first_line
 from export.errors import ExportError
+from export.external import Outside
+from export.other_ways import REFUSALS, Watch, probes
 from export.registry import TIMM_PREFIX
-from export.spec import ModelSpec
+from export.spec import PIXEL_AXES, ModelSpec
 from export.threads import one_torch_thread
-from export.to_onnx import example_inputs
+from export.to_onnx import example_inputs, input_shapes, trace_sizes
 
 if TYPE_CHECKING:
+    import onnxruntime
     import torch
 
 # A traced constant or a swapped operator moves outputs by 1e-2 of their range and more; rounding
@@ -28,26 +38,69 @@ WORST_RELATIVE = 1e-3
 # get this much of torch's own distance to float64, as long as a wrong graph would still be seen.
 AMPLIFICATION = 100.0
 WORST_AMPLIFIED = 0.05
+# What a comparison at a size that was not asked for may cost; all of looking for them likewise.
+MOST_SECONDS, MOST_ELEMENTS = 20.0, 1 << 23
+LARGER = {"height": 520, "width": 392, "batch": 3}
+SHOWN = 3  # places that a sentence names
 HINT = "the file was not written; please report this with the command you ran"
 
 Array = npt.NDArray[Any]
 
 
 def self_check(
-    data: bytes, spec: ModelSpec, module: torch.nn.Module, *, worst: float = WORST_RELATIVE
-) -> None:
-    """Compare ONNX Runtime with torch in float32, where sizes are free at two untraced shapes.
+    data: bytes,
+    spec: ModelSpec,
+    module: torch.nn.Module,
+    *,
+    worst: float = WORST_RELATIVE,
+    decisions: Sequence[str] = (),
+    outside: Outside | None = None,
+) -> tuple[str, ...]:
+    """Compare ONNX Runtime with torch in float32, at sizes of every free axis that were not traced.
 
     Args:
         data: the ONNX file's bytes.
         spec: the network.
         module: the network with the weights that the file should hold.
         worst: the worst difference allowed, as a share of an output's range.
+        decisions: places where the network decided by a size or a value in Python: sizes at which
+            it takes another way are looked for, and compared too.
+        outside: the file beside it with its weights, or None.
+
+    Returns:
+        What could not be checked, a sentence each.
 
     Raises:
-        ExportError: ONNX Runtime cannot run the graph; or an output has another shape, is not
-            finite, or is far from the network's.
+        ExportError: ONNX Runtime cannot run the graph; the network does not run at a size; or an
+            output has another shape, is not finite, or is far from the network's.
     """
+    with _on_disk(data, spec, outside) as file:
+        check = _Check(_session(file, spec), spec, module, worst)
+        done = [sizes for sizes, must in _runs(spec) if check.at(sizes, must=must)]
+        return _other_ways(check, done, decisions) if decisions and spec.free_axes() else ()
+
+
+@contextmanager
+def _on_disk(data: bytes, spec: ModelSpec, outside: Outside | None) -> Iterator[bytes | str]:
+    """What a session is made of: the bytes, or a path where weights are in a file beside them."""
+    if outside is None:
+        yield data
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / outside.name.removesuffix(".data")
+        try:
+            path.write_bytes(data)
+            with path.with_name(outside.name).open("wb") as stream:
+                outside.write(stream)
+        except OSError as error:
+            raise ExportError(
+                f"{spec.name}: no room to check the file ({error.strerror or error})",
+                hint=f"{outside.size} bytes are wanted in {folder}: set TMPDIR to a larger disk",
+            ) from error
+        yield str(path)
+
+
+def _session(file: bytes | str, spec: ModelSpec) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     refused = onnxruntime.capi.onnxruntime_pybind11_state
@@ -57,37 +110,176 @@ def self_check(
     # Packing weights for speed would only cost memory here.
     options.add_session_config_entry("session.disable_prepacking", "1")
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except (refused.Fail, refused.InvalidGraph, refused.NotImplemented) as error:
         raise ExportError(
             f"{spec.name}: ONNX Runtime cannot load the graph ({first_line(error)})",
             hint=f"try another --opset; {HINT}",
         ) from error
-    for batch, size in _shapes(spec):
-        where = f"{spec.name} at batch {batch}, size {size[0]} x {size[1]}"
-        inputs = example_inputs(spec, batch=batch, size=size)
+
+
+@dataclass
+class _Check:
+    """One graph against its network, at one set of sizes after another.
+
+    Attributes:
+        session: the graph in ONNX Runtime.
+        spec: the network.
+        module: the network with its weights.
+        worst: the worst difference allowed, as a share of an output's range.
+        largest: elements of the largest inputs so far, and the seconds that they took.
+    """
+
+    session: onnxruntime.InferenceSession
+    spec: ModelSpec
+    module: torch.nn.Module
+    worst: float
+    largest: tuple[int, float] = (0, 0.0)
+
+    def at(self, sizes: Mapping[str, int], *, must: bool = True, why: str = "") -> bool:
+        """Compare at the sizes of free axes; False where the network itself does not run there.
+
+        Args:
+            sizes: the size of each free axis.
+            must: the network has to run there.
+            why: what is special there, for the error.
+        """
+        import onnxruntime
+
+        refused = onnxruntime.capi.onnxruntime_pybind11_state
+        spec, where = self.spec, f"{self.spec.name} at {_described(self.spec, sizes)}{why}"
+        started = time.perf_counter_ns()
+        inputs = example_inputs(spec, sizes=sizes)
         feeds = {t.name: x.numpy() for t, x in zip(spec.inputs, inputs, strict=True)}
-        expected = _run(module, inputs)
         try:
-            found = session.run([tensor.name for tensor in spec.outputs], feeds)
+            expected = _run(self.module, inputs)
+        except REFUSALS as error:
+            if not must:
+                return False
+            raise ExportError(
+                f"{where}: the network itself does not run ({first_line(error)}), so that the "
+                "graph cannot be checked there",
+                hint="say what it takes: least_size or fixed_size for height and width, sizes for "
+                "any other axis (docs/adding-a-network.md)",
+            ) from error
+        try:
+            found = self.session.run([tensor.name for tensor in spec.outputs], feeds)
         except (refused.Fail, refused.RuntimeException, refused.InvalidArgument) as error:
             raise ExportError(
                 f"{where}: the graph does not run ({first_line(error)}); a size of the traced "
                 "example is fixed in it",
                 hint=_fix_hint(spec),
             ) from error
-        if _suspicious(spec, where, expected, found, worst):
-            exact = _run(module.double(), tuple(x.double() for x in inputs))
-            module.float()
-            _judge(spec, where, exact, expected, found, worst)
+        seconds = (time.perf_counter_ns() - started) / 1e9
+        self.largest = max(self.largest, (self.elements(sizes), seconds))
+        if _suspicious(spec, where, expected, found, self.worst):
+            exact = _run(self.module.double(), tuple(x.double() for x in inputs))
+            self.module.float()
+            _judge(spec, where, exact, expected, found, self.worst)
+        return True
+
+    def elements(self, sizes: Mapping[str, int]) -> int:
+        """How many numbers the inputs have."""
+        return sum(math.prod(shape) for shape in input_shapes(self.spec, sizes))
+
+    def affords(self, sizes: Mapping[str, int]) -> bool:
+        """Whether a comparison there costs little enough, going by those that were made."""
+        elements, (most, seconds) = self.elements(sizes), self.largest
+        return elements <= MOST_ELEMENTS and elements * seconds <= MOST_SECONDS * most
 
 
-def _shapes(spec: ModelSpec) -> list[tuple[int, tuple[int, int]]]:
-    """Batch and size of each run: none is the traced one, where they are free."""
-    if spec.fixed_size:
-        return [(1, spec.fixed_size), (3, spec.fixed_size)]
+def _runs(spec: ModelSpec) -> list[tuple[dict[str, int], bool]]:
+    """The sizes of each run, and whether the network must run there.
+
+    Twice all free axes have other sizes than the traced ones; then one at a time, the others as
+    traced. Sizes that nobody declared may be none that the network takes: alone, they may fail.
+    """
     least = max(spec.least_size, 24)
-    return [(1, (least + 45, least + 1)), (3, (least, least))]
+    traced = trace_sizes(spec)
+    free = spec.free_axes()
+    other = {axis: (traced[axis] - 3, 2 * traced[axis] + 1, 1) for axis in free}
+    other |= {"batch": (1, 3), "height": (least + 45, least), "width": (least + 1, least)}
+    other |= {axis: tuple(given[1:]) for axis, given in spec.sizes.items()}
+    together = [{axis: other[axis][turn % len(other[axis])] for axis in free} for turn in (0, 1)]
+    alone = {**other, **{axis: (traced[axis] + 13,) for axis in PIXEL_AXES}}
+    alone |= {} if "batch" in spec.sizes else {"batch": (1,)}
+    base = {axis: traced[axis] for axis in free}
+    singly = [({**base, axis: size}, axis in spec.sizes) for axis in free for size in alone[axis]]
+    runs: list[tuple[dict[str, int], bool]] = []
+    for sizes, must in [*((sizes, True) for sizes in together), *singly]:
+        if all(sizes != before for before, _ in runs):
+            runs.append((sizes, must))
+    return runs
+
+
+def _other_ways(
+    check: _Check, done: Sequence[dict[str, int]], decisions: Sequence[str]
+) -> tuple[str, ...]:
+    """Compare where the network takes another way; what cannot be is said, with the line."""
+    started, spec = time.process_time(), check.spec
+    traced = {axis: trace_sizes(spec)[axis] for axis in spec.free_axes()}
+    watch = Watch.of(spec, check.module)
+    ways = [watch.way(sizes) if watch else None for sizes in (traced, *done)]
+    known = {way for way in ways if way is not None}
+    if watch is None or ways[0] is None:
+        return (_not_followed(check, traced, decisions),)
+    notes = []
+    for probe in probes(spec):
+        if time.process_time() - started > MOST_SECONDS:
+            notes.append(
+                f"{spec.name} decides by sizes in Python ({_listed(decisions)}); whether it takes "
+                f"another way from {_described(spec, probe)} on was not looked at: it takes long"
+            )
+            break
+        way = watch.way(probe)
+        if way is None or way in known:
+            continue
+        sizes, place = watch.smallest(probe, known), watch.where(way, known)
+        if check.affords(sizes):
+            why = f", where the network takes another way in Python ({place})"
+            check.at(sizes, must=False, why=why)
+        else:
+            notes.append(
+                f"{spec.name} takes another way in Python from {_described(spec, sizes)} on "
+                f"({place}); a graph holds one way only, and it was not compared there: it "
+                "would take long"
+            )
+        known |= {way, *(found for found in [watch.way(sizes)] if found is not None)}
+    return tuple(notes)
+
+
+def _not_followed(check: _Check, traced: Mapping[str, int], decisions: Sequence[str]) -> str:
+    """A network that decides by values, say: it is compared at one larger size where that is cheap.
+
+    Returns what remains to be said.
+    """
+    larger = {
+        axis: check.spec.sizes[axis][-1] if axis in check.spec.sizes else LARGER.get(axis, size)
+        for axis, size in traced.items()
+    }
+    checked = ""
+    if check.affords(larger) and check.at(larger, must=False):
+        checked = f", compared up to {_described(check.spec, larger)}"
+    return (
+        f"{check.spec.name} decides in Python ({_listed(decisions)}): the graph holds the way that "
+        f"the traced example took at {_described(check.spec, traced)}{checked}; pictures for "
+        "which it would decide otherwise are answered wrongly"
+    )
+
+
+def _described(spec: ModelSpec, sizes: Mapping[str, int]) -> str:
+    """``batch 1, size 69 x 25, seq 7``, as far as there are such axes."""
+    free = {**sizes}
+    height, width = spec.fixed_size or (free.pop("height", 0), free.pop("width", 0))
+    batch = free.pop("batch", 0)
+    parts = [f"batch {batch}"] if batch else []
+    parts += [f"size {height} x {width}"] if height or width else []
+    return ", ".join([*parts, *(f"{axis} {size}" for axis, size in free.items())]) or "its size"
+
+
+def _listed(places: Sequence[str]) -> str:
+    more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
+    return ", ".join(places[:SHOWN]) + more
 
 
 def _run(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> list[Array]:

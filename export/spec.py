@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,8 @@ from export.errors import ExportError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+PIXEL_AXES = ("height", "width")  # their sizes are `ModelSpec.least_size` and ``trace_size``
 
 Axis = int | str
 
@@ -94,6 +96,8 @@ class ModelSpec:
         least_size: the least height and width, in pixels.
         fixed_size: the only height and width that the graph accepts, or None where they are free.
         trace_size: height and width of the traced example.
+        sizes: for a free axis the sizes that the export takes, where not any will do: the first is
+            traced, the others are checked, ``{"channels": (1, 3)}``.
         elsewhere: prefixes of tensors that a checkpoint of the whole network holds and that this
             network leaves to others.
         second_branch: the prefix of the branch that gets a copy where a checkpoint has one branch
@@ -119,6 +123,7 @@ class ModelSpec:
     least_size: int = 1
     fixed_size: tuple[int, int] | None = None
     trace_size: tuple[int, int] = (64, 96)
+    sizes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     elsewhere: tuple[str, ...] = ()
     second_branch: str = ""
     second_input: str = ""
@@ -138,6 +143,13 @@ class ModelSpec:
             ),
             "it needs an input and an output": not (self.inputs and self.outputs),
             "two of its inputs and outputs have one name": len(set(tensors)) != len(tensors),
+            f"its sizes must name free axes of its inputs, but for {' and '.join(PIXEL_AXES)}": (
+                not set(self.sizes) <= set(self.free_axes()) - set(PIXEL_AXES)
+            ),
+            "its sizes must be two numbers or more an axis, all different and from 1 on": not all(
+                len(set(given)) == len(given) > 1 and min(given) >= 1
+                for given in self.sizes.values()
+            ),
             "its builder must be 'module:function'": not re.fullmatch(r"[\w.]+:\w+", self.builder),
         }
         for fault, there in faults.items():
@@ -163,6 +175,11 @@ class ModelSpec:
                 f"{self.name}: {module_name} has no {function_name}", hint="mend the builder"
             ) from error
         return build(**self.builder_arguments).eval()
+
+    def free_axes(self) -> list[str]:
+        """The names of the inputs' free axes, in order; an axis of several inputs is one."""
+        axes = [axis for tensor in self.inputs for axis in tensor.axes if isinstance(axis, str)]
+        return list(dict.fromkeys(axes))
 
     def dynamic_axes(self) -> dict[str, dict[int, str]]:
         """Free axes by tensor name and position."""

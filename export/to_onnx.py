@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 LEAST_OPSET = 17  # LayerNormalization is one operator from here on
 TRACER_OPSET = 20  # the newest that torch's tracer writes; newer ones are converted to
 TRACE_BATCH = 2  # one would let a tracer take the batch axis for a constant unseen
+# Sizes of traced axes that are no batch, height or width; odd, and no two of them the same.
+FIRST_SIZE, SIZE_STEP = 11, 4
 
 
 @cache
@@ -77,7 +79,13 @@ def check_opset(opset: int, *, least: int = LEAST_OPSET) -> None:
         )
 
 
-def trace(spec: ModelSpec, module: torch.nn.Module, opset: int = DEFAULT_OPSET) -> onnx.ModelProto:
+def trace(
+    spec: ModelSpec,
+    module: torch.nn.Module,
+    opset: int = DEFAULT_OPSET,
+    *,
+    decisions: list[str] | None = None,
+) -> onnx.ModelProto:
     """The network's graph at an opset; its weights are graph inputs named as in ``state_dict()``.
 
     ``module`` is changed: its tensors get values of their own, because the tracer merges tensors
@@ -87,6 +95,8 @@ def trace(spec: ModelSpec, module: torch.nn.Module, opset: int = DEFAULT_OPSET) 
         spec: the network's inputs and outputs.
         module: the network, in evaluation mode.
         opset: from 11 to `newest_opset`; what is older than a variant takes, `check_opset` refuses.
+        decisions: gets the places (``network.py:12``) where the network turned a size or a value
+            into a Python number or a yes or no: the graph holds what the traced example had.
 
     Raises:
         ExportError: the opset is out of range, or the network cannot be traced.
@@ -98,7 +108,7 @@ def trace(spec: ModelSpec, module: torch.nn.Module, opset: int = DEFAULT_OPSET) 
     _make_distinct(module)
     with (
         tempfile.TemporaryDirectory() as folder,
-        _quiet(strict=spec.strict),
+        _quiet([] if decisions is None else decisions),
         one_torch_thread(),
         torch.no_grad(),
     ):
@@ -138,8 +148,34 @@ def trace(spec: ModelSpec, module: torch.nn.Module, opset: int = DEFAULT_OPSET) 
         ) from error
 
 
+def trace_sizes(spec: ModelSpec) -> dict[str, int]:
+    """The traced example's size of every free axis: over 1, and no two of other axes the same.
+
+    An axis of size 1 would be broadcast: whatever is written into the graph there would fit any
+    other size too, and be wrong.
+    """
+    height, width = spec.fixed_size or spec.trace_size
+    sizes = {"batch": TRACE_BATCH, "height": height, "width": width}
+    others = [axis for axis in spec.free_axes() if axis not in sizes]
+    sizes |= {axis: FIRST_SIZE + SIZE_STEP * n for n, axis in enumerate(others)}
+    return sizes | {axis: given[0] for axis, given in spec.sizes.items()}
+
+
+def input_shapes(spec: ModelSpec, sizes: Mapping[str, int]) -> list[list[int]]:
+    """The shape of each input; free axes that ``sizes`` does not name are as traced."""
+    free = {**trace_sizes(spec), **sizes}
+    return [
+        [axis if isinstance(axis, int) else free[axis] for axis in tensor.axes]
+        for tensor in spec.inputs
+    ]
+
+
 def example_inputs(
-    spec: ModelSpec, *, batch: int = TRACE_BATCH, size: tuple[int, int] | None = None
+    spec: ModelSpec,
+    *,
+    batch: int = TRACE_BATCH,
+    size: tuple[int, int] | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> tuple[torch.Tensor, ...]:
     """Inputs of the network's shapes, with values in [0, 1) that are the same everywhere.
 
@@ -147,15 +183,13 @@ def example_inputs(
         spec: the network.
         batch: images in the batch.
         size: height and width in pixels; ``spec.trace_size`` where None.
+        sizes: of free axes by name, before the two above; `trace_sizes` for those not named.
     """
     import torch
 
     height, width = size or spec.fixed_size or spec.trace_size
-    free = {"batch": batch, "height": height, "width": width}
-    shapes = [
-        [axis if isinstance(axis, int) else free.get(axis, 1) for axis in tensor.axes]
-        for tensor in spec.inputs
-    ]
+    free = {"batch": batch, "height": height, "width": width, **(sizes or {})}
+    shapes = input_shapes(spec, free)
     generator = torch.Generator().manual_seed(0)
     return tuple(torch.rand(shape, generator=generator) for shape in shapes)
 
@@ -171,21 +205,24 @@ def _make_distinct(module: torch.nn.Module) -> None:
 
 
 @contextmanager
-def _quiet(*, strict: bool) -> Iterator[None]:
-    """Silence what is known and harmless; anything else the tracer says stays visible."""
+def _quiet(decisions: list[str]) -> Iterator[None]:
+    """Silence what is known and harmless; anything else the tracer says stays visible.
+
+    Where it says that a size or a value became a Python number, the place is kept.
+    """
     import torch
 
     # torch turns its log on whenever it exports, and writes the whole graph of a network that
     # cannot be exported to standard output (torch 2.13).
     name = "_jit_onnx_log"
     log = getattr(torch._C, name, None)
-    with warnings.catch_warnings():
+    # torch leaves this name out of its types.
+    category = torch.jit.TracerWarning  # type: ignore[attr-defined]
+    library = str(Path(torch.__file__).parent)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", category)
         # The older tracer is a decision: docs/decisions/exporter.md.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-        if not strict:  # networks of others branch on sizes; `export.self_check` runs other sizes
-            # torch leaves this name out of its types.
-            category = torch.jit.TracerWarning  # type: ignore[attr-defined]
-            warnings.filterwarnings("ignore", category=category)
         try:
             if log is not None:
                 setattr(torch._C, name, lambda *_: None)
@@ -193,3 +230,11 @@ def _quiet(*, strict: bool) -> Iterator[None]:
         finally:
             if log is not None:
                 setattr(torch._C, name, log)
+    for warning in said:
+        if not issubclass(warning.category, category):
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+        elif not warning.filename.startswith(library):  # torch's own code knows the tracer
+            place = f"{Path(warning.filename).name}:{warning.lineno}"
+            decisions += [] if place in decisions else [place]

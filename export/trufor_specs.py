@@ -84,6 +84,7 @@ TRUFOR_HEAD = ModelSpec(
     builder="export.models.trufor:TruForHead",
     files=("trufor.pth.tar",),
     least_size=LEAST_SIZE,
+    sizes={"np_channels": (1, 3)},
     elsewhere=("dncnn.",),
     second_input="noiseprint",
     judged=_JUDGED,

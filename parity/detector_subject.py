@@ -11,6 +11,7 @@ from pathlib import Path
 
 from chunking.hashing import sha256_bytes
 from export.build import export_model
+from export.replacing import require_here
 from export.sources import WeightsSource
 from export.spec import ModelSpec
 from export.trufor_specs import NOISEPRINT_PP, TRUFOR, TRUFOR_HEAD
@@ -60,10 +61,13 @@ def detector_files(
     """
     specs = (NOISEPRINT_PP, TRUFOR_HEAD)
     weights = [_weights(spec, source, cache, bundle) for spec in specs]
-    if DEFAULT_VARIANT in variants and bundle is None:
+    if DEFAULT_VARIANT in variants:
         for spec in specs:
             path = folder / f"{file_stem(spec, DEFAULT_VARIANT)}.onnx"
-            if not (path.is_file() or path.with_suffix(".chunks").is_dir()):
+            if path.with_suffix(".chunks").is_dir():
+                continue  # the runtime merges pieces itself
+            require_here(path, ParityError)
+            if not path.is_file() and bundle is None:
                 say(f"{path} is not there: exporting it")
                 export_model(spec, source, folder)
     found = []

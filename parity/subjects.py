@@ -11,6 +11,7 @@ from typing import Any
 from export.build import export_model
 from export.errors import ExportError
 from export.registry import find
+from export.replacing import require_here
 from export.sources import WeightsSource
 from export.spec import ModelSpec, Preprocessing
 from export.standin import DEFAULT_SEED
@@ -159,6 +160,7 @@ def make_subject(
     spec, weights = network.spec, network.weights
     if name in candidates:
         path = candidates[name]
+        require_here(path, ParityError)
         if not path.is_file():
             raise ParityError(f"no file {path}", hint=f"--candidate {name}=FILE.onnx names a file")
         say("checking digests")
@@ -166,6 +168,7 @@ def make_subject(
     found = []
     for variant in dict.fromkeys(variants):
         path = folder / f"{file_stem(spec, variant)}.onnx"
+        require_here(path, ParityError)  # merged or pulled, never made anew
         if not path.is_file():
             if variant != DEFAULT_VARIANT or bundle is not None:
                 option = "" if variant == DEFAULT_VARIANT else f" --variant {variant}"
@@ -174,7 +177,8 @@ def make_subject(
                     hint=f"python -m export {name}{option} --out {folder}",
                 )
             say(f"{path} is not there: exporting it")
-            export_model(spec, source, folder)
+            for warning in export_model(spec, source, folder).warnings:
+                say(f"warning: {warning}")
         say("checking digests")
         found.append(Candidate(path, _identify_variant(path, variant, spec, weights)))
     return Subject(network, tuple(found))

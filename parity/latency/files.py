@@ -50,9 +50,11 @@ def exported_file(plan: BenchPlan, spec: ModelSpec, variant: str) -> Path:
     Raises:
         ExportError: it is missing and cannot be exported.
     """
+    from export.replacing import require_here
     from export.variants import file_stem
 
     path = plan.folder / f"{file_stem(spec, variant)}.onnx"
+    require_here(path, ParityError)  # merged or pulled, never made anew
     if not path.is_file():
         from export.build import export_model  # imports torch
 

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from chunking.errors import first_line
+from export.repeatable import require_repeatable
 from export.spec import ModelSpec
 from export.weights import Weights
 from parity.errors import ParityError
@@ -27,6 +28,9 @@ class TorchRunner:
         precision: 64 for the reference, 32 for the source.
         threads: threads of an operator; 0 leaves torch's own choice.
         kernel: ``onednn``, or ``native`` for dense convolutions in float32 without it.
+
+    Raises:
+        ExportError: the reference is random.
 
     Attributes:
         replaced: how many convolutions do not run as torch would run them by itself.
@@ -58,6 +62,7 @@ class TorchRunner:
         self.replaced = 0
         if precision == 64:
             self.replaced = replace_convolutions(module)
+            require_repeatable(spec, module)  # what differs from itself is no reference
         elif kernel == NATIVE:
             self.replaced = use_native_convolutions(module)
 

@@ -181,7 +181,7 @@ def test_missing_only_mends(fault: Callable[[Path], None], export: Callable[...,
 
 def test_missing_only_sees_other_wishes(tiny: Specs, export: Callable[..., Exported]) -> None:
     export()
-    assert export(WeightsSource(stand_in="other")).seconds > 0
+    assert export(WeightsSource(stand_in="other"), replace=True).seconds > 0
     assert export(WeightsSource(stand_in="other"), opset=18).seconds > 0
     newer = replace(tiny["noiseprint_pp"], version="2")
     assert export(WeightsSource(stand_in="other"), opset=18, spec=newer).seconds > 0
@@ -212,26 +212,29 @@ def test_nobody_asked_for_stand_in_weights(
     assert real.path.read_bytes() == before
 
 
-def test_stand_in_weights_by_name_replace_it_and_say_so(
+def test_stand_in_weights_by_name_replace_it_on_request_and_say_so(
     real: Exported, tiny: Specs, tmp_path: Path
 ) -> None:
-    result = export_model(tiny["noiseprint_pp"], SEED, tmp_path)
+    with pytest.raises(ExportError, match=r"not replaced unasked"):
+        export_model(tiny["noiseprint_pp"], SEED, tmp_path)
+    result = export_model(tiny["noiseprint_pp"], SEED, tmp_path, replace=True)
     assert result.path == real.path
     assert result.replaced == "noiseprint++.th"
 
 
-def test_stand_in_files_are_replaced_without_ado(tiny: Specs, tmp_path: Path) -> None:
-    export_model(tiny["noiseprint_pp"], SEED, tmp_path)
-    result = export_model(tiny["noiseprint_pp"], WeightsSource(), tmp_path)
+def test_stand_in_files_of_another_seed_are_replaced_on_request(
+    tiny: Specs, tmp_path: Path
+) -> None:
+    first = export_model(tiny["noiseprint_pp"], SEED, tmp_path)
+    before = whole(first.path)
+    with pytest.raises(
+        ExportError, match=r"the weights at hand are stand-in weights \(seed golden"
+    ):
+        export_model(tiny["noiseprint_pp"], WeightsSource(), tmp_path)
+    assert whole(first.path) == before
+    result = export_model(tiny["noiseprint_pp"], WeightsSource(), tmp_path, replace=True)
     assert result.weights == "stand-in weights (seed golden)"
     assert result.replaced == "stand-in weights (seed s)"
-
-
-def test_a_lock_without_its_file_protects_nothing(
-    real: Exported, tiny: Specs, tmp_path: Path
-) -> None:
-    real.path.unlink()
-    assert export_model(tiny["noiseprint_pp"], WeightsSource(), tmp_path).path.is_file()
 
 
 def whole(path: Path) -> tuple[bytes, bytes]:
@@ -249,8 +252,8 @@ def test_a_failed_export_leaves_the_old_file(
         raise ExportError("no")
 
     monkeypatch.setattr(build, where, fail)
-    with pytest.raises(ExportError, match="no"):
-        export_model(tiny["noiseprint_pp"], WeightsSource(stand_in="new"), tmp_path)
+    with pytest.raises(ExportError, match=r"^no$"):
+        export_model(tiny["noiseprint_pp"], WeightsSource(stand_in="new"), tmp_path, replace=True)
     assert whole(old.path) == before
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
         [old.path.name, lock_path(old.path).name]
@@ -281,7 +284,7 @@ def test_interrupted_while_writing(
     monkeypatch.setattr(build, "atomic_writer", breaking)
     expected = ExportError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(expected) as stopped:
-        export_model(tiny["noiseprint_pp"], WeightsSource(stand_in="new"), tmp_path)
+        export_model(tiny["noiseprint_pp"], WeightsSource(stand_in="new"), tmp_path, replace=True)
     if expected is ExportError:
         assert "cannot be written (No space left on device)" in str(stopped.value)
     assert whole(old.path) == before

@@ -67,7 +67,11 @@ def test_up_to_date_and_replaced(capsys: Capture) -> None:
     main(["noiseprint_pp", "--stand-in", "s"])
     assert main(["noiseprint_pp", "--stand-in", "s", "--missing-only"]) == 0
     assert "up to date; stand-in weights (seed s)" in capsys.readouterr().err
-    assert main(["noiseprint_pp", "--stand-in", "t"]) == 0
+    assert main(["noiseprint_pp", "--stand-in", "t"]) == 2
+    error = capsys.readouterr().err
+    assert "python -m export noiseprint_pp --stand-in t --replace" in error
+    assert "python -m export noiseprint_pp --stand-in s" in error
+    assert main(["noiseprint_pp", "--stand-in", "t", "--replace"]) == 0
     assert "; replaces stand-in weights (seed s)" in capsys.readouterr().err
 
 

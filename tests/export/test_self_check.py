@@ -220,3 +220,149 @@ def test_timm_networks_are_told_how_to_fix_a_size() -> None:
     with pytest.raises(ExportError) as refusal:
         build_file(spec, SEED)
     assert refusal.value.hint == "let its size be fixed: timm:small@64x96"
+
+
+def sequence(builder: str, **changes: Any) -> ModelSpec:
+    return small(
+        builder,
+        inputs=(TensorSpec("tokens", ("batch", "seq", 3), ""),),
+        outputs=(TensorSpec("result", ("batch", "seq", 3), ""),),
+        **changes,
+    )
+
+
+class Linear(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        found: Tensor = self.linear(tokens)
+        return found
+
+
+class BakedPositions(Linear):
+    """Adds positions whose number is that of the traced example."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return super().forward(tokens) + torch.arange(int(tokens.shape[1]))[None, :, None]
+
+
+class BakedLength(Linear):
+    """Divides by the traced example's length: every length runs, all but one wrongly."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return super().forward(tokens) / int(tokens.shape[1])
+
+
+class NeedsSixteen(Linear):
+    """Takes no other lengths than multiples of sixteen."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        grid = super().forward(tokens).unflatten(1, (-1, 16))
+        return grid.flatten(1, 2)
+
+
+class BakedOnlyWithSeveral(Linear):
+    """Wrong where the batch is as traced too: each axis has to vary alone."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return super().forward(tokens) * (1 if int(tokens.shape[0]) == 2 else int(tokens.shape[1]))
+
+
+@pytest.mark.parametrize("builder", ["BakedPositions", "BakedLength", "BakedOnlyWithSeveral"])
+def test_every_free_axis_is_checked_whatever_its_name(builder: str) -> None:
+    with pytest.raises(ExportError, match=r"batch \d, seq \d+"):
+        build_file(sequence(builder), SEED)
+    assert build_file(sequence("Linear"), SEED).warnings == ()
+
+
+def test_sizes_that_the_network_does_not_take_are_declared() -> None:
+    with pytest.raises(ExportError, match=r"the network (itself does not run|cannot be)"):
+        build_file(sequence("NeedsSixteen", sizes={"seq": (11, 8)}), SEED)
+    assert build_file(sequence("NeedsSixteen", sizes={"seq": (32, 48, 16)}), SEED).data
+    with pytest.raises(ExportError, match="seq 48"):
+        build_file(sequence("BakedLength", sizes={"seq": (32, 48)}), SEED)
+
+
+def test_the_sizes_of_the_runs() -> None:
+    spec = sequence("Linear")
+    runs = module_under_test._runs(spec)
+    traced = {"batch": 2, "seq": 11}
+    assert all(sizes != traced for sizes, _ in runs)
+    assert {"batch": 2, "seq": 23} in [sizes for sizes, _ in runs]  # seq alone, odd
+    assert {"batch": 1, "seq": 11} in [sizes for sizes, _ in runs]  # batch alone
+    assert all(must for sizes, must in runs if set(sizes.items()).isdisjoint(traced.items()))
+    coupled = small("Linear", inputs=(TensorSpec("a", ("n", "m"), ""), TensorSpec("b", ("m",), "")))
+    assert all(sizes.keys() == {"n", "m"} for sizes, _ in module_under_test._runs(coupled))
+
+
+class Seen(Network):
+    """Decides by a size that no cheap check has, in one of several manners."""
+
+    def __init__(self, manner: str) -> None:
+        super().__init__()
+        self.manner = manner
+
+    def forward(self, image: Tensor) -> Tensor:
+        found: Tensor = self.conv(image)
+        height, width = image.shape[2], image.shape[3]
+        large = {
+            "one side": lambda: height > 300,
+            "either side": lambda: max(height, width) > 500,
+            "a number": lambda: int(width) >= 640,
+            "the area": lambda: height * width > 400 * 400,
+            "the batch": lambda: image.shape[0] > 8,
+            "harmless": lambda: width > 400,
+        }[self.manner]()
+        if large:
+            found = found + (0 if self.manner == "harmless" else 1)
+        return found
+
+
+@pytest.mark.parametrize(
+    ("manner", "where"),
+    [
+        ("one side", "size 301 x 96"),
+        ("either side", "size 501 x 96"),
+        ("a number", "size 64 x 640"),
+        pytest.param("the area", "", marks=pytest.mark.slow),
+        pytest.param("the batch", "batch 9", marks=pytest.mark.slow),
+    ],
+)
+def test_another_way_at_larger_sizes(manner: str, where: str) -> None:
+    spec = small("Seen", builder_arguments={"manner": manner})
+    with pytest.raises(
+        ExportError, match=r"another way in Python \(test_self_check.py:"
+    ) as refusal:
+        build_file(spec, SEED)
+    assert where in refusal.value.problem
+
+
+def test_another_way_that_is_the_same_computation_is_no_fault() -> None:
+    assert build_file(small("Seen", builder_arguments={"manner": "harmless"}), SEED).warnings == ()
+
+
+def test_another_way_that_costs_too_much_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module_under_test, "MOST_ELEMENTS", 10_000)
+    (warning,) = build_file(small("Seen", builder_arguments={"manner": "one side"}), SEED).warnings
+    assert "takes another way in Python from batch 2, size 301 x 96 on" in warning
+    assert "test_self_check.py:" in warning
+    monkeypatch.setattr(module_under_test, "MOST_SECONDS", 0.0)
+    (warning,) = build_file(small("Seen", builder_arguments={"manner": "one side"}), SEED).warnings
+    assert "was not looked at" in warning
+
+
+class ByValue(Network):
+    """Decides by what is in the picture."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        found: Tensor = self.conv(image / 255 if image.max() > 1.5 else image)
+        return found
+
+
+def test_a_decision_by_values_is_said(tmp_path: Path) -> None:
+    result = export_model(small("ByValue"), SEED, tmp_path)
+    (warning,) = result.warnings
+    assert "decides in Python (test_self_check.py:" in warning
+    assert "compared up to batch 3, size 520 x 392" in warning

@@ -96,7 +96,7 @@ def test_other_weights_are_refused_before_anything_runs(
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of torch's older tracer
-        export_model(HEAD, WeightsSource(stand_in="other"), folder)
+        export_model(HEAD, WeightsSource(stand_in="other"), folder, replace=True)
     code, report = run("--no-shapes")
     assert code == 1
     failed = [row for row in report["rows"] if row["status"] == "fail"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,12 +41,13 @@ def test_a_file_that_is_not_there_is_exported(
 ) -> None:
     made = []
 
-    def export(spec: ModelSpec, source: WeightsSource, folder: Path) -> None:
+    def export(spec: ModelSpec, source: WeightsSource, folder: Path) -> SimpleNamespace:
         made.append((spec.name, source, folder))
         folder.mkdir()
         for suffix in (".onnx", ".lock.json"):
             content = exported_once("tiny_np").with_suffix(suffix).read_bytes()
             (folder / "tiny_np").with_suffix(suffix).write_bytes(content)
+        return SimpleNamespace(warnings=("it decides in Python",))
 
     monkeypatch.setattr("parity.subjects.export_model", export)
     said: list[str] = []
@@ -53,6 +55,28 @@ def test_a_file_that_is_not_there_is_exported(
     assert made == [("tiny_np", GOLDEN, tmp_path / "new")]
     assert found.candidates[0].identity.proof == PROVEN
     assert any("not there: exporting it" in text for text in said)
+    assert "warning: it decides in Python" in said
+
+
+@pytest.mark.parametrize("variant", ["portable", "ort"])
+def test_a_file_in_pieces_is_merged_not_exported(
+    variant: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delattr("parity.subjects.export_model")
+    stem = "tiny_np" if variant == "portable" else "tiny_np.ort"
+    (tmp_path / f"{stem}.chunks").mkdir()
+    with pytest.raises(ParityError, match="its pieces are") as caught:
+        subject(folder=tmp_path, variants=(variant,))
+    assert "python -m chunking merge" in caught.value.hint
+
+
+def test_a_pointer_is_pulled_not_judged(tmp_path: Path) -> None:
+    path = tmp_path / "tiny_np.onnx"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    for given in ({"folder": tmp_path}, {"candidates": {"tiny_np": path}}):
+        with pytest.raises(ParityError, match="git-lfs pointer") as caught:
+            subject(**given)
+        assert caught.value.hint == "git lfs pull"
 
 
 def test_a_named_file_is_judged_and_never_exported(

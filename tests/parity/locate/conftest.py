@@ -95,10 +95,9 @@ def as_variant(spec: ModelSpec, variant: str) -> onnx.ModelProto:
     weights = WeightsSource(stand_in=SEED).weights_for(spec, module)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # as above
-        proto, _ = build_proto(
+        return build_proto(
             spec, module, weights, variant=VARIANTS[variant], opset=DEFAULT_OPSET
-        )
-    return proto
+        ).proto
 
 
 def rename(proto: onnx.ModelProto, old: str, new: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from export.errors import ExportError
 from export.sources import WeightsSource
 from export.spec import ModelSpec
 from export.weights import Weights
@@ -132,3 +133,15 @@ def test_another_number_of_outputs_than_the_spec_names_is_an_error(
     assert set(runner_of(nn.Identity()).run(feeds())) == {"out0"}
     with pytest.raises(ParityError, match="returns 1 outputs, its spec names"):
         runner_of(nn.Identity(), outputs=2).run(feeds())
+
+
+class Noisy(nn.Module):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image[:, :1] + torch.randn_like(image[:, :1])
+
+
+def test_a_random_network_is_no_reference(spec: ModelSpec) -> None:
+    noisy = replace(spec, builder=f"{__name__}:Noisy", builder_arguments={})
+    none = WeightsSource(stand_in="golden").weights_for(noisy, noisy.build())
+    with pytest.raises(ExportError, match="the network is random: Noisy"):
+        TorchRunner(noisy, none, precision=64)
