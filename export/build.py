@@ -15,6 +15,7 @@ from export import lock
 from export.attach import attach, require_all_used
 from export.errors import ExportError
 from export.finish import provenance_document, to_checked_proto
+from export.foreign import foreign
 from export.replacing import existing, keeps, require_replaceable
 from export.self_check import self_check
 from export.sources import WeightsSource
@@ -27,6 +28,11 @@ from export.weights import Weights
 if TYPE_CHECKING:
     import onnx
     import torch
+
+TRANSFORM_HINT = (
+    "try another --opset, or `export list` for another --variant; please report this with the "
+    "command you ran"
+)
 
 Stage = Callable[[str], None]
 
@@ -142,12 +148,14 @@ def build_proto(
     traced = variant.rewritten(spec, module)
     graph = trace(spec, traced, opset)
     del traced
-    module.load_state_dict(dict(weights.tensors), strict=True, assign=True)  # no second copy
-    model, provenance = attach(graph, spec, weights)
+    with foreign(f"{spec.name}: setting its weights", hint=TRANSFORM_HINT):
+        module.load_state_dict(dict(weights.tensors), strict=True, assign=True)  # no second copy
+        model, provenance = attach(graph, spec, weights)
     changes: dict[str, int] = {}
     for transform in variant.transforms:
         stage(f"transform: {transform.NAME}")
-        changed = transform.apply(model, provenance)
+        with foreign(f"{spec.name}: the transform {transform.NAME}", hint=TRANSFORM_HINT):
+            changed = transform.apply(model, provenance)
         changes[transform.NAME] = changes.get(transform.NAME, 0) + changed
         provenance.require_sound(model, strict=spec.strict)
     require_all_used(spec, weights, provenance)
@@ -155,7 +163,8 @@ def build_proto(
         model, spec, weights, provenance, variant=variant.name, transforms=changes
     )
     stage("checking the graph")
-    return to_checked_proto(model, spec, document), document
+    with foreign(f"{spec.name}: checking the graph", hint=TRANSFORM_HINT):
+        return to_checked_proto(model, spec, document), document
 
 
 def _opset(variant: Variant, opset: int | None) -> int:

@@ -6,17 +6,17 @@ made wrong, before such a file exists.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from chunking.errors import first_line
 from export.errors import ExportError
+from export.foreign import foreign, out_of_memory
 from export.registry import TIMM_PREFIX
 from export.spec import ModelSpec
-from export.threads import one_torch_thread
-from export.to_onnx import example_inputs
+from export.to_onnx import example_inputs, network_outputs
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +28,8 @@ WORST_RELATIVE = 1e-3
 # get this much of torch's own distance to float64, as long as a wrong graph would still be seen.
 AMPLIFICATION = 100.0
 WORST_AMPLIFIED = 0.05
+LEAST_TRIED = (32, 48, 64, 96, 128, 192, 256, 384, 512)  # pixels, to find what a network takes
+STEPS_TRIED = (2, 4, 8, 16, 32, 64)
 HINT = "the file was not written; please report this with the command you ran"
 
 Array = npt.NDArray[Any]
@@ -50,34 +52,30 @@ def self_check(
     """
     import onnxruntime
 
-    refused = onnxruntime.capi.onnxruntime_pybind11_state
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised; the log would say it twice
     options.intra_op_num_threads = 1
     # Packing weights for speed would only cost memory here.
     options.add_session_config_entry("session.disable_prepacking", "1")
-    try:
+    loading = f"{spec.name}: ONNX Runtime cannot load the graph: it"
+    with foreign(loading, hint=f"try another --opset; {HINT}"):
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except (refused.Fail, refused.InvalidGraph, refused.NotImplemented) as error:
-        raise ExportError(
-            f"{spec.name}: ONNX Runtime cannot load the graph ({first_line(error)})",
-            hint=f"try another --opset; {HINT}",
-        ) from error
     for batch, size in _shapes(spec):
         where = f"{spec.name} at batch {batch}, size {size[0]} x {size[1]}"
         inputs = example_inputs(spec, batch=batch, size=size)
         feeds = {t.name: x.numpy() for t, x in zip(spec.inputs, inputs, strict=True)}
-        expected = _run(module, inputs)
         try:
+            expected = _run(spec, module, inputs)
+        except ExportError as error:
+            hint = error.hint if out_of_memory(error) else _size_hint(spec, module)
+            raise ExportError(f"at batch {batch}: {error.problem}", hint=hint) from error
+        running = (
+            f"{where}: the graph does not run, a size of the traced example is fixed in it: it"
+        )
+        with foreign(running, hint=_fix_hint(spec)):
             found = session.run([tensor.name for tensor in spec.outputs], feeds)
-        except (refused.Fail, refused.RuntimeException, refused.InvalidArgument) as error:
-            raise ExportError(
-                f"{where}: the graph does not run ({first_line(error)}); a size of the traced "
-                "example is fixed in it",
-                hint=_fix_hint(spec),
-            ) from error
         if _suspicious(spec, where, expected, found, worst):
-            exact = _run(module.double(), tuple(x.double() for x in inputs))
+            exact = _run(spec, module.double(), tuple(x.double() for x in inputs))
             module.float()
             _judge(spec, where, exact, expected, found, worst)
 
@@ -90,12 +88,40 @@ def _shapes(spec: ModelSpec) -> list[tuple[int, tuple[int, int]]]:
     return [(1, (least + 45, least + 1)), (3, (least, least))]
 
 
-def _run(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> list[Array]:
-    import torch
+def _run(spec: ModelSpec, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> list[Array]:
+    return [tensor.numpy() for tensor in network_outputs(spec, module, inputs)]
 
-    with torch.inference_mode(), one_torch_thread():
-        outputs = module(*inputs)
-    return [t.numpy() for t in ((outputs,) if isinstance(outputs, torch.Tensor) else outputs)]
+
+def _size_hint(spec: ModelSpec, module: torch.nn.Module) -> str:
+    """Which sizes a network takes that does not run at all that its spec allows: tried out."""
+    if spec.fixed_size:
+        return "its spec's fixed_size is none that it takes"
+
+    def runs(batch: int, size: tuple[int, int]) -> bool:
+        try:
+            _run(spec, module, example_inputs(spec, batch=batch, size=size))
+        except ExportError:
+            return False
+        return True
+
+    def takes(least: int) -> bool:
+        return all(runs(*shape) for shape in _shapes(replace(spec, least_size=least)))
+
+    enough = next((least for least in LEAST_TRIED if takes(least)), 0)
+    if enough:
+        below = max((least for least in LEAST_TRIED if least < enough), default=spec.least_size)
+        while enough - below > 1:
+            middle = (below + enough) // 2
+            below, enough = (below, middle) if takes(middle) else (middle, enough)
+        return f"the least size at which it runs is {enough}: say least_size={enough} in its spec"
+    for step in STEPS_TRIED:
+        if all(runs(1, (step * n, step * (n + 1))) for n in range(64 // step + 1, 64 // step + 5)):
+            return (
+                f"it runs where sides are multiples of {step} only: let its forward pad them, or "
+                "say fixed_size=(HEIGHT, WIDTH) in its spec"
+            )
+    height, width = spec.trace_size
+    return f"if it runs at one size only, say fixed_size=({height}, {width}) in its spec"
 
 
 def _suspicious(
