@@ -106,7 +106,7 @@ def _require_whole_records(path: Path, data: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(data)) as records:
         # torch.jit.save and torch.export.save write code beside the tensors.
         names = {name.partition("/")[2] for name in records.namelist()}
-        if _TORCHSCRIPT <= names or any(name.startswith("code/") for name in names):
+        if names >= _TORCHSCRIPT or any(name.startswith("code/") for name in names):
             raise ExportError(
                 f"{path}: a TorchScript archive (code and weights), not a checkpoint",
                 hint="save its state dict alone, where you trust it: "

@@ -143,8 +143,8 @@ def network_outputs(
     module: torch.nn.Module,
     inputs: tuple[torch.Tensor, ...],
     *,
-    hint: str = "mend its forward, or say in its spec what it takes: float32 inputs of its axes, "
-    "trace_size=(HEIGHT, WIDTH), least_size",
+    hint: str = "mend its forward, or say in its spec what it takes (inputs, trace_size, "
+    "least_size); inputs are float32: a network in another precision needs .float()",
 ) -> tuple[torch.Tensor, ...]:
     """Run a network of anybody's.
 
