@@ -7,7 +7,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from chunking.errors import first_line
+from export.foreign import PICTURE_HINT, out_of_memory
 from parity.cases import Case
+from parity.contract import Contract, Port
 from parity.errors import ParityError, ProviderError
 from parity.runners.base import Feeds, Outputs
 from parity.runners.binding import run_bound
@@ -77,9 +79,12 @@ class OnnxRuntimeRunner:
             self._end_profile()
             raise
 
-    def input_names(self) -> list[str]:
-        """The file's inputs, in order."""
-        return [tensor.name for tensor in self._session.get_inputs()]
+    def contract(self) -> Contract:
+        """What the file says of its inputs, its outputs and how pictures enter."""
+        ports = [Port(t.name, t.type, tuple(t.shape)) for t in self._session.get_inputs()]
+        outputs = [tensor.name for tensor in self._session.get_outputs()]
+        metadata = dict(self._session.get_modelmeta().custom_metadata_map)
+        return Contract(tuple(ports), tuple(outputs), metadata)
 
     def run(self, feeds: Feeds) -> Outputs:
         """All outputs that the file has, by name.
@@ -96,9 +101,10 @@ class OnnxRuntimeRunner:
                 arrays = self._session.run(names, feeds)
         except session_errors(import_onnxruntime()) as error:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
+            hint = "the file does not take this shape; export it again with dynamic axes"
             raise ParityError(
                 f"ONNX Runtime failed on {shapes}: {first_line(error)}",
-                hint="the file does not take this shape; export it again with dynamic axes",
+                hint=PICTURE_HINT if out_of_memory(error) else hint,
             ) from error
         require_ran(self.asked, self._session.get_providers())
         if self._profile is not None:

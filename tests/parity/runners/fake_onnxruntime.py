@@ -127,6 +127,12 @@ class Session:
         given = self._script.options
         return {name: dict(asked) if given is None else given, CPU: {}}
 
+    def get_inputs(self) -> list[Any]:
+        return [SimpleNamespace(name="image", type="tensor(float)", shape=[])]
+
+    def get_modelmeta(self) -> Any:
+        return SimpleNamespace(custom_metadata_map={})
+
     def get_outputs(self) -> list[Any]:
         return [SimpleNamespace(name="noiseprint"), SimpleNamespace(name="second")]
 
