@@ -18,7 +18,7 @@ PACKAGES = ("chunking", "export", "runtime", "parity")
 MAY_IMPORT = {
     "chunking": (),
     "export": ("chunking",),
-    "runtime": ("chunking", "export.spec", "export.preprocess"),
+    "runtime": ("chunking", "export.spec", "export.preprocess", "export.toolchain"),
     "parity": ("chunking", "export", "runtime"),
 }
 # Imported inside functions, so that command lines, merging and the runtime start without them.
