@@ -111,10 +111,12 @@ def _require_axes(where: str, port: Port, tensor: TensorSpec) -> None:
             hint="export it with the network's axes",
         )
     for index, (got, wanted) in enumerate(zip(port.axes, tensor.axes, strict=True)):
-        if not isinstance(wanted, int) or not isinstance(got, int) or got == wanted:
-            continue
         last = len(tensor.axes) - 1
-        channels_last = index == 1 and last > 1 and port.axes[last] == wanted
+        if not isinstance(wanted, int) or got == wanted:
+            continue
+        channels_last = index == 1 and last > 1 and port.axes[last] == wanted != tensor.axes[last]
+        if not isinstance(got, int) and not channels_last:
+            continue  # free, or not said
         perm = (0, last, *range(1, last))
         raise ParityError(
             f"{where} takes {'channels last, ' if channels_last else ''}{shape}: axis {index} is "
