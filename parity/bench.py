@@ -11,7 +11,14 @@ from typing import Any, Self
 
 from chunking.errors import UserError
 from parity.cases import Case
-from parity.contract import Contract, contradiction, order_note, require_inputs, start_note
+from parity.contract import (
+    Contract,
+    contradiction,
+    order_note,
+    refuse_channels_last,
+    require_inputs,
+    start_note,
+)
 from parity.errors import ParityError, ProviderError
 from parity.identity import REFUTED, UNPROVEN
 from parity.judging import RowMaker
@@ -168,6 +175,8 @@ class Bench:
                     entrant.runners.remove(runner)
                     entrant.absent.append((runner.asked, error.problem))
                 except ParityError as error:  # every case's row says so, too
+                    if not isinstance(runner, DetectorRunner):
+                        refuse_channels_last(entrant.candidate.path, runner.run, feeds, error)
                     logger.info("%s does not run the trial: %s", runner.provider, error.problem)
 
     def _open_runners(self, entrant: _Entrant, providers: Sequence[Provider]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from export.finish import PREPROCESSING_KEY
 from export.lock import METADATA_KEY
 from export.spec import ModelSpec, Preprocessing, TensorSpec
 from parity.errors import ParityError
+from parity.runners.base import Feeds, Outputs
 
 if TYPE_CHECKING:
     import onnx
@@ -123,6 +124,36 @@ def _require_axes(where: str, port: Port, tensor: TensorSpec) -> None:
             f"{got} there, the run gives {wanted} {expected}",
             hint=MAP_HINT.format(perm=perm) if channels_last else "export it with these sizes",
         )
+
+
+def refuse_channels_last(
+    path: Path, run: Callable[[Feeds], Outputs], feeds: Feeds, error: ParityError
+) -> None:
+    """Say that a file takes channels last, where it does not say so itself: it is tried.
+
+    Args:
+        path: the file.
+        run: runs it; it did not on ``feeds``.
+        feeds: the network's inputs, (B, C, H, W) those that are pictures.
+        error: why it did not.
+
+    Raises:
+        ParityError: it runs with channels last.
+    """
+    pictures = [name for name, array in feeds.items() if array.ndim == 4]
+    turned = feeds | {
+        name: np.ascontiguousarray(feeds[name].transpose(0, 2, 3, 1)) for name in pictures
+    }
+    try:
+        run(turned)
+    except ParityError:
+        return
+    shapes = ", ".join(f"{name} {array.shape}" for name, array in turned.items())
+    raise ParityError(
+        f"{path}: it takes channels last: {shapes} runs, and the run's own inputs do not "
+        f"({error.problem})",
+        hint=MAP_HINT.format(perm=(0, 3, 1, 2)),
+    )
 
 
 def contradiction(metadata: Mapping[str, str], preprocessing: Preprocessing) -> str:

@@ -172,9 +172,41 @@ def test_a_file_with_channels_last(parity: Any, edited: Callable[..., Path]) -> 
         dims[2].dim_param = "width"
 
     ran = parity("--candidate", f"tiny_np={edited('tiny_np', turn)}")
-    # A free height is no axis that is wrong: ONNX Runtime itself says what it got and expected.
     assert ran.code == 2
-    assert "index: 3 Got: " in ran.err and "Expected: 3" in ran.err
+    assert "channels last, (batch, height, width, 3): axis 1 is height there" in ran.err
+
+
+def test_a_file_with_channels_last_that_does_not_say_so(
+    parity: Any, edited: Callable[..., Path]
+) -> None:
+    def turn(proto: onnx.ModelProto) -> None:
+        first = proto.graph.input[0]
+        for made in proto.graph.node:
+            made.input[:] = ["turned" if n == first.name else n for n in made.input]
+        perm = helper.make_node("Transpose", [first.name], ["turned"], perm=[0, 3, 1, 2])
+        proto.graph.node.insert(0, perm)
+        for dim, name in zip(first.type.tensor_type.shape.dim, "bhwc", strict=True):
+            dim.dim_param = name
+
+    ran = parity("--candidate", f"tiny_np={edited('tiny_np', turn)}")
+    assert ran.code == 2
+    assert "it takes channels last: image (1, " in ran.err
+    assert "perm (0, 3, 1, 2)" in ran.err
+
+
+def test_a_size_that_a_file_does_not_take_is_said_once(
+    parity: Any, edited: Callable[..., Path], make_images: Callable[..., Path]
+) -> None:
+    def fix(proto: onnx.ModelProto) -> None:
+        dims = proto.graph.input[0].type.tensor_type.shape.dim
+        dims[2].dim_value, dims[3].dim_value = 50, 60
+
+    make_images(9)
+    ran = parity("--candidate", f"tiny_np={edited('tiny_np', fix)}", shapes=False)
+    assert ran.code == 2
+    assert "index: 2 Got: 48 Expected: 50, index: 3 Got: 40 Expected: 60" in ran.err
+    assert "9 comparisons: " in ran.err
+    assert ran.err.count("Got: ") == 4  # the output as a whole and its rows, of two axes
 
 
 def test_reordered_outputs_are_said(parity: Any, edited: Callable[..., Path]) -> None:
