@@ -250,8 +250,8 @@ def _declare_operators() -> None:
     for folder in found.submodule_search_locations or () if found else ():
         for compiled in Path(folder).glob("_C*.so"):
             with suppress(OSError):  # it was made for another build of torch
-                torch.ops.load_library(str(compiled))
-    # torch leaves its library class without types.
+                torch.ops.load_library(str(compiled))  # type: ignore[no-untyped-call]  # as below
+    # torch leaves these without types.
     declared = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name, schema in TORCHVISION_OPERATORS.items():
         if not hasattr(torch.ops.torchvision, name):

@@ -29,7 +29,7 @@ FLOAT32 = "tensor(float)"
 NEAR = 0.01  # relative: 1 / 255 and 1 / 256 are not told apart, both undo what the run did
 LONGEST_START = 8  # nodes between the input and the network
 MAP_HINT = (
-    "put a Transpose with perm {perm} between its input and the network, or export it with "
+    "put a Transpose with perm {perm} before its first node, or export it with "
     "channels first: docs/troubleshooting.md, 'Channels last'"
 )
 BYTES_HINT = (
@@ -118,7 +118,7 @@ def _require_axes(where: str, port: Port, tensor: TensorSpec) -> None:
         channels_last = index == 1 and last > 1 and port.axes[last] == wanted != tensor.axes[last]
         if not isinstance(got, int) and not channels_last:
             continue  # free, or not said
-        perm = (0, last, *range(1, last))
+        perm = (0, *range(2, last + 1), 1)
         raise ParityError(
             f"{where} takes {'channels last, ' if channels_last else ''}{shape}: axis {index} is "
             f"{got} there, the run gives {wanted} {expected}",
@@ -152,7 +152,7 @@ def refuse_channels_last(
     raise ParityError(
         f"{path}: it takes channels last: {shapes} runs, and the run's own inputs do not "
         f"({error.problem})",
-        hint=MAP_HINT.format(perm=(0, 3, 1, 2)),
+        hint=MAP_HINT.format(perm=(0, 2, 3, 1)),
     )
 
 

@@ -99,7 +99,8 @@ def _difference(candidate: Array, reference: Array) -> npt.NDArray[np.float64]:
     if candidate.shape != reference.shape or candidate.size == 0:
         raise ValueError(f"cannot compare shapes {candidate.shape} and {reference.shape}")
     if are_labels(reference):
-        return (candidate != reference).astype(np.float64)
+        differs: npt.NDArray[np.float64] = (candidate != reference).astype(np.float64)
+        return differs
     with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is NaN, and NaN fails
         difference = candidate.astype(np.float64)
         difference -= reference

@@ -262,3 +262,35 @@ def test_a_parameter_without_dimensions_gets_a_stand_in_value() -> None:
     weights = WeightsSource(stand_in="s").weights_for(SPEC, module)
     assert weights.tensors["scale"].shape == ()
     assert 0.8 <= float(weights.tensors["scale"]) <= 1.2
+
+
+def test_a_transform_of_somebody_else_s_library_that_fails(
+    theirs: Callable[..., ModelSpec],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Any,
+) -> None:
+    from onnx_ir.passes import PassError
+
+    def refuse(*_: object) -> int:
+        raise PassError("an error occurred when running the pass")
+
+    theirs()
+    monkeypatch.setattr("export.transforms.clean.apply", refuse)
+    assert main(["theirs", "--stand-in", "s", "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "theirs: the transform clean failed: PassError: an error occurred" in said
+
+
+def test_an_exporter_that_raises_anything(
+    theirs: Callable[..., ModelSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from export.to_onnx import trace
+
+    def refuse(*_: object, **__: object) -> None:
+        raise TypeError("z_(): incompatible function arguments\nThe following are supported")
+
+    spec = theirs()
+    monkeypatch.setattr(torch.onnx, "export", refuse)
+    with pytest.raises(ExportError, match=r"torch's exporter, which failed: TypeError: z_\(\)"):
+        trace(spec, spec.build())

@@ -33,7 +33,7 @@ def port(*axes: int | str | None, kind: str = "tensor(float)", name: str = "imag
 @pytest.mark.parametrize(
     ("given", "problem", "hint"),
     [
-        (port("b", 48, 40, 3), "channels last, (b, 48, 40, 3): axis 1 is 48 there", "(0, 3, 1, 2)"),
+        (port("b", 48, 40, 3), "channels last, (b, 48, 40, 3): axis 1 is 48 there", "(0, 2, 3, 1)"),
         (port("b", 1, "h", "w"), "axis 1 is 1 there, the run gives 3", "these sizes"),
         (port(3, "h", "w"), "has 3 axes, (3, h, w); the network's has 4", "the network's axes"),
         (port("b", 3, "h", "w", kind="tensor(uint8)"), "is tensor(uint8), the run gives", "twice"),
@@ -191,7 +191,7 @@ def test_a_file_with_channels_last_that_does_not_say_so(
     ran = parity("--candidate", f"tiny_np={edited('tiny_np', turn)}")
     assert ran.code == 2
     assert "it takes channels last: image (1, " in ran.err
-    assert "perm (0, 3, 1, 2)" in ran.err
+    assert "perm (0, 2, 3, 1)" in ran.err
 
 
 def test_a_size_that_a_file_does_not_take_is_said_once(
@@ -219,3 +219,27 @@ def test_reordered_outputs_are_said(parity: Any, edited: Callable[..., Path]) ->
     assert ran.code == 0
     assert "the file gives them in another order" in ran.out
     assert len(ran.report["models"]["tiny_mit"]["notes"]) == 1
+
+
+def test_the_documented_transpose_maps_channels_last(
+    parity: Any, edited: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def turn(proto: onnx.ModelProto) -> None:
+        first = proto.graph.input[0]
+        for made in proto.graph.node:
+            made.input[:] = ["turned" if n == first.name else n for n in made.input]
+        perm = helper.make_node("Transpose", [first.name], ["turned"], perm=[0, 3, 1, 2])
+        proto.graph.node.insert(0, perm)
+        for dim, axis in zip(first.type.tensor_type.shape.dim, ("b", "h", "w", 3), strict=True):
+            dim.dim_param = axis if isinstance(axis, str) else ""
+            if isinstance(axis, int):
+                dim.dim_value = axis
+
+    theirs = edited("tiny_np", turn)
+    guide = Path(__file__).parents[2] / "docs/troubleshooting.md"
+    code = guide.read_text("utf-8").partition("Channels last: ")[2].partition("```python\n")[2]
+    monkeypatch.chdir(tmp_path)
+    theirs.rename("theirs.onnx")
+    exec(code.partition("```")[0])
+    assert parity("--candidate", "tiny_np=theirs.onnx").code == 2
+    assert parity("--candidate", "tiny_np=channels_first.onnx").code == 0

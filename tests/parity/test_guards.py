@@ -96,6 +96,62 @@ GUARDS = {
         "tests/parity/gate/test_planted_regressions.py",
         "baseline_of_another_machine",
     ),
+    "a second candidate of a network": Guard(
+        "parity/arguments.py",
+        "            files.append(Path(file))\n",
+        "            files[:] = [Path(file)]\n",
+        FOOLED,
+        "of_two_candidates",
+    ),
+    "two candidates of a benchmark": Guard(
+        "parity/latency/arguments.py",
+        "if len(files) > 1:",
+        "if False:",
+        "tests/parity/latency/test_arguments.py",
+        "two_candidates",
+    ),
+    "a list option that is given twice": Guard(
+        "chunking/console.py",
+        "if given.get(self.dest, values) != values:",
+        "if False:",
+        FOOLED,
+        "list_that_is_given_twice",
+    ),
+    "a baseline that another one would replace": Guard(
+        "parity/commands/gate.py",
+        '        action="extend",\n',
+        "",
+        "tests/parity/gate/test_command.py",
+        "baselines_given_one_by_one",
+    ),
+    "preprocessing that the file contradicts": Guard(
+        "parity/bench.py",
+        "entrant.refused = contradiction(contract.metadata, subject.preprocessing)",
+        'entrant.refused = ""',
+        "tests/parity/test_contract.py",
+        "pixel_scale",
+    ),
+    "labels that are others": Guard(
+        COMPARE,
+        "if differ <= max(LABELS_FLOOR, tolerance.row_ratio * of_source):",
+        "if True:",
+        UNIT,
+        "labels_are_judged",
+    ),
+    "a builder that ends the process with exit code 0": Guard(
+        "export/foreign.py",
+        "except SystemExit as error:",
+        "except GeneratorExit as error:",
+        "tests/export/test_foreign.py",
+        "builders and exits",
+    ),
+    "an output of other axes than the spec's": Guard(
+        "export/foreign.py",
+        "isinstance(axis, int) and axis != size for axis",
+        "False for axis",
+        "tests/export/test_foreign.py",
+        "may_not_return and given10",
+    ),
 }
 
 
