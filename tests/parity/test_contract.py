@@ -240,6 +240,6 @@ def test_the_documented_transpose_maps_channels_last(
     code = guide.read_text("utf-8").partition("Channels last: ")[2].partition("```python\n")[2]
     monkeypatch.chdir(tmp_path)
     theirs.rename("theirs.onnx")
-    exec(code.partition("```")[0])
+    exec(code.partition("```")[0], {})
     assert parity("--candidate", "tiny_np=theirs.onnx").code == 2
     assert parity("--candidate", "tiny_np=channels_first.onnx").code == 0
