@@ -96,7 +96,13 @@ def _parser() -> argparse.ArgumentParser:
     clean = _command(commands, "prune", _prune, _itself, "remove pieces of no release")
     clean.add_argument("path", type=Path, metavar="DIR", help="a folder of pieces")
     clean.add_argument(
-        "--keep", type=Path, nargs="+", required=True, metavar="MANIFEST", help="releases to keep"
+        "--keep",
+        action="extend",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="MANIFEST",
+        help="releases to keep",
     )
     clean.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     _add_force(clean, "remove pieces that the lock beside DIR may be of")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+
+_AXIS = re.compile(r"index: \d+ Got: \S+ Expected: \S+")
 
 
 def command(*words: object) -> str:
@@ -11,8 +14,14 @@ def command(*words: object) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error of a library says, or its kind where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """The first line of what an error of a library says, or its kind where it says nothing.
+
+    ONNX Runtime says in later lines which axis is wrong; these belong to the first:
+    ``index: 3 Got: 3 Expected: 64``.
+    """
+    first, *more = (str(error).strip() or type(error).__name__).splitlines()
+    axes = [line.strip() for line in more if _AXIS.fullmatch(line.strip())]
+    return " ".join([first, *([", ".join(axes)] if axes else [])])
 
 
 class UserError(Exception):

@@ -18,6 +18,7 @@ from export.attach import attach, require_all_used
 from export.errors import ExportError
 from export.external import Outside, move_out
 from export.finish import provenance_document, to_checked_proto
+from export.foreign import foreign
 from export.repeatable import require_no_random_operators, require_repeatable
 from export.replacing import (
     Commands,
@@ -39,6 +40,11 @@ from export.weights import Weights
 if TYPE_CHECKING:
     import onnx
     import torch
+
+TRANSFORM_HINT = (
+    "try another --opset, or `export list` for another --variant; please report this with the "
+    "command you ran"
+)
 
 Stage = Callable[[str], None]
 
@@ -207,13 +213,16 @@ def build_proto(
     graph = trace(spec, traced, opset, decisions=decisions)
     del traced
     require_no_random_operators(graph, spec)
-    module.load_state_dict(dict(weights.tensors), strict=True, assign=True)  # no second copy
+    with foreign(f"{spec.name}: setting its weights", hint=TRANSFORM_HINT):
+        module.load_state_dict(dict(weights.tensors), strict=True, assign=True)  # no second copy
     require_repeatable(spec, module)
-    model, provenance = attach(graph, spec, weights)
+    with foreign(f"{spec.name}: setting its weights", hint=TRANSFORM_HINT):
+        model, provenance = attach(graph, spec, weights)
     changes: dict[str, int] = {}
     for transform in variant.transforms:
         stage(f"transform: {transform.NAME}")
-        changed = transform.apply(model, provenance)
+        with foreign(f"{spec.name}: the transform {transform.NAME}", hint=TRANSFORM_HINT):
+            changed = transform.apply(model, provenance)
         changes[transform.NAME] = changes.get(transform.NAME, 0) + changed
         provenance.require_sound(model, strict=spec.strict)
     require_all_used(spec, weights, provenance)
@@ -222,7 +231,8 @@ def build_proto(
     )
     stage("checking the graph")
     outside = move_out(model, lock.data_path(Path(_file_name(spec, variant))).name)
-    proto = to_checked_proto(model, spec, document)
+    with foreign(f"{spec.name}: checking the graph", hint=TRANSFORM_HINT):
+        proto = to_checked_proto(model, spec, document)
     return Finished(proto, document, outside, tuple(decisions))
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chunking.errors import first_line
 from chunking.hashing import sha256_bytes
 from export.errors import ExportError
+from export.foreign import reason_of
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +29,8 @@ _DAMAGED = (
     *(RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
     *(ImportError, ArithmeticError, MemoryError, OSError, struct.error, zipfile.BadZipFile),
 )
+_TORCHSCRIPT = {"constants.pkl", "data.pkl"}
+_EXPORTED = {"serialized_exported_program.json", "models/model.json"}
 _HINT = "it may be truncated: compare its size and digest with the source, or fetch it again"
 
 
@@ -93,7 +95,7 @@ def _from_torch(path: Path, data: bytes) -> object:
             "source, save the state dict alone: torch.save(model.state_dict(), FILE)",
         ) from error
     except _DAMAGED as error:
-        reason = first_line(error)
+        reason = reason_of(error)
         raise ExportError(f"{path}: not a readable checkpoint ({reason})", hint=_HINT) from error
 
 
@@ -102,6 +104,20 @@ def _require_whole_records(path: Path, data: bytes) -> None:
     if not zipfile.is_zipfile(io.BytesIO(data)):
         return  # the format before zip files, which has no checksums
     with zipfile.ZipFile(io.BytesIO(data)) as records:
+        # torch.jit.save and torch.export.save write code beside the tensors.
+        names = {name.partition("/")[2] for name in records.namelist()}
+        if names >= _TORCHSCRIPT or any(name.startswith("code/") for name in names):
+            raise ExportError(
+                f"{path}: a TorchScript archive (code and weights), not a checkpoint",
+                hint="save its state dict alone, where you trust it: "
+                'torch.save(torch.jit.load("FILE").state_dict(), "weights.pth")',
+            )
+        if _EXPORTED & {*names, *records.namelist()}:
+            raise ExportError(
+                f"{path}: a network that torch.export.save wrote, not a checkpoint",
+                hint="save its state dict alone, where you trust it: "
+                'torch.save(torch.export.load("FILE").state_dict, "weights.pth")',
+            )
         damaged = records.testzip()
     if damaged is not None:
         raise ExportError(f"{path}: damaged, the checksum of {damaged} is wrong", hint=_HINT)
@@ -126,7 +142,7 @@ def _from_safetensors(path: Path, data: bytes) -> object:
         return load(data)
     except (safetensors.SafetensorError, *_DAMAGED) as error:
         raise ExportError(
-            f"{path}: not a readable safetensors file ({error})", hint=_HINT
+            f"{path}: not a readable safetensors file ({reason_of(error)})", hint=_HINT
         ) from error
 
 

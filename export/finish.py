@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PRODUCER = "trufor-onnx"
 VARIANT_KEY = "trufor_onnx.variant"  # of the file's metadata
+PREPROCESSING_KEY = "trufor_onnx.preprocessing"
 QUANTISED = "int8"  # a transform whose calibration runs in ONNX Runtime
 LARGE_BYTES = 1024  # initializers above this are checked one by one, not with the graph
 
@@ -100,7 +101,7 @@ def _metadata(document: Mapping[str, Any]) -> dict[str, str]:
         VARIANT_KEY: document["variant"],
         "trufor_onnx.weights": document["weights"]["label"],
         "trufor_onnx.weights_digest": document["weights"]["digest"],
-        "trufor_onnx.preprocessing": canonical(document["preprocessing"]),
+        PREPROCESSING_KEY: canonical(document["preprocessing"]),
     }
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
+from export.errors import ExportError
+from export.foreign import foreign
 from export.spec import PIXEL_AXES, ModelSpec
 from export.to_onnx import input_shapes, trace_sizes
 
@@ -28,17 +30,7 @@ Way = frozenset[tuple[CodeType, int]]  # instructions that were reached
 
 PIXELS = (129, 257, 513, 1025, 2049, 4097)
 IMAGES = (5, 9, 65)
-# What a network raises where it is not made for a size, or cannot be followed without values.
-REFUSALS = (
-    RuntimeError,
-    TypeError,
-    ValueError,
-    LookupError,
-    AssertionError,
-    ArithmeticError,
-    AttributeError,
-    MemoryError,
-)
+WATCHING = "a network that is watched"  # its failure is an answer, not an error
 _LIBRARIES = ("torch", "numpy", "sympy", "mpmath", "onnx", "onnxruntime")
 
 
@@ -74,8 +66,9 @@ class Watch:
     def of(cls, spec: ModelSpec, module: torch.nn.Module) -> Watch | None:
         """For a network, which is left as it is; None where it cannot be copied."""
         try:
-            watch = cls(spec, copy.deepcopy(module))
-        except REFUSALS:
+            with foreign(WATCHING, hint=""):
+                watch = cls(spec, copy.deepcopy(module))
+        except ExportError:
             return None
         watch.way(trace_sizes(spec))  # what only a first run does is no other way
         return watch
@@ -102,11 +95,15 @@ class Watch:
 
         before = sys.gettrace()
         try:
-            with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+            with (
+                foreign(WATCHING, hint=""),
+                FakeTensorMode(allow_non_fake_inputs=True),
+                torch.no_grad(),
+            ):
                 inputs = [torch.empty(shape) for shape in input_shapes(self.spec, sizes)]
                 sys.settrace(enter)
                 self.module(*inputs)
-        except REFUSALS:
+        except ExportError:  # not made for a size, or not to be followed without values
             return None
         finally:
             sys.settrace(before)

@@ -14,6 +14,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from export.errors import ExportError
+from export.foreign import foreign
 from export.spec import ModelSpec
 from export.trufor_specs import MIT_B2, NOISEPRINT_PP, TRUFOR, TRUFOR_HEAD
 
@@ -43,14 +44,10 @@ def registered() -> dict[str, ModelSpec]:
 
 def _specs_of(entry: EntryPoint) -> tuple[ModelSpec, ...]:
     where = f"entry point {entry.name!r} ({entry.value})"
-    try:
+    hint = "it must name a function without arguments; mend or uninstall its package"
+    with foreign(f"{where} does not load: it", hint=hint):
         given: object = entry.load()()
-    except (ImportError, AttributeError, TypeError) as error:
-        raise ExportError(
-            f"{where} does not load: {error}",
-            hint="it must name a function without arguments; mend or uninstall its package",
-        ) from error
-    found = tuple(given) if isinstance(given, Iterable) else (given,)
+        found = tuple(given) if isinstance(given, Iterable) else (given,)
     specs = tuple(spec for spec in found if isinstance(spec, ModelSpec))
     if len(specs) != len(found):
         strange = next(type(spec).__name__ for spec in found if not isinstance(spec, ModelSpec))

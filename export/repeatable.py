@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from export.errors import ExportError
-from export.other_ways import REFUSALS
+from export.foreign import foreign
 from export.random_operators import random_operators
 from export.spec import ModelSpec
 from export.threads import one_torch_thread
@@ -81,8 +81,9 @@ def _sizes(spec: ModelSpec) -> list[tuple[int, int]]:
 def _answer(spec: ModelSpec, module: torch.nn.Module, size: tuple[int, int]) -> bytes | None:
     """The digest of a run's outputs; None where the network does not run."""
     try:
-        return _run(spec, module, size)
-    except REFUSALS:
+        with foreign(f"{spec.name}: the network", hint=HINT):
+            return _run(spec, module, size)
+    except ExportError:
         return None
 
 

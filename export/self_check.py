@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from chunking.errors import first_line
 from export.errors import ExportError
 from export.external import Outside
-from export.other_ways import REFUSALS, Watch, probes
+from export.foreign import foreign, out_of_memory
+from export.other_ways import Watch, probes
 from export.registry import TIMM_PREFIX
 from export.spec import PIXEL_AXES, ModelSpec
-from export.threads import one_torch_thread
-from export.to_onnx import example_inputs, input_shapes, trace_sizes
+from export.to_onnx import example_inputs, input_shapes, network_outputs, trace_sizes
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -42,6 +41,8 @@ WORST_AMPLIFIED = 0.05
 MOST_SECONDS, MOST_ELEMENTS = 20.0, 1 << 23
 LARGER = {"height": 520, "width": 392, "batch": 3}
 SHOWN = 3  # places that a sentence names
+LEAST_TRIED = (32, 48, 64, 96, 128, 192, 256, 384, 512)  # pixels, to find what a network takes
+STEPS_TRIED = (2, 4, 8, 16, 32, 64)
 HINT = "the file was not written; please report this with the command you ran"
 
 Array = npt.NDArray[Any]
@@ -103,19 +104,14 @@ def _on_disk(data: bytes, spec: ModelSpec, outside: Outside | None) -> Iterator[
 def _session(file: bytes | str, spec: ModelSpec) -> onnxruntime.InferenceSession:
     import onnxruntime
 
-    refused = onnxruntime.capi.onnxruntime_pybind11_state
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised; the log would say it twice
     options.intra_op_num_threads = 1
     # Packing weights for speed would only cost memory here.
     options.add_session_config_entry("session.disable_prepacking", "1")
-    try:
+    loading = f"{spec.name}: ONNX Runtime cannot load the graph: it"
+    with foreign(loading, hint=f"try another --opset; {HINT}"):
         return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    except (refused.Fail, refused.InvalidGraph, refused.NotImplemented) as error:
-        raise ExportError(
-            f"{spec.name}: ONNX Runtime cannot load the graph ({first_line(error)})",
-            hint=f"try another --opset; {HINT}",
-        ) from error
 
 
 @dataclass
@@ -144,36 +140,30 @@ class _Check:
             must: the network has to run there.
             why: what is special there, for the error.
         """
-        import onnxruntime
-
-        refused = onnxruntime.capi.onnxruntime_pybind11_state
         spec, where = self.spec, f"{self.spec.name} at {_described(self.spec, sizes)}{why}"
         started = time.perf_counter_ns()
         inputs = example_inputs(spec, sizes=sizes)
         feeds = {t.name: x.numpy() for t, x in zip(spec.inputs, inputs, strict=True)}
         try:
-            expected = _run(self.module, inputs)
-        except REFUSALS as error:
+            expected = _run(spec, self.module, inputs)
+        except ExportError as error:
             if not must:
                 return False
+            hint = error.hint if out_of_memory(error) else _size_hint(spec, self.module)
             raise ExportError(
-                f"{where}: the network itself does not run ({first_line(error)}), so that the "
-                "graph cannot be checked there",
-                hint="say what it takes: least_size or fixed_size for height and width, sizes for "
-                "any other axis (docs/adding-a-network.md)",
+                f"{where}: the network itself does not run, so that the graph cannot be checked "
+                f"there ({error.problem})",
+                hint=hint,
             ) from error
-        try:
+        running = (
+            f"{where}: the graph does not run, a size of the traced example is fixed in it: it"
+        )
+        with foreign(running, hint=_fix_hint(spec)):
             found = self.session.run([tensor.name for tensor in spec.outputs], feeds)
-        except (refused.Fail, refused.RuntimeException, refused.InvalidArgument) as error:
-            raise ExportError(
-                f"{where}: the graph does not run ({first_line(error)}); a size of the traced "
-                "example is fixed in it",
-                hint=_fix_hint(spec),
-            ) from error
         seconds = (time.perf_counter_ns() - started) / 1e9
         self.largest = max(self.largest, (self.elements(sizes), seconds))
         if _suspicious(spec, where, expected, found, self.worst):
-            exact = _run(self.module.double(), tuple(x.double() for x in inputs))
+            exact = _run(spec, self.module.double(), tuple(x.double() for x in inputs))
             self.module.float()
             _judge(spec, where, exact, expected, found, self.worst)
         return True
@@ -282,12 +272,45 @@ def _listed(places: Sequence[str]) -> str:
     return ", ".join(places[:SHOWN]) + more
 
 
-def _run(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> list[Array]:
-    import torch
+def _run(spec: ModelSpec, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> list[Array]:
+    return [tensor.numpy() for tensor in network_outputs(spec, module, inputs)]
 
-    with torch.inference_mode(), one_torch_thread():
-        outputs = module(*inputs)
-    return [t.numpy() for t in ((outputs,) if isinstance(outputs, torch.Tensor) else outputs)]
+
+def _size_hint(spec: ModelSpec, module: torch.nn.Module) -> str:
+    """Which sizes a network takes that does not run at all that its spec allows: tried out."""
+    if spec.fixed_size:
+        return "its spec's fixed_size is none that it takes"
+    if not {"height", "width"} <= set(spec.free_axes()):
+        return "say in its spec which sizes its free axes take (docs/adding-a-network.md)"
+
+    def runs(sizes: Mapping[str, int]) -> bool:
+        try:
+            _run(spec, module, example_inputs(spec, sizes=sizes))
+        except ExportError:
+            return False
+        return True
+
+    def takes(least: int) -> bool:
+        tried = replace(spec, least_size=least)
+        return all(runs(sizes) for sizes, must in _runs(tried) if must)
+
+    enough = next((least for least in LEAST_TRIED if takes(least)), 0)
+    if enough:
+        below = max((least for least in LEAST_TRIED if least < enough), default=spec.least_size)
+        while enough - below > 1:
+            middle = (below + enough) // 2
+            below, enough = (below, middle) if takes(middle) else (middle, enough)
+        return f"the least size at which it runs is {enough}: say least_size={enough} in its spec"
+    for step in STEPS_TRIED:
+        several = range(64 // step + 1, 64 // step + 5)
+        sides = ({"height": step * n, "width": step * (n + 1)} for n in several)
+        if all(runs({**trace_sizes(spec), "batch": 1, **side}) for side in sides):
+            return (
+                f"it runs where sides are multiples of {step} only: let its forward pad them, or "
+                "say fixed_size=(HEIGHT, WIDTH) in its spec"
+            )
+    height, width = spec.trace_size
+    return f"if it runs at one size only, say fixed_size=({height}, {width}) in its spec"
 
 
 def _suspicious(

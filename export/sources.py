@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from export.checkpoints import Checkpoint, load_checkpoint
 from export.errors import ExportError
+from export.foreign import foreign
 from export.spec import ModelSpec
 from export.standin import DEFAULT_SEED
 from export.weights import Weights, checkpoint_weights, stand_in_weights
@@ -51,9 +52,11 @@ class WeightsSource:
             ExportError: the chosen file is missing, unreadable, or does not cover the network.
         """
         file, seed = self.choice_for(spec)
-        if file is None:
-            return stand_in_weights(spec, module, seed)
-        return checkpoint_weights(spec, module, self._load(file), fill_seed=seed)
+        hint = "a network whose tensors are plain ones on the CPU: float32, dense"
+        with foreign(f"{spec.name}: its weights", hint=hint):
+            if file is None:
+                return stand_in_weights(spec, module, seed)
+            return checkpoint_weights(spec, module, self._load(file), fill_seed=seed)
 
     def choice_for(self, spec: ModelSpec) -> tuple[Path | None, str]:
         """The file and the seed that `weights_for` takes; nothing is read.

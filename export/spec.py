@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from export.errors import ExportError
+from export.foreign import foreign
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -160,21 +161,27 @@ class ModelSpec:
         """A ``torch.nn.Module`` in evaluation mode, its weights not yet set.
 
         Raises:
-            ExportError: torch, or what the network is built with, is not installed.
+            ExportError: torch, or what the network is built with, is not installed; the builder
+                fails in any way; or what it gives is no module.
         """
         module_name, _, function_name = self.builder.partition(":")
-        try:
-            build: Callable[..., Any] = getattr(importlib.import_module(module_name), function_name)
-        except ModuleNotFoundError as error:
-            raise ExportError(
-                f"{self.name}: building the network needs {error.name}, which is not installed",
-                hint="pip install 'trufor-onnx[export,timm]', or `make setup` in a checkout",
-            ) from error
-        except AttributeError as error:
-            raise ExportError(
-                f"{self.name}: {module_name} has no {function_name}", hint="mend the builder"
-            ) from error
-        return build(**self.builder_arguments).eval()
+        hint = f"mend the builder {self.builder}, or its arguments in the spec"
+        with foreign(f"{self.name}: building the network", hint=hint):
+            named = importlib.import_module(module_name)
+            build: Callable[..., Any] | None = getattr(named, function_name, None)
+            if build is None:
+                raise ExportError(
+                    f"{self.name}: {module_name} has no {function_name}", hint="mend the builder"
+                )
+            module = build(**self.builder_arguments)
+            import torch
+
+            if not isinstance(module, torch.nn.Module):
+                raise ExportError(
+                    f"{self.name}: its builder gave {type(module).__name__}, not a network",
+                    hint=f"{self.builder} must return a torch.nn.Module",
+                )
+            return module.eval()
 
     def free_axes(self) -> list[str]:
         """The names of the inputs' free axes, in order; an axis of several inputs is one."""

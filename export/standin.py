@@ -42,24 +42,30 @@ def stand_in_tensor(seed: str, name: str, shape: tuple[int, ...]) -> npt.NDArray
         shape: the tensor's shape.
 
     Returns:
-        float32 of ``shape``; int64 zeros for ``num_batches_tracked``.
+        float32 of ``shape``, also where that is ``()``; int64 zeros for ``num_batches_tracked``.
     """
     kind = name.rpartition(".")[2]
     if kind == "num_batches_tracked":
         return np.zeros(shape, np.int64)
     draw = uniform(seed, name, math.prod(shape)).reshape(shape)
-    match kind, len(shape):
+    # NumPy makes a bare number of an array without dimensions.
+    return np.asarray(_scaled(kind, draw), np.float32)
+
+
+def _scaled(kind: str, draw: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | np.float32:
+    """The draw with the mean and spread that this kind of tensor has."""
+    match kind, draw.ndim:
         case "running_mean", _:
             return np.float32(0.1) * draw
         case "running_var", _:
             return np.float32(1.0) + np.float32(0.5) * draw
         case "bias", _:
             return np.float32(0.05) * draw
-        case _, 1:  # the scale of a normalisation layer
+        case _, 0 | 1:  # the scale of a normalisation layer, or of all that follows
             return np.float32(1.0) + np.float32(0.2) * draw
         case _, rank:
             gain = CONVOLUTION_GAIN if rank == 4 else LINEAR_GAIN
-            return np.float32(math.sqrt(gain / math.prod(shape[1:]))) * draw
+            return np.float32(math.sqrt(gain / (math.prod(draw.shape[1:]) or 1))) * draw
 
 
 def stand_in_state(

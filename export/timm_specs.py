@@ -10,24 +10,15 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from export.errors import ExportError
+from export.foreign import INSTALL_HINT, foreign
 from export.spec import ModelSpec, Preprocessing, TensorSpec
 from export.threads import one_torch_thread
 
 if TYPE_CHECKING:
     import torch
 
-INSTALL_HINT = "pip install 'trufor-onnx[export,timm]', or `make setup` in a checkout"
 LEAST_SIZE = 32  # pixels a side; backbones reduce by 32
 ODD_SIZE = (77, 33)  # a network that runs at this takes any size
-# Operators that torchvision registers only with its compiled part, which does not load beside
-# every build of torch. timm never calls them; importing torchvision wants them declared.
-MISSING_OPERATORS = {
-    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-}
-# What networks raise at a size that they are not made for.
-_SIZE_REFUSED = (RuntimeError, AssertionError, ValueError, TypeError, LookupError, ArithmeticError)
-_library: list[torch.library.Library] = []  # a declaration lasts as long as its library object
 
 logger = logging.getLogger(__name__)
 
@@ -37,24 +28,11 @@ def import_timm() -> Any:
     """The timm module, also beside a torchvision whose compiled operators do not load.
 
     Raises:
-        ExportError: timm is not installed.
+        ExportError: timm is not installed, or does not load.
     """
-    import torch
-
-    # torch leaves its library class without types.
-    declared = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
-    for name, schema in MISSING_OPERATORS.items():
-        if not hasattr(torch.ops.torchvision, name):
-            declared.define(schema)  # type: ignore[no-untyped-call]  # as above
-    _library.append(declared)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # timm's and torchvision's own deprecations
-            import timm
-    except ModuleNotFoundError as error:
-        raise ExportError(
-            f"timm networks need {error.name}, which is not installed", hint=INSTALL_HINT
-        ) from error
+    with warnings.catch_warnings(), foreign("building a timm network", hint=INSTALL_HINT):
+        warnings.simplefilter("ignore")  # timm's and torchvision's own deprecations
+        import timm
     return timm
 
 
@@ -65,9 +43,9 @@ def build(name: str) -> torch.nn.Module:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as in `import_timm`
-        network: torch.nn.Module = import_timm().create_model(
-            name, pretrained=False, exportable=True
-        )
+        timm = import_timm()
+        with foreign(f"timm:{name}: building the network", hint="another network, or another timm"):
+            network: torch.nn.Module = timm.create_model(name, pretrained=False, exportable=True)
     return network
 
 
@@ -162,9 +140,13 @@ def _runs_at(network: torch.nn.Module, size: tuple[int, int]) -> bool:
     import torch
 
     try:
-        with torch.inference_mode(), one_torch_thread():
+        with (
+            foreign(f"the network at {size[0]} x {size[1]}", hint="another size"),
+            torch.inference_mode(),
+            one_torch_thread(),
+        ):
             network(torch.zeros(1, 3, *size))
-    except _SIZE_REFUSED as error:
-        logger.info("the network does not run at %s x %s (%s)", *size, error)
+    except ExportError as error:
+        logger.info("%s", error.problem)
         return False
     return True

@@ -7,7 +7,6 @@ tracer, and which tensor stands where is known by name, not guessed from bytes.
 
 from __future__ import annotations
 
-import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,8 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chunking.errors import first_line
 from export.errors import ExportError
+from export.foreign import foreign, output_tensors
 from export.spec import ModelSpec
 from export.threads import one_torch_thread
 from export.variants import DEFAULT_OPSET, PLAIN_OPSET
@@ -99,7 +98,8 @@ def trace(
             into a Python number or a yes or no: the graph holds what the traced example had.
 
     Raises:
-        ExportError: the opset is out of range, or the network cannot be traced.
+        ExportError: the opset is out of range, the network itself does not run or returns what
+            is no tensor, or it cannot be traced.
     """
     import onnx
     import torch
@@ -113,39 +113,70 @@ def trace(
         torch.no_grad(),
     ):
         target = Path(folder) / "graph.onnx"
+        inputs = example_inputs(spec)
+        newer = f"try --opset {TRACER_OPSET}; " if opset < TRACER_OPSET else ""
         try:
-            torch.onnx.export(
-                module,
-                example_inputs(spec),
-                str(target),
-                dynamo=False,
-                opset_version=min(opset, TRACER_OPSET),
-                export_params=False,
-                do_constant_folding=False,
-                training=torch.onnx.TrainingMode.PRESERVE,
-                input_names=[tensor.name for tensor in spec.inputs],
-                output_names=[tensor.name for tensor in spec.outputs],
-                dynamic_axes=spec.dynamic_axes(),
-            )
-        except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-            # torch adds where to file bugs, and its own types with paths of this machine.
-            reason = re.split(r"\. Please|\s+\[Caused by", first_line(error))[0]
-            newer = f"try --opset {TRACER_OPSET}; " if opset < TRACER_OPSET else ""
-            raise ExportError(
-                f"{spec.name}: the network cannot be traced at opset {opset} ({reason})",
+            with foreign(
+                f"{spec.name}: the network cannot be traced at opset {opset} by torch's exporter, "
+                "which",
                 hint=f"{newer}an operator without an ONNX form has to be written otherwise",
-            ) from error
-        graph = onnx.load(target)
+            ):
+                torch.onnx.export(
+                    module,
+                    inputs,
+                    str(target),
+                    dynamo=False,
+                    opset_version=min(opset, TRACER_OPSET),
+                    export_params=False,
+                    do_constant_folding=False,
+                    training=torch.onnx.TrainingMode.PRESERVE,
+                    input_names=[tensor.name for tensor in spec.inputs],
+                    output_names=[tensor.name for tensor in spec.outputs],
+                    dynamic_axes=spec.dynamic_axes(),
+                )
+                graph = onnx.load(target)
+        finally:
+            # What the network itself does wrong is no fault of the tracer: that error goes first.
+            # Not before the trace: a table that the network keeps would be a constant of it.
+            network_outputs(spec, module, inputs)
     if opset <= TRACER_OPSET:
         return graph
-    try:
+    with foreign(
+        f"{spec.name}: the graph cannot be converted to opset {opset} by onnx's converter, which",
+        hint=f"--opset {TRACER_OPSET} or older needs no conversion",
+    ):
         return onnx.version_converter.convert_version(graph, opset)
-    except (onnx.version_converter.ConvertError, RuntimeError) as error:
-        reason = first_line(error)
-        raise ExportError(
-            f"{spec.name}: the graph cannot be converted to opset {opset} ({reason})",
-            hint=f"--opset {TRACER_OPSET} or older needs no conversion",
-        ) from error
+
+
+def network_outputs(
+    spec: ModelSpec,
+    module: torch.nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    *,
+    hint: str = "mend its forward, or say in its spec what it takes (inputs, trace_size, "
+    "least_size); inputs are float32: a network in another precision needs .float()",
+) -> tuple[torch.Tensor, ...]:
+    """Run a network of anybody's.
+
+    Args:
+        spec: the network's outputs.
+        module: the network.
+        inputs: tensors in the order of the spec.
+        hint: what to do where it fails.
+
+    Raises:
+        ExportError: it fails in any way, or returns what is no tensor or tuple of tensors.
+    """
+    import torch
+
+    given = [
+        f"{tensor.name} {tuple(x.shape)} {str(x.dtype).removeprefix('torch.')}"
+        for tensor, x in zip(spec.inputs, inputs, strict=True)
+    ]
+    what = f"{spec.name}: the network, run on {', '.join(given)},"
+    with foreign(what, hint=hint), torch.inference_mode(), one_torch_thread():
+        returned = module(*inputs)
+    return output_tensors(spec, returned)
 
 
 def trace_sizes(spec: ModelSpec) -> dict[str, int]:

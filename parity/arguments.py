@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
+from chunking.console import Once
 from export.arguments import add_weights_arguments
 from export.sources import WeightsSource
 from export.variants import DEFAULT_VARIANT
@@ -21,6 +23,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add_network_arguments(parser)
     parser.add_argument(
         "--providers",
+        action=Once,
         default="cpu",
         metavar="LIST",
         help="cpu,cuda,tensorrt,openvino, or auto (default: %(default)s)",
@@ -30,7 +33,8 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODEL=FILE",
-        help="judge this ONNX file in place of the exported one",
+        help="judge this ONNX file in place of the exported one; several files of a network are "
+        "judged beside each other",
     )
     parser.add_argument(
         "--onnx-models",
@@ -41,6 +45,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--variants",
+        action=Once,
         default=DEFAULT_VARIANT,
         metavar="LIST",
         help="exported files to judge beside each other: portable,ort,... (default: %(default)s)",
@@ -66,6 +71,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--formats",
+        action=Once,
         default="json,junit,markdown,html",
         metavar="LIST",
         help="reports to write; parity.json always is (default: %(default)s)",
@@ -76,6 +82,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """Which networks with which weights, on what: the same for runs and bundles."""
     parser.add_argument(
         "--models",
+        action="extend",
         nargs="+",
         required=True,
         metavar="MODEL",
@@ -121,7 +128,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
         images=args.images,
         providers=tuple(parse_providers(args.providers)),
         most_images=args.max_images,
-        candidates=dict(_candidate(text) for text in args.candidate),
+        candidates=candidates_of(args.candidate),
         folder=args.onnx_models,
         pixel_scale=args.pixel_scale,
         threads=args.threads,
@@ -147,8 +154,18 @@ def require_threads(threads: int) -> None:
         raise ParityError("--threads must be 0 or more", hint="leave it out for all cores")
 
 
-def _candidate(text: str) -> tuple[str, Path]:
-    name, separator, file = text.partition("=")
-    if not (name and separator and file):
-        raise ParityError(f"--candidate {text}: not MODEL=FILE", hint="noiseprint_pp=x.onnx")
-    return name, Path(file)
+def candidates_of(texts: Sequence[str]) -> dict[str, tuple[Path, ...]]:
+    """The files to judge by network, from ``MODEL=FILE`` texts: all that were given, each once.
+
+    Raises:
+        ParityError: a text is not of this form.
+    """
+    found: dict[str, list[Path]] = {}
+    for text in texts:
+        name, separator, file = text.partition("=")
+        if not (name and separator and file):
+            raise ParityError(f"--candidate {text}: not MODEL=FILE", hint="noiseprint_pp=x.onnx")
+        files = found.setdefault(name, [])
+        if all(Path(file).resolve() != other.resolve() for other in files):
+            files.append(Path(file))
+    return {name: tuple(files) for name, files in found.items()}

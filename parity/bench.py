@@ -11,8 +11,16 @@ from typing import Any, Self
 
 from chunking.errors import UserError
 from parity.cases import Case
+from parity.contract import (
+    Contract,
+    contradiction,
+    order_note,
+    refuse_channels_last,
+    require_inputs,
+    start_note,
+)
 from parity.errors import ParityError, ProviderError
-from parity.identity import REFUTED
+from parity.identity import REFUTED, UNPROVEN
 from parity.judging import RowMaker
 from parity.references.live import LiveSupply
 from parity.references.supply import Prepared, Supply
@@ -35,6 +43,8 @@ class _Entrant:
     candidate: Candidate
     maker: RowMaker
     runners: list[OnnxRuntimeRunner | DetectorRunner] = field(default_factory=list)
+    refused: str = ""  # why none of them is compared
+    notes: list[str] = field(default_factory=list)
     absent: list[tuple[Provider, str]] = field(default_factory=list)
 
 
@@ -79,14 +89,17 @@ class Bench:
                 # Identity before numbers: others are not run.
                 if entrant.candidate.identity.proof != REFUTED:
                     self._open_runners(entrant, providers)
+                else:
+                    entrant.refused = entrant.candidate.identity.reason
             self._place(self._supply.open(trial))
         except BaseException:
             self._stack.close()
             raise
 
     def document(self) -> dict[str, Any]:
-        """What the report says of the reference and the yardstick."""
-        return self._supply.document()
+        """What the report says of the reference, the yardstick and of how files are read."""
+        notes = [note for entrant in self._entrants for note in entrant.notes]
+        return self._supply.document() | ({"notes": notes} if notes else {})
 
     def placement(self) -> dict[str, Any]:
         """Where each provider's nodes were computed on the trial, by provider.
@@ -133,8 +146,9 @@ class Bench:
     def _entrant_rows(self, entrant: _Entrant, case: Case, prepared: Prepared) -> Iterator[Row]:
         maker = entrant.maker
         about = maker.about(case, prepared.image_sha256, prepared.feeds)
-        if entrant.candidate.identity.proof == REFUTED:
-            yield from maker.refuted(about)
+        if entrant.refused:
+            yield from maker.refuted(about, entrant.refused)
+            return
         for provider, reason in entrant.absent:
             yield from maker.not_run(about, provider, reason)
         for runner in entrant.runners:
@@ -161,11 +175,12 @@ class Bench:
                     entrant.runners.remove(runner)
                     entrant.absent.append((runner.asked, error.problem))
                 except ParityError as error:  # every case's row says so, too
+                    if not isinstance(runner, DetectorRunner):
+                        refuse_channels_last(entrant.candidate.path, runner.run, feeds, error)
                     logger.info("%s does not run the trial: %s", runner.provider, error.problem)
 
     def _open_runners(self, entrant: _Entrant, providers: Sequence[Provider]) -> None:
-        spec, path = self._subject.spec, entrant.candidate.path
-        wanted = {tensor.name for tensor in spec.inputs}
+        opened = False
         for provider in providers:
             try:
                 runner = self._runner(entrant.candidate, provider)
@@ -178,13 +193,24 @@ class Bench:
             self._stack.enter_context(runner)
             if isinstance(runner, DetectorRunner):
                 continue
-            found = runner.input_names()
-            if set(found) != wanted:
-                raise ParityError(
-                    f"{path}: its inputs are {', '.join(found)}; {spec.name} has "
-                    f"{', '.join(sorted(wanted))}",
-                    hint="it is another network's file, or its inputs were renamed",
-                )
+            if not opened:
+                self._read_contract(entrant, runner.contract())
+            opened = True
+
+    def _read_contract(self, entrant: _Entrant, contract: Contract) -> None:
+        """Hold what the file says of itself against what it will be given.
+
+        Raises:
+            ParityError: it does not take what the run gives.
+        """
+        subject, candidate = self._subject, entrant.candidate
+        require_inputs(candidate.path, subject.spec, contract.inputs)
+        entrant.refused = contradiction(contract.metadata, subject.preprocessing)
+        notes = [order_note(candidate.path.name, subject.spec, contract.outputs)]
+        if candidate.identity.proof == UNPROVEN:  # of a proven one the graph is the network's
+            first = subject.spec.inputs[0].name
+            notes.append(start_note(candidate.path, first, subject.preprocessing))
+        entrant.notes += [note for note in notes if note]
 
     def _runner(
         self, candidate: Candidate, provider: Provider

@@ -17,6 +17,8 @@ from parity.errors import ParityError
 
 SHAPE_PREFIX = "shape:"
 
+FIXED_BATCHES = (1, 2)  # all that can be varied where the size is fixed
+
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -155,17 +157,30 @@ def shape_cases(spec: ModelSpec, pictures: Sequence[Picture]) -> list[Case]:
     size, the smallest allowed and a batch of two are always run.
     """
     cases = []
-    for batch, size in sorted(set(_shapes(spec))):
+    own = spec.inputs[0].axes[0]
+    matrix = {(own if isinstance(own, int) else batch, size) for batch, size in _shapes(spec)}
+    for batch, size in sorted(matrix):
         name = SHAPE_PREFIX + "x".join(map(str, size if batch == 1 else (batch, *size)))
         batched = tuple(pictures[index % len(pictures)] for index in range(batch))
         cases.append(Case(name, batched, size))
     return cases
 
 
+def admitted_shapes(axes: Sequence[int | str]) -> int | None:
+    """How many shapes the matrix has for a network of one size; None where sizes are free.
+
+    Args:
+        axes: of its first input, (batch, channels, height, width).
+    """
+    if len(axes) != 4 or not all(isinstance(axis, int) for axis in axes[2:]):
+        return None
+    return 1 if isinstance(axes[0], int) else len(FIXED_BATCHES)
+
+
 def _shapes(spec: ModelSpec) -> Iterator[tuple[int, tuple[int, int]]]:
     """Batch and (height, width)."""
     if spec.fixed_size:
-        yield from ((1, spec.fixed_size), (2, spec.fixed_size))
+        yield from ((batch, spec.fixed_size) for batch in FIXED_BATCHES)
         return
     yield 1, spec.trace_size
     yield 1, (spec.least_size, spec.least_size)

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from parity.errors import ParityError
-from parity.metrics import Errors, accuracy_ratio, mean_absolute_error, measure
+from parity.metrics import Errors, accuracy_ratio, are_labels, mean_absolute_error, measure
+from parity.outcomes import LABELS_FLOOR
 from parity.results import Status
 from parity.tolerances import Tolerance
 
@@ -61,6 +62,7 @@ def judge(candidate: Array, reference: Array, source: Array, tolerance: Toleranc
     """Compare one output with the float64 network and with PyTorch float32.
 
     ``mae <= max(tolerance.mae, tolerance.row_ratio * mae(source))`` and the same for ``max_abs``.
+    Labels: see `_label_problem`.
 
     Args:
         candidate: what the backend gave.
@@ -82,6 +84,10 @@ def judge(candidate: Array, reference: Array, source: Array, tolerance: Toleranc
     errors = measure(candidate, reference)
     of_source = measure(source, reference)
     ratio = accuracy_ratio(errors.mae, of_source.mae)
+    if are_labels(reference):
+        reason = _label_problem(errors.mae, of_source.mae, tolerance)
+        status = Status.FAIL if reason else Status.PASS
+        return Verdict(status, reason, errors, mean_absolute_error(candidate, source), ratio)
     limits = {
         "mae": max(tolerance.mae, tolerance.row_ratio * of_source.mae),
         "max_abs": max(tolerance.max_abs, tolerance.row_ratio * of_source.max_abs),
@@ -94,6 +100,20 @@ def judge(candidate: Array, reference: Array, source: Array, tolerance: Toleranc
             break
     status = Status.FAIL if reason else Status.PASS
     return Verdict(status, reason, errors, mean_absolute_error(candidate, source), ratio)
+
+
+def _label_problem(differ: float, of_source: float, tolerance: Tolerance) -> str:
+    """Why labels fail: ``share <= max(LABELS_FLOOR, row_ratio * PyTorch float32's own share)``.
+
+    The limits in an output's units say nothing of labels. Where classes nearly tie, float32 itself
+    gives another label than float64 does: that is what a file is held to.
+    """
+    if differ <= max(LABELS_FLOOR, tolerance.row_ratio * of_source):
+        return ""
+    return (
+        f"{differ:.3g} of the labels are others than in float64, of PyTorch float32's own "
+        f"{of_source:.3g} ({tolerance.reason})"
+    )
 
 
 def _failed(reason: str) -> Verdict:

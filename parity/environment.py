@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from export.toolchain import package_version
+from export.toolchain import ABSENT, ONNXRUNTIME, onnxruntime_wheel, package_version
 
 PACKAGES = ("trufor-onnx", "torch", "onnxruntime", "onnxruntime-gpu", "onnx", "numpy", "pillow")
 
@@ -25,9 +25,17 @@ def environment(*, threads: int, settings: dict[str, Any]) -> dict[str, Any]:
         "processor": processor(),
         "logical_processors": os.cpu_count() or 0,
         "threads": threads,
-        "packages": {name: package_version(name) for name in PACKAGES},
+        "packages": _packages(),
         **settings,
     }
+
+
+def _packages() -> dict[str, str]:
+    """Versions by package; of ONNX Runtime's wheels only that which provides the module."""
+    wheel, installed = onnxruntime_wheel()
+    found = {name: package_version(name) for name in PACKAGES}
+    found |= dict.fromkeys((name for name in found if name.startswith(ONNXRUNTIME)), ABSENT)
+    return found | {wheel: installed}
 
 
 def processor() -> str:

@@ -98,11 +98,11 @@ class RowMaker:
         """The one row of a case that has no input, or on which the network does not run."""
         return self._plain(About(case, "", ()), "", "", "", Status.ERROR, reason)
 
-    def refuted(self, about: About) -> Iterator[Row]:
-        """Rows of a file that is not the network: failed without being run."""
+    def refuted(self, about: About, reason: str = "") -> Iterator[Row]:
+        """Rows of a file that is not the network, or not for these inputs: failed, not run."""
         for name in self._outputs:
-            reason = self._identity.reason
-            yield self._plain(about, BACKEND, "", name, Status.FAIL, reason)
+            why = reason or self._identity.reason
+            yield self._plain(about, BACKEND, "", name, Status.FAIL, why)
 
     def not_run(self, about: About, provider: Provider, reason: str) -> Iterator[Row]:
         """Rows of a provider that is absent and was not asked for by name."""

@@ -16,7 +16,8 @@ Array = npt.NDArray[Any]
 class Errors:
     """The distance of one array from its reference, computed in float64.
 
-    A NaN in either array makes every figure NaN.
+    A NaN in either array makes every figure NaN. Of labels (`are_labels`) the distance is 1 where
+    they differ and 0 elsewhere: ``mae`` is the share that differs, ``rel_l2`` its root.
 
     Attributes:
         mae: mean of ``|candidate - reference|``.
@@ -39,7 +40,8 @@ def measure(candidate: Array, reference: Array) -> Errors:
     """
     difference = _difference(candidate, reference).ravel()
     with np.errstate(over="ignore"):  # a distance beyond float64 is infinite, and fails
-        norm = float(np.linalg.norm(reference.astype(np.float64, copy=False).ravel()))
+        scale = np.ones_like(difference) if are_labels(reference) else reference.ravel()
+        norm = float(np.linalg.norm(scale.astype(np.float64, copy=False)))
         distance = float(np.linalg.norm(difference))
         mae = float(difference.mean())
     ratio = distance / norm if norm else (0.0 if distance == 0.0 else distance * math.inf)
@@ -49,6 +51,14 @@ def measure(candidate: Array, reference: Array) -> Errors:
         p99_abs=percentile_99(difference),
         rel_l2=ratio,
     )
+
+
+def are_labels(array: Array) -> bool:
+    """Whether an output is labels, counts or a mask: whole numbers, which are right or wrong.
+
+    How far label 3 is from label 7 means nothing.
+    """
+    return array.dtype.kind in "iub"
 
 
 def mean_absolute_error(candidate: Array, reference: Array) -> float:
@@ -85,9 +95,12 @@ def accuracy_ratio(candidate_mae: float, source_mae: float) -> float:
 
 
 def _difference(candidate: Array, reference: Array) -> npt.NDArray[np.float64]:
-    """``|candidate - reference|`` in float64, for equal shapes only."""
+    """``|candidate - reference|`` in float64, for equal shapes only; of labels 1 or 0."""
     if candidate.shape != reference.shape or candidate.size == 0:
         raise ValueError(f"cannot compare shapes {candidate.shape} and {reference.shape}")
+    if are_labels(reference):
+        differs: npt.NDArray[np.float64] = (candidate != reference).astype(np.float64)
+        return differs
     with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is NaN, and NaN fails
         difference = candidate.astype(np.float64)
         difference -= reference

@@ -9,12 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from export.spec import Judged
+from parity.metrics import are_labels
 
 Array = npt.NDArray[Any]
 Outcome = Mapping[str, float | bool]
 THRESHOLD = 0.5
 # How the outcomes of many images become one figure: the worst of them, or how many.
-WORST = {"difference": max, "flip_distance": max, "flipped_share": max, "iou": min}
+LABELS = "labels_differ"
+WORST = {"difference": max, "flip_distance": max, "flipped_share": max, "iou": min, LABELS: max}
+# A share of labels that rounding may change where PyTorch float32 changed none: two classes lie
+# within 1e-6 of each other in less than one of 300,000 pixels (Argmax, 3.1 million: in none).
+LABELS_FLOOR = 1e-5
 
 
 def outcome(judged: Judged, output: str, candidate: Array, reference: Array) -> Outcome:
@@ -30,9 +35,12 @@ def outcome(judged: Judged, output: str, candidate: Array, reference: Array) -> 
         For the score: ``difference`` (largest, 0..1), ``flipped`` (the decision at 0.5 changes)
         and ``flip_distance`` (how far from 0.5 the reference was where it did, 0.0 if nowhere).
         For a map: ``iou`` of the thresholded maps and ``flipped_share`` of pixels.
+        For labels, acted on or not: ``labels_differ``, the share that is another.
     """
     if candidate.shape != reference.shape or candidate.size == 0:
         return {}
+    if are_labels(reference):
+        return {LABELS: float((candidate != reference).mean())}
     ours, theirs = candidate > THRESHOLD, reference > THRESHOLD
     flipped = ours != theirs
     if judged.score and output == judged.score:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ from parity.references.supply import Supply
 from parity.references.trial import trial_case
 from parity.results import Report, Row
 from parity.runners.providers import Provider
-from parity.subjects import Subject, make_subject
+from parity.subjects import Candidates, Subject, make_subject
 from parity.summary import summarise
 from parity.tolerances import tolerances_digest
 
@@ -40,7 +39,7 @@ class Plan:
         images: the data set: a folder, a manifest, a pattern or an image.
         providers: where ONNX Runtime is to run.
         most_images: only the first so many.
-        candidates: files to judge in place of exported ones, by network.
+        candidates: files to judge in place of exported ones, by network: one or several.
         folder: where exported files are.
         pixel_scale: what 8-bit values are divided by, where it is not the network's own.
         threads: threads of an operator; 0 leaves the backend's choice.
@@ -55,7 +54,7 @@ class Plan:
     images: Path
     providers: tuple[Provider, ...]
     most_images: int | None = None
-    candidates: Mapping[str, Path] = field(default_factory=dict)
+    candidates: Candidates = field(default_factory=dict)
     folder: Path = Path("onnx_models")
     pixel_scale: float | None = None
     threads: int = 0

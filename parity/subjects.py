@@ -26,8 +26,10 @@ from parity.references.known_weights import KnownWeights, known_weights
 from parity.references.networks import Network
 from parity.references.store import ReferenceCache
 from parity.results import RUNTIME
+from parity.tolerances import NUMBERED, plain_variant
 
 Say = Callable[[str], None]
+Candidates = Mapping[str, Path | Sequence[Path]]  # files that the user named, by network
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def make_subject(
     name: str,
     source: WeightsSource,
     *,
-    candidates: Mapping[str, Path],
+    candidates: Candidates,
     folder: Path,
     variants: Sequence[str] = (DEFAULT_VARIANT,),
     pixel_scale: float | None = None,
@@ -128,7 +130,7 @@ def make_subject(
     Args:
         name: the network, or ``runtime``.
         source: the user's choice of weights.
-        candidates: files that the user named, by network; such a file is the only one judged.
+        candidates: files that the user named, by network; such files are the only ones judged.
         folder: where exported files are.
         variants: which of the exported files.
         pixel_scale: what 8-bit values are divided by, where it is not the network's own.
@@ -159,12 +161,7 @@ def make_subject(
     )
     spec, weights = network.spec, network.weights
     if name in candidates:
-        path = candidates[name]
-        require_here(path, ParityError)
-        if not path.is_file():
-            raise ParityError(f"no file {path}", hint=f"--candidate {name}=FILE.onnx names a file")
-        say("checking digests")
-        return Subject(network, (Candidate(path, identify(path, spec, weights)),))
+        return Subject(network, _named(name, candidates[name], network, say))
     found = []
     for variant in dict.fromkeys(variants):
         path = folder / f"{file_stem(spec, variant)}.onnx"
@@ -182,6 +179,32 @@ def make_subject(
         say("checking digests")
         found.append(Candidate(path, _identify_variant(path, variant, spec, weights)))
     return Subject(network, tuple(found))
+
+
+def _named(
+    name: str, given: Path | Sequence[Path], network: Network, say: Say
+) -> tuple[Candidate, ...]:
+    """The files that the user named for a network, each under a variant of its own.
+
+    Rows, groups and the gate's keys are told apart by variant: the second file that is called
+    ``candidate`` (or what its lock says) becomes ``candidate #2``.
+    """
+    files = (given,) if isinstance(given, Path) else tuple(given)
+    if not files:
+        raise ParityError(f"no file for {name}", hint=f"--candidate {name}=FILE.onnx names one")
+    found: list[Candidate] = []
+    for path in files:
+        require_here(path, ParityError)
+        if not path.is_file():
+            raise ParityError(f"no file {path}", hint=f"--candidate {name}=FILE.onnx names a file")
+        say("checking digests")
+        identity = identify(path, network.spec, network.weights)
+        before = [plain_variant(other.identity.variant) for other in found]
+        count = before.count(identity.variant)
+        if count:
+            identity = replace(identity, variant=f"{identity.variant}{NUMBERED}{count + 1}")
+        found.append(Candidate(path, identity))
+    return tuple(found)
 
 
 def make_network(

@@ -16,6 +16,7 @@ from parity.errors import ParityError
 FILE = "tolerances.toml"
 TABLE = "tolerance"
 ANY = "*"
+NUMBERED = " #"  # between a variant and which of several files of it
 NUMBERS = ("mae", "max_abs", "row_ratio", "accuracy_ratio", "noise_floor")
 
 
@@ -43,7 +44,12 @@ class Tolerance:
 
 def tolerance_for(model: str, variant: str, output: str) -> Tolerance:
     """The most specific entry of ``tolerances.toml``; see `most_specific`."""
-    return most_specific(_entries(), model, variant, output)
+    return most_specific(_entries(), model, plain_variant(variant), output)
+
+
+def plain_variant(variant: str) -> str:
+    """The variant without the number that tells two files of it apart: ``fp16 #2`` is ``fp16``."""
+    return variant.partition(NUMBERED)[0]
 
 
 def most_specific(

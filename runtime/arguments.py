@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from chunking.console import Once
 from runtime.detector import MODELS, Detector
 from runtime.errors import AnalysisError
 from runtime.images import LARGEST_PIXELS
@@ -33,6 +34,7 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--providers",
+        action=Once,
         default="cpu",
         metavar="LIST",
         help="where to run; the first must be what runs: cpu, cuda, ... (default: %(default)s)",
@@ -61,12 +63,14 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """What to write."""
     parser.add_argument(
         "--save",
+        action=Once,
         default=",".join(Wanted().saves),
         metavar="LIST",
         help=f"of {','.join(SAVES)} (default: %(default)s)",
     )
     parser.add_argument(
         "--format",
+        action=Once,
         default=",".join(FORMATS),
         metavar="LIST",
         help=f"of {','.join(FORMATS)}; the JSON record is always written (default: %(default)s)",

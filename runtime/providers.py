@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from export.toolchain import onnxruntime_wheel
 from runtime.errors import ProviderError
 
 CPU, CUDA, TENSORRT, OPENVINO = "cpu", "cuda", "tensorrt", "openvino"
@@ -42,10 +43,17 @@ NEXT = {TENSORRT: (CUDA,)}
 # Of these a session names every setting; one that it does not name is not in force.
 NAMES_ITS_OPTIONS = (CUDA, TENSORRT)
 TRUTHS = {"true": "1", "false": "0"}  # settings come back in either spelling
+# What a provider needs beside ONNX Runtime itself.
+LIBRARIES = {
+    CUDA: "CUDA and cuDNN, in the versions that it was built for",
+    TENSORRT: "TensorRT, CUDA and cuDNN, in the versions that it was built for",
+    OPENVINO: "OpenVINO, in the version that it was built for",
+    "dml": "DirectX 12",
+}
 INSTALL = {
     CPU: "reinstall it: pip install --force-reinstall 'trufor-onnx[cpu]'",
     CUDA: "pip install 'trufor-onnx[gpu]' in place of [cpu], with CUDA and cuDNN on the machine",
-    TENSORRT: "pip install onnxruntime-gpu, with TensorRT on the machine",
+    TENSORRT: "pip install onnxruntime-gpu in place of onnxruntime, with TensorRT on the machine",
     OPENVINO: "pip install onnxruntime-openvino in place of onnxruntime",
 }
 
@@ -136,6 +144,20 @@ def require_ran(name: str, session_providers: Sequence[str]) -> None:
         raise _absent(name, f"{ran} would run in its place")
 
 
+def install_hint(name: str) -> str:
+    """What makes a provider run here, by what the installed wheel offers, whatever it is called."""
+    wheel, version = onnxruntime_wheel()
+    offered = import_onnxruntime().get_available_providers()
+    if NAMES[name] in offered:
+        needs = LIBRARIES.get(name, "its libraries")
+        return (
+            f"the installed {wheel} {version} has {NAMES[name]}, so install no other; what did not "
+            f"load is on this machine: {needs}"
+        )
+    how = INSTALL.get(name, f"install an ONNX Runtime with {NAMES[name]}")
+    return f"{how} (the installed {wheel} {version} has {', '.join(offered)})"
+
+
 def import_onnxruntime() -> Any:
     """The onnxruntime module, its reports to its maker turned off unless somebody turned them on.
 
@@ -160,7 +182,4 @@ def _spelt(value: object) -> str:
 
 
 def _absent(name: str, why: str) -> ProviderError:
-    return ProviderError(
-        f"{name} was asked for and did not load: {why}",
-        hint=INSTALL.get(name, f"install an ONNX Runtime with {NAMES[name]}"),
-    )
+    return ProviderError(f"{name} was asked for and did not load: {why}", hint=install_hint(name))

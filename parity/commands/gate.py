@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--baseline",
+        action="extend",
         type=Path,
         nargs="+",
         default=[],

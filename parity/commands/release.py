@@ -17,7 +17,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     add = parser.add_argument
     add("version", metavar="VERSION", help="the folder is OUT/models-VERSION")
-    add("--models", nargs="+", default=[], metavar="MODEL", help="refuse a report of others")
+    add(
+        "--models",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="refuse a report of others",
+    )
     add(
         "--report",
         type=Path,
@@ -26,7 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what was measured (default: %(default)s)",
     )
     add("--bench", type=Path, metavar="BENCH.json", help="time and memory")
-    add("--baseline", type=Path, nargs="+", default=[], metavar="FILE", help="as for the gate")
+    add(
+        "--baseline",
+        action="extend",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="as for the gate",
+    )
     add("--policy", type=Path, metavar="FILE.toml", help="as for the gate")
     add(
         "--models-dir",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from chunking.console import EXIT_OK
+from chunking.console import EXIT_OK, Once
 from parity.arguments import OUT
 from parity.documents import DIGEST
 from parity.latency.reading import read_bench
@@ -27,7 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     others = ",".join(name for name in FORMATS if name != JSON)
     parser.add_argument(
-        "--format", default=others, metavar="LIST", help="formats (default: %(default)s)"
+        "--format",
+        action=Once,
+        default=others,
+        metavar="LIST",
+        help="formats (default: %(default)s)",
     )
     parser.add_argument(
         "--gate",

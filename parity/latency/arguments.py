@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
+from chunking.console import Once
 from export.arguments import add_weights_arguments
 from export.sources import WeightsSource
+from parity.arguments import candidates_of, models_of
 from parity.errors import ParityError
 from parity.latency.plan import BACKENDS, ONNXRUNTIME, BenchPlan, Rules, Size
 from parity.runners.providers import parse_providers
@@ -19,23 +22,33 @@ OUT = Path("reports/bench")
 def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything that ``parity bench`` takes."""
     add = parser.add_argument
-    add("--models", nargs="+", required=True, metavar="MODEL", help="networks to measure")
+    models = "networks to measure"
+    add("--models", action="extend", nargs="+", required=True, metavar="MODEL", help=models)
     add_weights_arguments(parser)
-    add("--variants", default="portable", metavar="LIST", help="of files (default: %(default)s)")
+    add(
+        "--variants",
+        action=Once,
+        default="portable",
+        metavar="LIST",
+        help="of files (default: %(default)s)",
+    )
     add(
         "--sizes",
+        action=Once,
         default="256",
         metavar="LIST",
         help="256,512,1024 or 480x640 (height x width), in pixels (default: %(default)s)",
     )
     add(
         "--backends",
+        action=Once,
         default=ONNXRUNTIME,
         metavar="LIST",
         help=f"{','.join(BACKENDS)} (default: %(default)s)",
     )
     add(
         "--providers",
+        action=Once,
         default="cpu",
         metavar="LIST",
         help="cpu,cuda,tensorrt,openvino, or auto (default: %(default)s)",
@@ -120,9 +133,10 @@ def plan_of(args: argparse.Namespace) -> BenchPlan:
         raise ParityError(
             f"unknown backend: {', '.join(unknown)}", hint=f"there are {', '.join(BACKENDS)}"
         )
+    given = candidates_of(args.candidate)
     baseline = args.baseline or (variants[0] if ONNXRUNTIME in backends else backends[0])
-    candidates = dict(_candidate(text) for text in args.candidate)
-    models = tuple(name for text in args.models for name in text.split(",") if name)
+    candidates = {name: _only(name, files) for name, files in given.items()}
+    models = tuple(dict.fromkeys(models_of(args)))
     _require_known(baseline, {*variants, *backends, *(["candidate"] if candidates else [])})
     if stray := sorted(candidates.keys() - set(models)):
         raise ParityError(
@@ -169,11 +183,15 @@ def _size(text: str) -> Size:
     return found
 
 
-def _candidate(text: str) -> tuple[str, Path]:
-    name, separator, file = text.partition("=")
-    if not (name and separator and file):
-        raise ParityError(f"--candidate {text}: not MODEL=FILE", hint="noiseprint_pp=x.onnx")
-    return name, Path(file)
+def _only(name: str, files: Sequence[Path]) -> Path:
+    """The one candidate of a network: rows and gates know it by the word candidate."""
+    if len(files) > 1:
+        raise ParityError(
+            f"--candidate {name}: {len(files)} files ({', '.join(map(str, files))})",
+            hint="measure them one after the other, each with an --out of its own; `parity run` "
+            "judges several beside each other",
+        )
+    return files[0]
 
 
 def _require_known(baseline: str, names: set[str]) -> None:

@@ -66,7 +66,11 @@ def lines_below(report: BenchReport) -> list[str]:
     given = report.settings
     rounds = sorted({1 + max(one.rounds) for row in report.latency for one in row.series})
     packages = report.environment.get("packages", {})
-    versions = [f"{name} {packages[name]}" for name in ("onnxruntime", "torch") if name in packages]
+    versions = [
+        f"{name} {packages[name]}"
+        for name in sorted(packages)
+        if name.startswith(("onnxruntime", "ort-", "torch")) and packages[name] != "absent"
+    ]
     how = {
         "threads": given.get("threads") or "as the backend chooses",
         "spinning": "on" if given.get("spinning") else "off",

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from chunking.errors import first_line
+from export.foreign import foreign, output_tensors
+from export.spec import ModelSpec
 from parity.errors import ParityError
 from parity.locate.store import Store
 
@@ -105,10 +106,13 @@ class Tape:
         return count
 
 
-def record(module: torch.nn.Module, feeds: Mapping[str, npt.NDArray[Any]], store: Store) -> Tape:
+def record(
+    spec: ModelSpec, module: torch.nn.Module, feeds: Mapping[str, npt.NDArray[Any]], store: Store
+) -> Tape:
     """Run a network in float64 and keep every value.
 
     Args:
+        spec: the network's outputs.
         module: the network, in float64 and evaluation mode.
         feeds: its inputs by name, in the order in which it takes them.
         store: keeps the values.
@@ -125,17 +129,16 @@ def record(module: torch.nn.Module, feeds: Mapping[str, npt.NDArray[Any]], store
         recorder.add_input(name, torch.from_numpy(array).to(torch.float64))
         for name, array in feeds.items()
     ]
-    try:
-        with torch.no_grad(), _scopes(module, recorder.stack), recorder:
-            given = module(*inputs)
-    except (RuntimeError, MemoryError) as error:  # torch has no narrower error for memory
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
-        reason = first_line(error)
-        raise ParityError(
-            f"the network failed on {shapes}: {reason}", hint="choose another size with --size"
-        ) from error
-    outputs = (given,) if isinstance(given, torch.Tensor) else tuple(given)
-    return recorder.finish(outputs)
+    shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
+    hint = "choose another size with --size"
+    with (
+        foreign(f"the network on {shapes}", hint=hint, kind=ParityError),
+        torch.no_grad(),
+        _scopes(module, recorder.stack),
+        recorder,
+    ):
+        given = module(*inputs)
+    return recorder.finish(output_tensors(spec, given, kind=ParityError))
 
 
 @contextmanager

@@ -36,7 +36,12 @@ TAIL_BYTES = 8 + 32 + len(END)
 VERSION = 1
 LARGEST_INDEX = 64 << 20  # bytes
 MOST_AXES = 8
-DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float64": np.dtype("<f8")}
+DTYPES: dict[str, np.dtype[Any]] = {
+    **{name: np.dtype(name).newbyteorder("<") for name in ("float16", "float32", "float64")},
+    **{f"int{bits}": np.dtype(f"<i{bits // 8}") for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": np.dtype(f"<u{bits // 8}") for bits in (8, 16, 32, 64)},
+    "bool": np.dtype(np.bool_),
+}
 
 Array = npt.NDArray[Any]
 
@@ -90,6 +95,11 @@ def write_container(stream: BinaryIO, entries: Iterable[Entry]) -> str:
     for entry in entries:
         arrays = []
         for name, array in entry.arrays.items():
+            if str(array.dtype) not in DTYPES:
+                raise ContainerError(
+                    f"the output {name} holds {array.dtype}, which is not compared",
+                    hint=f"the network must return one of {', '.join(DTYPES)}",
+                )
             raw = np.ascontiguousarray(array, DTYPES[str(array.dtype)])
             content = raw.reshape(-1).view(np.uint8).data if raw.size else b""
             stream.write(content)
@@ -168,6 +178,8 @@ class Container:
             done += count
         if sha256(raw).hexdigest() != stored.sha256:
             raise self._fault(f"the bytes of {stored.name} are not those that were written")
+        if array.dtype == np.bool_ and (array.view(np.uint8) > 1).any():
+            raise self._fault(f"{stored.name} holds what is neither true nor false")
         return array
 
     def _read_index(self) -> tuple[str, list[Item]]:

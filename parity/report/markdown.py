@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from parity.report.placement import placement_lines
 from parity.report.problems import problems
-from parity.report.references import backend_name, file_lines, reference_lines
+from parity.report.references import backend_name, file_lines, note_lines, reference_lines
 from parity.report.text import markdown as escaped
 from parity.results import SOURCE, Group, Report, Row, Status
 
@@ -113,7 +113,8 @@ def _models(report: Report) -> str:
             f"- {escaped(name)}: {escaped(str(weights.get('label', '')))}; "
             f"{escaped(str(file.get('name', '')))}, {escaped(str(given.get('proof', '')))}"
         )
-    more = [f"- {escaped(line)}" for line in (*file_lines(report), *reference_lines(report))]
+    below = (*file_lines(report), *note_lines(report), *reference_lines(report))
+    more = [f"- {escaped(line)}" for line in below]
     return "\n".join(["## Weights", "", *lines, *more])
 
 

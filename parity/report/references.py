@@ -32,6 +32,16 @@ def file_lines(report: Report) -> list[str]:
     return lines
 
 
+def note_lines(report: Report) -> list[str]:
+    """``net: FILE: outputs are judged by name; ...``: what is to be known of how files are read."""
+    return [
+        f"{name}: {note}"
+        for name, given in report.models.items()
+        for note in given.get("notes", ())
+        if isinstance(note, str)
+    ]
+
+
 def reference_lines(report: Report) -> list[str]:
     """``net: references: 48 from cache, 2 computed, 1 corrupt``, and of a bundle by what."""
     lines = []

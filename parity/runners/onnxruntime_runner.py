@@ -7,7 +7,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from chunking.errors import first_line
+from export.foreign import PICTURE_HINT, out_of_memory
 from parity.cases import Case
+from parity.contract import Contract, Port
 from parity.errors import ParityError, ProviderError
 from parity.runners.base import Feeds, Outputs
 from parity.runners.binding import run_bound
@@ -24,6 +26,7 @@ from runtime.onnxruntime_errors import session_errors
 from runtime.providers import CPU
 
 BACKEND = "onnxruntime"
+RAISED = 4  # ONNX Runtime's log level that leaves out what it raises too
 ERRORS_ONLY = 3  # ONNX Runtime's log level; its warnings repeat what the report says
 
 
@@ -77,9 +80,12 @@ class OnnxRuntimeRunner:
             self._end_profile()
             raise
 
-    def input_names(self) -> list[str]:
-        """The file's inputs, in order."""
-        return [tensor.name for tensor in self._session.get_inputs()]
+    def contract(self) -> Contract:
+        """What the file says of its inputs, its outputs and how pictures enter."""
+        ports = [Port(t.name, t.type, tuple(t.shape)) for t in self._session.get_inputs()]
+        outputs = [tensor.name for tensor in self._session.get_outputs()]
+        metadata = dict(self._session.get_modelmeta().custom_metadata_map)
+        return Contract(tuple(ports), tuple(outputs), metadata)
 
     def run(self, feeds: Feeds) -> Outputs:
         """All outputs that the file has, by name.
@@ -88,17 +94,21 @@ class OnnxRuntimeRunner:
             ProviderError: another provider than the one asked for ran.
             ParityError: the file does not run on these inputs.
         """
+        onnxruntime = import_onnxruntime()
         names = [tensor.name for tensor in self._session.get_outputs()]
         try:
             if self.provider in BINDS:
                 arrays = run_bound(self._session, feeds, names)
             else:
-                arrays = self._session.run(names, feeds)
-        except session_errors(import_onnxruntime()) as error:
+                quiet = onnxruntime.RunOptions()
+                quiet.log_severity_level = RAISED  # what fails is raised; each case says it once
+                arrays = self._session.run(names, feeds, quiet)
+        except session_errors(onnxruntime) as error:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
+            hint = "the file does not take this shape; export it again with dynamic axes"
             raise ParityError(
                 f"ONNX Runtime failed on {shapes}: {first_line(error)}",
-                hint="the file does not take this shape; export it again with dynamic axes",
+                hint=PICTURE_HINT if out_of_memory(error) else hint,
             ) from error
         require_ran(self.asked, self._session.get_providers())
         if self._profile is not None:

@@ -16,11 +16,11 @@ from runtime.errors import ProviderError as NotInstalledError
 from runtime.providers import (
     CPU,
     CUDA,
-    INSTALL,
     NEXT,
     OPENVINO,
     OPTIONS,
     TENSORRT,
+    install_hint,
     not_in_force,
 )
 
@@ -97,7 +97,7 @@ def require_ran(provider: Provider, session_providers: list[str]) -> None:
         raise ProviderError(
             f"{provider.name} was asked for and {ran} ran: {provider.execution_provider} did not "
             "load",
-            hint=INSTALL[provider.name],
+            hint=install_hint(provider.name),
         )
 
 

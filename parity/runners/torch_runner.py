@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from chunking.errors import first_line
+from export.foreign import PICTURE_HINT, foreign, output_tensors
 from export.repeatable import require_repeatable
 from export.spec import ModelSpec
 from export.weights import Weights
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 
+SET_HINT = "the network and its weights do not belong together; begin the run anew"
 ONEDNN, NATIVE = "onednn", "native"
 
 
@@ -57,8 +58,9 @@ class TorchRunner:
         if threads:
             torch.set_num_threads(threads)
         module: torch.nn.Module = spec.build()
-        module.load_state_dict(dict(weights.tensors), strict=True)
-        self._module: torch.nn.Module | None = module.to(self._dtype).eval()
+        with foreign(f"{spec.name}: setting its weights", hint=SET_HINT, kind=ParityError):
+            module.load_state_dict(dict(weights.tensors), strict=True)
+            self._module: torch.nn.Module | None = module.to(self._dtype).eval()
         self.replaced = 0
         if precision == 64:
             self.replaced = replace_convolutions(module)
@@ -71,7 +73,7 @@ class TorchRunner:
 
         Raises:
             ParityError: the network does not run on these inputs, for want of memory perhaps, or
-                has another number of outputs than its spec.
+                returns something else than the outputs of its spec.
         """
         import torch
 
@@ -79,24 +81,23 @@ class TorchRunner:
         inputs = [
             torch.from_numpy(feeds[tensor.name]).to(self._dtype) for tensor in self._spec.inputs
         ]
-        try:
-            with torch.inference_mode():
-                given = self._module(*inputs)
-        except (RuntimeError, MemoryError) as error:  # torch has no narrower error for memory
-            shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
-            reason = first_line(error)
-            raise ParityError(
-                f"{self._spec.name} in {self.backend} failed on {shapes}: {reason}",
-                hint="a picture too large for this machine's memory: crop it, or take it out",
-            ) from error
-        outputs = (given,) if isinstance(given, torch.Tensor) else tuple(given)
-        names = [tensor.name for tensor in self._spec.outputs]
-        if len(outputs) != len(names):
-            raise ParityError(
-                f"{self._spec.name} returns {len(outputs)} outputs, its spec names {names}",
-                hint="mend the spec's outputs",
-            )
-        return {name: output.numpy() for name, output in zip(names, outputs, strict=True)}
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
+        with (
+            foreign(
+                f"{self._spec.name} in {self.backend} on {shapes}",
+                hint="the network itself does not take this picture: take it out, or say in its "
+                "spec what it takes (least_size, fixed_size)",
+                kind=ParityError,
+                memory_hint=PICTURE_HINT,
+            ),
+            torch.inference_mode(),
+        ):
+            given = self._module(*inputs)
+        outputs = output_tensors(self._spec, given, kind=ParityError)
+        return {
+            tensor.name: output.numpy()
+            for tensor, output in zip(self._spec.outputs, outputs, strict=True)
+        }
 
     def __enter__(self) -> Self:
         return self

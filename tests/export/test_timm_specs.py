@@ -183,7 +183,9 @@ def test_timm_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     import_timm.cache_clear()
     try:
-        with pytest.raises(ExportError, match="timm networks need timm, which is not installed"):
+        with pytest.raises(
+            ExportError, match="building a timm network needs timm, which is not installed"
+        ):
             find("timm:resnet18")
     finally:
         import_timm.cache_clear()

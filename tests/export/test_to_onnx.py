@@ -158,7 +158,7 @@ class Sorting(nn.Module):
     """Uses an operator that has no ONNX form."""
 
     def forward(self, image: Tensor) -> Tensor:
-        return torch.special.bessel_j0(image)
+        return torch.special.bessel_j0(image)[:, :1]
 
 
 def test_an_operator_without_an_onnx_form(tiny: Specs, capfd: pytest.CaptureFixture[str]) -> None:
@@ -193,5 +193,5 @@ def test_conversion_that_fails(tiny: Specs, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(onnx.version_converter, "convert_version", refuse)
     spec = tiny["noiseprint_pp"]
-    with pytest.raises(ExportError, match=r"cannot be converted to opset 21 \(no adapter"):
+    with pytest.raises(ExportError, match=r"cannot be converted to opset 21 .*no adapter"):
         trace(spec, spec.build(), 21)

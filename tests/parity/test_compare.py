@@ -154,3 +154,41 @@ def test_names_are_compared_exactly() -> None:
 def test_a_network_without_outputs_cannot_be_compared() -> None:
     with pytest.raises(ParityError, match="no outputs"):
         compare_names([], {}, "net")
+
+
+LABELS = np.arange(200_000, dtype=np.int64).reshape(1, 400, 500) % 7
+
+
+def with_others(count: int) -> np.ndarray:
+    changed = LABELS.copy()
+    changed.reshape(-1)[:count] += 1
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("candidate", "source", "status"),
+    [
+        (0, 0, Status.PASS),
+        (2, 0, Status.PASS),  # near ties: one in 100,000
+        (3, 0, Status.FAIL),
+        (20, 10, Status.PASS),  # within twice float32's own share
+        (21, 10, Status.FAIL),
+        (200_000, 0, Status.FAIL),
+    ],
+)
+def test_labels_are_judged_by_the_share_that_differs(
+    candidate: int, source: int, status: Status
+) -> None:
+    verdict = judge(with_others(candidate), LABELS, with_others(source), LIMITS)
+    assert verdict.status is status
+    assert verdict.errors is not None
+    assert verdict.errors.mae == candidate / LABELS.size
+    assert ("of the labels are others" in verdict.reason) == (status is Status.FAIL)
+
+
+def test_a_single_label_that_is_another_fails() -> None:
+    right, wrong = np.array([3]), np.array([4])
+    assert judge(wrong, right, right, LIMITS).status is Status.FAIL
+    assert judge(~np.ones(4, bool), np.ones(4, bool), np.ones(4, bool), LIMITS).reason
+    narrow = judge(right.astype(np.int32), right, right, LIMITS)
+    assert narrow.reason == "dtype int32 instead of int64"

@@ -151,3 +151,12 @@ def test_decisions_are_summed_up(make: Any) -> None:
     given = [make.row(image=f"{n}", outcome=flip) for n, flip in enumerate(flips)]
     (found,) = summarise(given, "images")
     assert found.outcome == {"flipped": 2, "difference": 1.1}
+
+
+def test_labels_at_near_ties_are_no_ratio(make: Any) -> None:
+    """PyTorch float32 changed none, the candidate one in a million; one in ten thousand fails."""
+    few = rows(make, (0.0, 2e-6), (0.0, 0.0), outcome={"labels_differ": 1e-6})
+    many = rows(make, (0.0, 2e-4), (0.0, 0.0), outcome={"labels_differ": 1e-4})
+    plain = rows(make, (0.0, 2e-6), (0.0, 0.0))
+    found = [candidate(summarise(given, "images")).status for given in (few, many, plain)]
+    assert found == [Status.PASS, Status.FAIL, Status.FAIL]

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import onnx
 import onnxruntime
 import pytest
 
@@ -157,3 +158,45 @@ def test_a_manifest_s_picture_that_was_replaced(
     bad = [row for row in ran.report["rows"] if row["status"] == "error"]
     assert [row["image"] for row in bad] == [files[1].name]
     assert "not the file that the manifest lists" in bad[0]["reason"]
+
+
+def test_of_two_candidates_both_are_judged(
+    parity: Any, edited: Callable[..., Path], exported: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """The first was dropped without a word, and a wrong file passed beside a right one."""
+
+    def halve(proto: onnx.ModelProto) -> None:
+        name = proto.graph.output[0].name
+        for node in proto.graph.node:
+            node.output[:] = ["whole" if n == name else n for n in node.output]
+        proto.graph.node.append(onnx.helper.make_node("Add", ["whole", "whole"], [name]))
+
+    bad = edited("tiny_np", halve)
+    good = tmp_path / "good.onnx"
+    good.write_bytes(exported("tiny_np").read_bytes())
+    both = ("--candidate", f"tiny_np={bad}", "--candidate", f"tiny_np={good}")
+    for files in (both, (*both[2:], *both[:2]), (*both, *both)):
+        ran = parity(*files, shapes=False)
+        assert ran.code == 1
+        named = {
+            n: v["file"]["name"] for n, v in ran.report["models"]["tiny_np"]["variants"].items()
+        }
+        assert sorted(named) == ["candidate", "candidate #2"]
+        status = {named[row["variant"]]: row["status"] for row in ran.rows}
+        assert status == {"tiny_np_edited.onnx": "fail", "good.onnx": "pass"}
+        assert len(ran.rows) == 4
+
+
+def test_a_list_that_is_given_twice_is_refused(parity: Any) -> None:
+    for option, one, other in (("--providers", "cpu", "cuda"), ("--variants", "portable", "ort")):
+        with pytest.raises(SystemExit) as ended:
+            parity(option, one, option, other)
+        assert ended.value.code == 2
+
+
+def test_models_given_one_by_one_are_all_judged(
+    parity: Any, exported: Callable[[str], Path]
+) -> None:
+    exported("tiny_np"), exported("tiny_mit")
+    ran = parity("--models", "tiny_np", "--models", "tiny_mit", shapes=False)
+    assert {row["model"] for row in ran.rows} == {"tiny_np", "tiny_mit"}

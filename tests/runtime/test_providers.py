@@ -74,3 +74,23 @@ def test_without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ProviderError, match="not installed") as refusal:
         import_onnxruntime()
     assert "pip install" in refusal.value.hint
+
+
+def test_a_provider_that_the_installed_wheel_has_is_not_absent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Under whatever name the wheel was installed: another one would overwrite its files."""
+    import onnxruntime
+
+    monkeypatch.setattr("runtime.providers.onnxruntime_wheel", lambda: ("ort-nightly-gpu", "1.34"))
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(NAMES.values()))
+    for name in ("cuda", "tensorrt", "openvino", "dml", "coreml"):
+        with pytest.raises(ProviderError) as refusal:
+            require_ran(name, ["CPUExecutionProvider"])
+        assert f"the installed ort-nightly-gpu 1.34 has {NAMES[name]}" in refusal.value.hint
+        assert "pip install" not in refusal.value.hint
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [NAMES["cpu"]])
+    with pytest.raises(ProviderError) as refusal:
+        require_ran("openvino", [])
+    assert "pip install onnxruntime-openvino" in refusal.value.hint
+    assert "the installed ort-nightly-gpu 1.34 has CPUExecutionProvider" in refusal.value.hint

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 
+from export.errors import ExportError
+from export.registry import TIMM_PREFIX, find
+from parity.cases import admitted_shapes
 from parity.gate.evidence import Evidence, Subject, below
 from parity.gate.findings import Finding, verdict
 from parity.gate.policy import Policy
@@ -49,6 +53,7 @@ def tolerances_rule(evidence: Evidence, policy: Policy) -> Finding:  # noqa: ARG
 def cases_rule(evidence: Evidence, policy: Policy) -> Finding:
     """Enough different images and shapes, for each network; none is never enough."""
     least = policy.cases
+    few: set[str] = set()
 
     def problems() -> Iterator[str]:
         if not evidence.subjects:
@@ -60,20 +65,44 @@ def cases_rule(evidence: Evidence, policy: Policy) -> Finding:
                 row.image for row in _of_images(evidence, measured)
             }
             if len(images) < least.least_images:
+                few.add("images")
                 yield f"{subject.name}: {len(images)} different images were measured"
-            if len(shapes) < least.least_shapes:
+            if len(shapes) < _shapes_wanted(subject, least.least_shapes):
+                few.add("shapes")
                 yield f"{subject.name}: {len(shapes)} shapes were measured"
 
     report = evidence.report
     images = len({row.image_sha256 for row in report.rows}) if report else 0
     shapes = len({row.image for row in report.shape_rows}) if report else 0
+    found = list(problems())
     return verdict(
         "cases",
-        problems(),
+        found,
         saw=f"{images} different images and {shapes} shapes",
-        allows=f"{least.least_images} images and {least.least_shapes} shapes or more",
-        look="run without --max-images and --no-shapes, on the whole data set",
+        allows=f"{least.least_images} images and {least.least_shapes} shapes or more (of a network "
+        "with a fixed size all that it takes)",
+        look=_more_cases(few, least.least_images),
     )
+
+
+def _shapes_wanted(subject: Subject, least: int) -> int:
+    """The policy's number, or as many as a network of a fixed size can be measured at."""
+    inputs = below(subject.lock, "inputs")
+    axes: object = below(inputs[0], "axes") if isinstance(inputs, list) and inputs else None
+    if not subject.model.startswith(TIMM_PREFIX):  # timm would be imported, and torch with it
+        with suppress(ExportError):  # a network of somebody else's package: the lock alone speaks
+            axes = find(subject.model).inputs[0].axes
+    admitted = admitted_shapes(axes) if isinstance(axes, list | tuple) else None
+    return least if admitted is None else min(least, admitted)
+
+
+def _more_cases(few: set[str], least_images: int) -> str:
+    """What mends it: only what changes something."""
+    advice = {
+        "images": f"run on {least_images} different pictures or more: --images, no --max-images",
+        "shapes": "run without --no-shapes",
+    }
+    return "; ".join(advice[what] for what in sorted(few)) or "python -m parity run --help"
 
 
 def complete_rule(evidence: Evidence, policy: Policy) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from parity.cli import main
+from parity.commands.gate import add_arguments
 from parity.gate.judge import RULES
 
 
@@ -85,3 +87,12 @@ def test_no_framework_is_imported(arguments: list[str], write_bench: Any, good: 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
     assert "gate: pass (15 pass)" in done.stdout
+
+
+def test_baselines_given_one_by_one_are_all_read() -> None:
+    """The first was dropped without a word, and with it what the release must not be worse than."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    found = parser.parse_args(["x.json", "--baseline", "a.json", "--baseline", "b.json", "c.json"])
+    assert found.baseline == [Path("a.json"), Path("b.json"), Path("c.json")]
+    assert parser.parse_args(["x.json"]).baseline == []

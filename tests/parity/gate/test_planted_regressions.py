@@ -71,7 +71,17 @@ def test_a_wrong_eps(
 
 
 def test_another_scale(good: Any, make_release: Make) -> None:
+    """The run refuses it by the file's own metadata; a file without would be measured."""
     decision = make_release("tiny_np", "--pixel-scale", "255").judged(good.report)
+    assert decision.exit_code == 1
+    assert {"contract", "verdicts"} <= set(decision.stopped_by)
+
+    def measured(document: dict[str, Any]) -> None:
+        document["models"]["tiny_np"]["preprocessing"]["scale"] = 255.0
+
+    other = good.copy(good.report.parent.parent / "other")
+    other.edit(measured)
+    decision = other.judged(good.report)
     assert (decision.exit_code, decision.stopped_by) == (1, ("contract",))
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from export.errors import ExportError
+from parity.gate.evidence import gather
 from parity.gate.findings import Decision, Finding, Outcome
 from parity.gate.policy import Policy, load_policy
+from parity.gate.rules.whole import cases_rule
 
 Make = Callable[..., Any]
 
@@ -275,3 +279,46 @@ def test_a_slowdown_is_caught_and_none_is_not_over_many_draws(
             else:
                 caught += change.slower(0.1)
     assert (alarms, caught) == (0, 40)
+
+
+@pytest.mark.parametrize(
+    ("axes", "shapes", "passes"),
+    [
+        ([1, 3, 48, 48], 1, True),
+        (["batch", 3, 48, 48], 1, False),
+        (["batch", 3, 48, 48], 2, True),
+        (["batch", 3, "height", "width"], 2, False),
+        (None, 2, False),
+    ],
+)
+def test_a_network_of_a_fixed_size_is_asked_for_what_it_takes(
+    good: Any,
+    policy: Callable[[str], Policy],
+    axes: Any,
+    shapes: int,
+    passes: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There is no --size option that would give it more: it could never pass."""
+    monkeypatch.setattr("parity.cases.FIXED_BATCHES", (1, 2))
+    evidence = gather(good.report, models_dir=good.models)
+    (subject,) = evidence.subjects
+    assert evidence.report is not None
+    names = sorted({row.image for row in evidence.report.shape_rows})[:shapes]
+    images = {row.image for row in evidence.report.rows}
+    rows = tuple(row for row in subject.rows if row.image in {*names, *images})
+    inputs = [{"name": "image", "axes": axes, "description": ""}]
+    lock = {**(subject.lock or {}), "inputs": inputs}
+    changed = replace(evidence, subjects=(replace(subject, rows=rows, lock=lock),))
+    monkeypatch.setattr("parity.gate.rules.whole.find", refuse)  # the lock alone speaks
+    found = cases_rule(changed, policy(LAX))
+    assert (found.outcome is Outcome.PASS) is passes
+    if not passes:
+        assert found.look == "run without --no-shapes"
+
+
+LAX = "[cases]\nreason = 'x'\nleast_images = 1\nleast_shapes = 5\n"
+
+
+def refuse(name: str) -> None:
+    raise ExportError(name)

@@ -54,6 +54,24 @@ def test_everything_can_be_chosen() -> None:
     assert rules.spinning
 
 
+def test_two_candidates_of_a_network_are_refused() -> None:
+    with pytest.raises(ParityError, match=r"2 files \(bad.onnx, good.onnx\)") as caught:
+        plan("--candidate", "mit_b2=bad.onnx", "--candidate", "mit_b2=good.onnx")
+    assert "one after the other" in caught.value.hint
+    same = plan("--candidate", "mit_b2=x.onnx", "--candidate", "mit_b2=./x.onnx")
+    assert same.candidates == {"mit_b2": Path("x.onnx")}
+
+
+@pytest.mark.parametrize("option", ["--variants", "--sizes", "--backends", "--providers"])
+def test_a_list_that_is_given_twice_is_refused(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        plan(option, "a", option, "b")
+    assert ended.value.code == 2
+    assert "with commas between them" in capsys.readouterr().err
+
+
 def test_the_first_variant_is_the_baseline_where_none_is_named() -> None:
     assert plan("--variants", "plain,ort").baseline == "plain"
     assert plan("--backends", "torch32").baseline == "torch32"

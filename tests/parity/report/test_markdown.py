@@ -97,7 +97,7 @@ def test_hostile_names_stay_in_their_cells(hostile: Report, hostile_names: tuple
 
 def test_a_long_list_is_cut(make: Any, build: Any) -> None:
     rows = [
-        make.row(image=f"{n}.png", status=Status.FAIL, reason=f"far {n}", mae=1.0)
+        make.row(image=f"{n}.png", status=Status.FAIL, reason=f"far {'x' * n}", mae=1.0)
         for n in range(50)
     ]
     page = markdown(build(rows))

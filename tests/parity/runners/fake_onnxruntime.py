@@ -52,6 +52,7 @@ class Script:
         state = SimpleNamespace(EPFail=EPFail)
         return SimpleNamespace(
             SessionOptions=Options,
+            RunOptions=SimpleNamespace,
             InferenceSession=lambda *given, **rest: Session(self, *given, **rest),
             get_available_providers=lambda: self.available,
             OrtValue=SimpleNamespace(ortvalue_from_numpy=Value),
@@ -127,6 +128,12 @@ class Session:
         given = self._script.options
         return {name: dict(asked) if given is None else given, CPU: {}}
 
+    def get_inputs(self) -> list[Any]:
+        return [SimpleNamespace(name="image", type="tensor(float)", shape=[])]
+
+    def get_modelmeta(self) -> Any:
+        return SimpleNamespace(custom_metadata_map={})
+
     def get_outputs(self) -> list[Any]:
         return [SimpleNamespace(name="noiseprint"), SimpleNamespace(name="second")]
 
@@ -138,7 +145,8 @@ class Session:
         self._run()
         binding.did.append("run")
 
-    def run(self, names: list[str], _: dict[str, Any]) -> list[Any]:
+    def run(self, names: list[str], _: dict[str, Any], options: Any) -> list[Any]:
+        assert options.log_severity_level > self.options.log_severity_level
         self.plain_runs += 1
         self._run()
         return [np.zeros(1, np.float32) for _ in names]

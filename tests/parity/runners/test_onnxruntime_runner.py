@@ -28,7 +28,11 @@ def feeds(*shape: int) -> dict[str, Any]:
 def test_a_file_runs_and_gives_named_outputs(exported_once: Callable[[str], Path]) -> None:
     with OnnxRuntimeRunner(exported_once("tiny_np"), CPU, threads=1) as runner:
         assert (runner.backend, runner.provider) == ("onnxruntime", "cpu")
-        assert runner.input_names() == ["image"]
+        contract = runner.contract()
+        assert [port.name for port in contract.inputs] == ["image"]
+        assert contract.inputs[0].axes == ("batch", 3, "height", "width")
+        assert contract.outputs == ("noiseprint",)
+        assert "trufor_onnx.preprocessing" in contract.metadata
         found = runner.run(feeds(2, 3, 9, 7))
     assert {name: array.shape for name, array in found.items()} == {"noiseprint": (2, 1, 9, 7)}
 

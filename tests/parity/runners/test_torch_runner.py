@@ -100,7 +100,8 @@ def runner_of(
 ) -> Callable[..., TorchRunner]:
     def make(module: nn.Module, outputs: int = 1) -> TorchRunner:
         monkeypatch.setattr(ModelSpec, "build", lambda _: module)
-        named = tuple(replace(spec.outputs[0], name=f"out{n}") for n in range(outputs))
+        axes = ("batch", "channels", "height", "width")
+        named = tuple(replace(spec.outputs[0], name=f"out{n}", axes=axes) for n in range(outputs))
         return TorchRunner(replace(spec, outputs=named), replace(weights, tensors={}), precision=64)
 
     return make
@@ -118,13 +119,20 @@ def test_want_of_memory_is_an_error_of_one_line(
 ) -> None:
     with pytest.raises(ParityError) as caught:
         runner_of(Fails(error)).run(feeds())
-    assert "tiny_np in torch64 failed on image (2, 3, 11, 14)" in caught.value.problem
-    assert "\n" not in caught.value.problem
+    problem = caught.value.problem
+    assert problem.startswith("tiny_np in torch64 on image (2, 3, 11, 14) ran out of memory: ")
+    assert "\n" not in problem
+    assert "too large for this machine's memory" in caught.value.hint
 
 
-def test_a_mistake_in_a_network_is_not_hidden(runner_of: Callable[..., TorchRunner]) -> None:
-    with pytest.raises(KeyError):
+def test_a_mistake_in_a_network_is_an_error_with_its_place(
+    runner_of: Callable[..., TorchRunner],
+) -> None:
+    with pytest.raises(ParityError) as caught:
         runner_of(Fails(KeyError("a fault of the network's code"))).run(feeds())
+    assert 'failed: KeyError: "a fault of the network\'s code"' in caught.value.problem
+    assert "(test_torch_runner.py, line " in caught.value.problem
+    assert "memory" not in str(caught.value)
 
 
 def test_another_number_of_outputs_than_the_spec_names_is_an_error(
