@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import torch
 
 Stage = Callable[[str], None]
+LARGEST_PROTO = (1 << 31) - 1  # bytes of a protobuf message
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,28 @@ def build_file(
     return _build(spec, module, weights, recipe, opset, stage)
 
 
+def rebuild_file(spec: ModelSpec, weights: Weights, *, variant: str, opset: int) -> Built:
+    """The bytes that `export_model` makes of these tensors, to hold a file to.
+
+    The network's outputs are not looked at: that is what whoever compares the bytes goes on to do.
+
+    Raises:
+        ExportError: the network has no such variant, or it cannot be made at this opset.
+    """
+    recipe = find_variant(variant, spec)
+    proto, document = build_proto(
+        spec, spec.build(), weights, variant=recipe, opset=_opset(recipe, opset)
+    )
+    size = proto.ByteSize()
+    if size > LARGEST_PROTO:
+        raise ExportError(
+            f"{spec.name}: {size:,} bytes, which are not made in memory again",
+            hint="a lock that somebody signed can be trusted: parity gate --release",
+        )
+    data: bytes = proto.SerializeToString(deterministic=True)
+    return _built(spec, data, document, variant, len(proto.graph.node))
+
+
 def build_proto(
     spec: ModelSpec,
     module: torch.nn.Module,
@@ -189,7 +212,13 @@ def _build(
     gc.collect()  # graphs refer to themselves, and to the weights
     stage("checking the file against the network")
     self_check(data, spec, module, worst=variant.worst_relative)
-    name = f"{file_stem(spec, variant.name)}.onnx"
+    return _built(spec, data, document, variant.name, nodes)
+
+
+def _built(
+    spec: ModelSpec, data: bytes, document: dict[str, Any], variant: str, nodes: int
+) -> Built:
+    name = f"{file_stem(spec, variant)}.onnx"
     file = {"name": name, "size_bytes": len(data), "sha256": sha256_bytes(data)}
     return Built(data, {**document, "file": file}, nodes)
 
