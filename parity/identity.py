@@ -20,6 +20,7 @@ from export.external_data import external_files, file_document, same_files
 from export.lock import lock_path, read_lock
 from export.provenance import CHECKPOINT
 from export.spec import ModelSpec
+from export.variants import DEFAULT_VARIANT
 from export.weights import Weights
 from parity.initializers import Contents, read_contents
 from parity.proof import AS_LOCKED
@@ -30,6 +31,7 @@ from parity.proving import Derived, Prover, compare, named
 from parity.references.known_weights import KnownWeights
 
 CANDIDATE = "candidate"  # the variant of a file that says none
+UNSAID = (DEFAULT_VARIANT, CANDIDATE)  # no option of `export`
 NOTHING_AT_HAND = "nothing is at hand here to derive it again from"
 
 
@@ -93,6 +95,7 @@ def identify(
         ExportError: the lock is unreadable, or the file is no ONNX file whose weights can be read.
     """
     try:
+        path.stat()
         with ThreadPoolExecutor(1) as beside:  # hashing frees the interpreter lock
             whole = beside.submit(_file, path)
             contents = read_contents(path)
@@ -107,11 +110,11 @@ def identify(
         return Identity(UNPROVEN, reason, file, unlocked)
     try:
         found = _judged(file, contents, lock, spec, weights, prover)
+        option = "" if lock["variant"] in UNSAID else f" --variant {lock['variant']}"
+        mend = f"; export it again: python -m export {spec.name}{option}"
         return Identity(
             found.proof,
-            f"{found.reason}; export it again: python -m export {spec.name}"
-            if found.proof == REFUTED
-            else found.reason,
+            found.reason + (mend if found.proof == REFUTED else ""),
             file,
             lock["variant"],
             lock["opset"],
@@ -190,4 +193,3 @@ def _not_copies(lock: Mapping[str, Any], weights: Weights | KnownWeights) -> lis
         if entry["sha256"] != weights.digests.get(own):
             found.append(entry["name"])
     return found
-

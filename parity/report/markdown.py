@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from parity.proof import said
 from parity.report.placement import placement_lines
 from parity.report.problems import problems
 from parity.report.references import backend_name, file_lines, reference_lines
@@ -111,7 +112,7 @@ def _models(report: Report) -> str:
         weights, file = given.get("weights", {}), given.get("file", {})
         lines.append(
             f"- {escaped(name)}: {escaped(str(weights.get('label', '')))}; "
-            f"{escaped(str(file.get('name', '')))}, {escaped(str(given.get('proof', '')))}"
+            f"{escaped(str(file.get('name', '')))}, {escaped(said(given))}"
         )
     more = [f"- {escaped(line)}" for line in (*file_lines(report), *reference_lines(report))]
     return "\n".join(["## Weights", "", *lines, *more])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from parity.proof import said
 from parity.results import Group, Report, Row
 
 # A variant that needs no name beside the backend: the usual file, the user's, PyTorch itself.
@@ -27,7 +28,7 @@ def file_lines(report: Report) -> list[str]:
             file = _mapping(_mapping(found).get("file"))
             lines.append(
                 f"{name}: {file.get('name')} ({str(file.get('sha256'))[:16]}): "
-                f"{_mapping(found).get('proof')}"
+                f"{said(_mapping(found))}"
             )
     return lines
 

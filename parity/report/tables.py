@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from parity.proof import said
 from parity.report.placement import placement_lines
 from parity.report.references import backend_name, file_lines, reference_lines
 from parity.report.text import printable
@@ -82,7 +83,7 @@ def lines_below(report: Report) -> list[str]:
     """Whose weights, whether the file was proven to hold them, decisions, providers, resumption."""
     lines = [
         f"{name}: {given['weights']['label']}; {given['file']['name']} "
-        f"({given['file']['sha256'][:16]}): {given['proof']}; pixels / "
+        f"({given['file']['sha256'][:16]}): {said(given)}; pixels / "
         f"{given['preprocessing']['scale']:g}"
         for name, given in report.models.items()
     ]
