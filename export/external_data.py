@@ -6,13 +6,14 @@ and the bytes lie inside of it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chunking.errors import ChunkingError, FramingError
 from chunking.framing import BYTES, Field, RandomAccess, Walker
-from chunking.hashing import sha256_file
+from chunking.hashing import sha256_bytes, sha256_file
 from chunking.onnx_records import TENSOR_EXTERNAL_DATA, external_tensors
 from chunking.sources import opened
 from export.errors import ExportError
@@ -21,6 +22,10 @@ KEY, VALUE = 1, 2  # of an entry of a tensor's ``external_data``
 LOCATION, OFFSET, LENGTH = "location", "offset", "length"
 LONGEST = 4096  # bytes of a key or a value
 HINT = "put it back beside the file, or save both as one: onnx.save(onnx.load(FILE), FILE)"
+
+
+class ExternalFileError(ExportError):
+    """A file that holds a model's tensors is missing, or is not where it may be."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +81,15 @@ def data_path(path: Path, location: str) -> Path:
     """The file of a location, which must really lie in the ONNX file's own folder.
 
     Raises:
-        ExportError: it is missing, no regular file, or a link to elsewhere.
+        ExternalFileError: it is missing, no regular file, or a link to elsewhere.
     """
     data = path.with_name(location)
     if not data.is_file():
-        raise ExportError(f"{path}: keeps tensors in {location}, which is not there", hint=HINT)
+        raise ExternalFileError(
+            f"{path}: keeps tensors in {location}, which is not there", hint=HINT
+        )
     if data.resolve().parent != path.parent.resolve():
-        raise ExportError(
+        raise ExternalFileError(
             f"{path}: keeps tensors in {location}, a link to another folder",
             hint=f"copy the file itself to {data}",
         )
@@ -98,7 +105,7 @@ def places(path: Path, source: RandomAccess) -> dict[str, Path]:
 
     Raises:
         FramingError: a place that cannot be, or no ONNX file.
-        ExportError: a file is missing, or not in the folder.
+        ExternalFileError: a file is missing, or not in the folder.
     """
     walker = Walker(source)
     found: dict[str, Path] = {}
@@ -116,7 +123,8 @@ def external_files(path: Path) -> dict[str, Path]:
     """`places` of a file by its path; {} where all weights are inside.
 
     Raises:
-        ExportError: it is no readable ONNX file, or a file beside it is missing or not safe.
+        ExternalFileError: a file beside it is missing or not safe.
+        ExportError: it is no readable ONNX file.
     """
     try:
         with opened(path, follow_link=True) as file:
@@ -139,16 +147,28 @@ def file_document(path: Path, external: dict[str, Path]) -> dict[str, Any]:
 
 def same_files(ours: dict[str, Any], theirs: object) -> bool:
     """Whether two such documents are of the same bytes, those beside the ONNX file included."""
-    if not isinstance(theirs, dict):
-        return False
-    return ours["sha256"] == theirs.get("sha256") and _digests(ours) == _digests(theirs)
+    same = isinstance(theirs, dict) and ours["sha256"] == theirs.get("sha256")
+    return same and beside(ours) == beside(theirs)
 
 
-def _digests(document: dict[str, Any]) -> dict[str, Any]:
-    beside = document.get("external") or []
-    if not isinstance(beside, list) or not all(isinstance(entry, dict) for entry in beside):
-        return {"": "not a list of files"}
-    return {str(entry.get("name")): entry.get("sha256") for entry in beside}
+def beside(document: object) -> dict[str, str]:
+    """SHA-256 of the files beside an ONNX file, by name, as its document has them."""
+    listed = document.get("external") if isinstance(document, Mapping) else None
+    return {
+        str(entry.get("name")): str(entry.get("sha256"))
+        for entry in (listed if isinstance(listed, list) else ())
+        if isinstance(entry, Mapping)
+    }
+
+
+def whole_digest(document: object) -> str:
+    """One SHA-256 for an ONNX file and the files beside it; the file's own where it is alone."""
+    own = str(document.get("sha256")) if isinstance(document, Mapping) else ""
+    others = beside(document)
+    if not others:
+        return own
+    lines = [f"{others[name]} {name}" for name in sorted(others)]
+    return sha256_bytes("\n".join([own, *lines]).encode())
 
 
 def _entry(path: Path) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from chunking.atomic import atomic_write
-from chunking.hashing import sha256_file
-from export.errors import LockError
+from export.errors import ExportError, LockError
+from export.external_data import external_files, file_document
 from export.variants import split_stem
 
 LOCK_VERSION = 1
@@ -63,12 +64,14 @@ def write_lock(onnx_path: Path, document: Mapping[str, Any]) -> Path:
 
 
 def file_entry(onnx_path: Path) -> dict[str, Any]:
-    """Name, size and digest of a file on disk, as a lock holds them."""
-    return {
-        "name": onnx_path.name,
-        "size_bytes": onnx_path.stat().st_size,
-        "sha256": sha256_file(onnx_path),
-    }
+    """Name, size and digest of a file on disk, as a lock holds them.
+
+    Also those of files beside it that hold its tensors, where they can be followed.
+    """
+    external: dict[str, Path] = {}
+    with suppress(ExportError):  # damaged, or without them: then it is not as its lock says
+        external = external_files(onnx_path)
+    return file_document(onnx_path, external)
 
 
 def read_lock(onnx_path: Path) -> dict[str, Any] | None:

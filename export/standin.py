@@ -33,6 +33,13 @@ def uniform(seed: str, name: str, count: int) -> npt.NDArray[np.float32]:
     return upper.astype(np.float32) * np.float32(2.0**-23) - np.float32(1.0)
 
 
+def stand_in_start(
+    seed: str, name: str, shape: tuple[int, ...], count: int
+) -> npt.NDArray[np.float32]:
+    """The first ``count`` values of `stand_in_tensor`, without making the rest; float32."""
+    return _scaled(uniform(seed, name, count), name, shape)
+
+
 def stand_in_tensor(seed: str, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """The stand-in value of one tensor.
 
@@ -44,10 +51,16 @@ def stand_in_tensor(seed: str, name: str, shape: tuple[int, ...]) -> npt.NDArray
     Returns:
         float32 of ``shape``; int64 zeros for ``num_batches_tracked``.
     """
-    kind = name.rpartition(".")[2]
-    if kind == "num_batches_tracked":
+    if name.rpartition(".")[2] == "num_batches_tracked":
         return np.zeros(shape, np.int64)
-    draw = uniform(seed, name, math.prod(shape)).reshape(shape)
+    return _scaled(uniform(seed, name, math.prod(shape)), name, shape).reshape(shape)
+
+
+def _scaled(
+    draw: npt.NDArray[np.float32], name: str, shape: tuple[int, ...]
+) -> npt.NDArray[np.float32]:
+    """What a draw means for the kind of tensor; any number of its first values."""
+    kind = name.rpartition(".")[2]
     match kind, len(shape):
         case "running_mean", _:
             return np.float32(0.1) * draw

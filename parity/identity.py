@@ -23,11 +23,11 @@ from export.spec import ModelSpec
 from export.variants import DEFAULT_VARIANT
 from export.weights import Weights
 from parity.initializers import Contents, read_contents
-from parity.proof import AS_LOCKED
+from parity.proof import AS_LOCKED, named
 from parity.proof import PROVEN as PROVEN
 from parity.proof import REFUTED as REFUTED
 from parity.proof import UNPROVEN as UNPROVEN
-from parity.proving import Derived, Prover, compare, named
+from parity.proving import Derived, Prover, compare
 from parity.references.known_weights import KnownWeights
 
 CANDIDATE = "candidate"  # the variant of a file that says none

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 PROVEN = "proven"  # derived again from the reference's own tensors, and compared
@@ -11,6 +11,13 @@ UNPROVEN = "weights unproven"  # no lock
 REFUTED = "other weights"
 # Of several files together the least is what holds.
 LEAST_FIRST = (REFUTED, UNPROVEN, AS_LOCKED, PROVEN)
+SHOWN = 5
+
+
+def named(names: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def said(given: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ to compare with it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import zip_longest
@@ -27,14 +27,13 @@ from export.toolchain import toolchain
 from export.weights import Weights
 from parity import initializers
 from parity.initializers import Contents, Tensor, contents_of
-from parity.proof import AS_LOCKED, PROVEN, REFUTED
+from parity.proof import AS_LOCKED, PROVEN, REFUTED, named
 from parity.references.bundle import Bundle
 from parity.references.keys import Key, made_by, network
-from parity.references.known_weights import KnownWeights
+from parity.references.known_weights import PUBLISHED, KnownWeights
 from parity.references.store import ReferenceCache, Tally
 
 REBUILD = "rebuild"  # the kind of such entries
-SHOWN = 5
 DIGITS = 16  # of a part's digest, to name the first that differs; `graph` covers all digits
 
 
@@ -202,12 +201,13 @@ def what(
 
     What the weights are called is written into the file, and so is part of it.
     """
+    origin = {key: said for key, said in weights.document().items() if key != PUBLISHED}
     return {
         "kind": REBUILD,
         "network": network(spec),
         "spec": sha256_bytes(repr(spec).encode()),
         "weights": weights.digest,
-        "origin": sha256_bytes(canonical(weights.document()).encode()),
+        "origin": sha256_bytes(canonical(origin).encode()),
         "variant": variant,
         "opset": opset,
     }
@@ -277,12 +277,6 @@ def compare(sha256: str, contents: Contents, lock: Mapping[str, Any], rebuilt: R
     return Derived(
         AS_LOCKED, reason=f"{weights}; its graph was made by another toolchain: {makers}"
     )
-
-
-def named(names: Sequence[str]) -> str:
-    """The first few, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def _weights(

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from chunking.errors import ChunkingError
 from chunking.folders import FOLDER_SUFFIX, MODEL_SUFFIX, default_folder, open_folder
-from chunking.hashing import sha256_file
 from chunking.verifying import verify
-from export.errors import LockError
-from export.lock import lock_path, read_lock
+from export.errors import ExportError, LockError
+from export.external_data import ExternalFileError, external_files, same_files
+from export.lock import file_entry, lock_path, read_lock
 from parity.errors import ParityError
 
-LOCK_SUFFIX = ".lock.json"
+LOCK_SUFFIX, DATA_SUFFIX = ".lock.json", ".onnx.data"
 HOST_LIMIT = 100_000_000  # bytes; git hosts refuse larger files
 
 
@@ -38,6 +38,8 @@ def check_files(paths: Sequence[Path], most_bytes: int = HOST_LIMIT) -> list[str
                 problems += _large(path, most_bytes)
             elif path.suffix == MODEL_SUFFIX:
                 problems += [*_large(path, most_bytes), *_model(path)]
+            elif path.name.endswith(DATA_SUFFIX):
+                problems += [*_large(path, most_bytes), *_data(path)]
             elif path.name.endswith(LOCK_SUFFIX):
                 problems += _lock(path)
         except OSError as error:
@@ -60,10 +62,26 @@ def _model(path: Path) -> Iterator[str]:
     except LockError as error:
         yield error.problem
         return
+    try:
+        external_files(path)
+    except ExternalFileError as error:
+        yield error.problem
+        return
+    except ExportError:  # no whole ONNX file; then it is not the lock's either
+        pass
     if lock is None:
         yield f"{path}: {lock_path(path).name} is not there: nobody proved whose weights these are"
-    elif sha256_file(path) != lock["file"]["sha256"]:
+    elif not same_files(file_entry(path), lock["file"]):
         yield f"{path}: not the file that its lock describes"
+
+
+def _data(path: Path) -> Iterator[str]:
+    """A file that holds a model's tensors, together with the model."""
+    model = path.with_name(path.name.removesuffix(DATA_SUFFIX) + MODEL_SUFFIX)
+    if model.is_file():
+        yield from _model(model)
+    else:
+        yield f"{path}: holds tensors of {model.name}, which is not there"
 
 
 def _lock(path: Path) -> Iterator[str]:
