@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from chunking.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
-from chunking.hashing import sha256_file
 from export.build import build_file
 from export.errors import ExportError
-from export.lock import lock_path, read_lock
+from export.external_data import same_files
+from export.lock import file_entry, lock_path, read_lock
 from export.registry import find
 from export.sources import WeightsSource
 from export.spec import ModelSpec
@@ -105,7 +105,8 @@ def check_file(
         spec, source, variant=variant.name, opset=locked["opset"], stage=stage
     ).document
     outcome, sentence = _compare(locked, rebuilt)
-    if outcome == EXIT_OK and path.is_file() and sha256_file(path) != locked["file"]["sha256"]:
+    there = outcome == EXIT_OK and path.is_file()
+    if there and not same_files(file_entry(path), locked["file"]):
         outcome, sentence = EXIT_FAILED, f"{path.name} beside it is not the file that it locks"
     return Finding(outcome, f"{name}: {sentence}")
 

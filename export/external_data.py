@@ -137,6 +137,20 @@ def external_files(path: Path) -> dict[str, Path]:
         ) from error
 
 
+def external_if_onnx(path: Path) -> dict[str, Path]:
+    """`external_files`; {} of what is no readable ONNX file, which others have to say.
+
+    Raises:
+        ExternalFileError: a file beside it is missing or not safe.
+    """
+    try:
+        return external_files(path)
+    except ExternalFileError:
+        raise
+    except ExportError:
+        return {}
+
+
 def file_document(path: Path, external: dict[str, Path]) -> dict[str, Any]:
     """Name, size and digest of an ONNX file, and of the files beside it that hold its tensors."""
     document: dict[str, Any] = _entry(path)

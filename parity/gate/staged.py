@@ -8,8 +8,8 @@ from pathlib import Path
 from chunking.errors import ChunkingError
 from chunking.folders import FOLDER_SUFFIX, MODEL_SUFFIX, default_folder, open_folder
 from chunking.verifying import verify
-from export.errors import ExportError, LockError
-from export.external_data import ExternalFileError, external_files, same_files
+from export.errors import LockError
+from export.external_data import ExternalFileError, external_if_onnx, same_files
 from export.lock import file_entry, lock_path, read_lock
 from parity.errors import ParityError
 
@@ -63,12 +63,10 @@ def _model(path: Path) -> Iterator[str]:
         yield error.problem
         return
     try:
-        external_files(path)
+        external_if_onnx(path)
     except ExternalFileError as error:
         yield error.problem
         return
-    except ExportError:  # no whole ONNX file; then it is not the lock's either
-        pass
     if lock is None:
         yield f"{path}: {lock_path(path).name} is not there: nobody proved whose weights these are"
     elif not same_files(file_entry(path), lock["file"]):

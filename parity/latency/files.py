@@ -38,6 +38,7 @@ def describe_file(spec: ModelSpec, variant: str, path: Path) -> ModelFile:
         ExportError: it is no ONNX file, or one with its tensors is missing.
     """
     try:
+        path.stat()
         external = external_files(path)
         size = sum(file.stat().st_size for file in (path, *external.values()))
         sha256 = whole_digest(file_document(path, external))

@@ -7,7 +7,12 @@ from collections.abc import Iterable, Sequence
 from parity.proof import said
 from parity.report.placement import placement_lines
 from parity.report.problems import problems
-from parity.report.references import backend_name, file_lines, reference_lines
+from parity.report.references import (
+    backend_name,
+    file_lines,
+    reference_lines,
+    untrained_lines,
+)
 from parity.report.text import markdown as escaped
 from parity.results import SOURCE, Group, Report, Row, Status
 
@@ -114,7 +119,8 @@ def _models(report: Report) -> str:
             f"- {escaped(name)}: {escaped(str(weights.get('label', '')))}; "
             f"{escaped(str(file.get('name', '')))}, {escaped(said(given))}"
         )
-    more = [f"- {escaped(line)}" for line in (*file_lines(report), *reference_lines(report))]
+    found = (*untrained_lines(report), *file_lines(report), *reference_lines(report))
+    more = [f"- {escaped(line)}" for line in found]
     return "\n".join(["## Weights", "", *lines, *more])
 
 
