@@ -52,6 +52,8 @@ class Order:
         sign_key: a private key in PEM, or None.
         revision: the source's git commit, or "".
         builder: who makes it, a URI.
+        trusted: a signed release whose locks are trusted, or None.
+        key: the public key that must have signed it.
     """
 
     version: str
@@ -67,6 +69,8 @@ class Order:
     weights_licence: str = ""
     sign_key: Path | None = None
     revision: str = ""
+    trusted: Path | None = None
+    key: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,12 @@ def assemble(order: Order) -> Assembled:
     """
     folder = order.out / layout.folder_name(order.version)
     evidence = gather(
-        order.report, models_dir=order.models_dir, bench=order.bench, baselines=order.baselines
+        order.report,
+        models_dir=order.models_dir,
+        bench=order.bench,
+        baselines=order.baselines,
+        release=order.trusted,
+        key=order.key,
     )
     decision = judge(evidence, order.policy)
     if decision.exit_code and not order.although.strip():

@@ -22,6 +22,9 @@ FAILED = 1  # pytest's exit code where tests ran and failed
 COMPARE, CHANGED = "parity/compare.py", "tests/parity/test_changed_outputs.py"
 UNIT = "tests/parity/test_compare.py"
 FOOLED = "tests/parity/test_ways_to_be_fooled.py"
+PROVING, PROVED = "parity/proving.py", "tests/parity/test_proving.py"
+ORIGIN, RULES = "parity/gate/rules/origin.py", "tests/parity/gate/test_rules.py"
+BESIDE, DATA = "export/external_data.py", "tests/export/test_external_data.py"
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,83 @@ GUARDS = {
         "if False",
         "tests/parity/gate/test_planted_regressions.py",
         "baseline_of_another_machine",
+    ),
+    "a forged lock of a scaled or changed folded weight": Guard(
+        PROVING, "    if wrong:\n", "    if False:\n", PROVED, "changed_derived_weight"
+    ),
+    "a forged lock of weights of another shape": Guard(
+        PROVING,
+        "return found[name] == rebuilt.initializers[name]",
+        "return found[name].sha256 == rebuilt.initializers[name].sha256",
+        PROVED,
+        "another_shape",
+    ),
+    "a forged lock of a branch of Constant nodes": Guard(
+        PROVING,
+        "if not unknown and contents.graph == rebuilt.graph:",
+        "if not unknown:",
+        PROVED,
+        "with_constant_branch",
+    ),
+    "a forged lock of a file without initializers": Guard(
+        PROVING,
+        "return sorted([*wrong, *apart]), []",
+        "return wrong, []",
+        PROVED,
+        "another_graph and without_initializers",
+    ),
+    "a lock with nothing to derive the file from": Guard(
+        "parity/identity.py",
+        "return Derived(AS_LOCKED, reason=NOTHING_AT_HAND)",
+        "return Derived(PROVEN)",
+        PROVED,
+        "without_anything",
+    ),
+    "a lock that the gate believes unasked": Guard(
+        ORIGIN, "if proof != PROVEN and not trusted:", "if False:", RULES, "a_lock_alone"
+    ),
+    "tensors that look untrained": Guard(
+        "export/weights.py",
+        "return replace(weights, look_untrained=fresh)",
+        "return weights",
+        "tests/export/test_untrained.py",
+        "only_checkpoints",
+    ),
+    "tensors that look untrained in the gate": Guard(
+        ORIGIN, "        if fresh:\n", "        if False:\n", RULES, "look_untrained"
+    ),
+    "an origin by name": Guard(
+        "export/publication.py",
+        "if sha256 in PUBLISHED:",
+        "if True:",
+        "tests/export/test_publication.py",
+        "a_name_is_no_origin",
+    ),
+    "an origin of a file that is not proven": Guard(
+        "parity/release/licence.py",
+        'if subject.said("proof") != PROVEN or below(weights, "kind") != "checkpoint":',
+        "if False:",
+        "tests/parity/release/test_assemble.py",
+        "nobody_s",
+    ),
+    "other tensors in the file beside a model": Guard(
+        BESIDE, "return same and beside(ours) == beside(theirs)", "return same", DATA, "covers_both"
+    ),
+    "tensors from outside of the folder": Guard(
+        BESIDE, "if not is_plain(location):", "if False:", DATA, "plain_name"
+    ),
+    "tensors through a link out of the folder": Guard(
+        BESIDE,
+        "if data.resolve().parent != path.parent.resolve():",
+        "if False:",
+        DATA,
+        "a_link_out",
+    ),
+    "tensors beyond the end of their file": Guard(
+        BESIDE, "if place.offset + (place.length or 0) > size:", "if False:", DATA, "beyond_the_end"
+    ),
+    "a file beside the model that was not measured": Guard(
+        ORIGIN, "yield from _beside(subject, path)", "return", RULES, "a_file_beside_the_model"
     ),
 }
 

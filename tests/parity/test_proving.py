@@ -245,3 +245,23 @@ def test_what_decides_a_rebuild_is_in_its_key(spec: ModelSpec) -> None:
     ]
     assert len({json.dumps(key) for key in keys}) == len(keys)
     assert {"torch", "exporter", "toolchain"} <= builder(spec).keys()
+
+
+def test_weights_in_a_file_beside_it_are_proven_and_digested(file: Path, spec: ModelSpec) -> None:
+    def outside(proto: onnx.ModelProto) -> None:
+        convert = onnx.external_data_helper.convert_model_to_external_data
+        convert(proto, location="weights.bin", size_threshold=0)
+
+    forge(file, outside)
+    found = judged(file, spec)
+    assert (found.proof, found.how) == (PROVEN, "rebuilt here: the same weights and graph")
+    assert [entry["name"] for entry in found.file["external"]] == ["weights.bin"]
+    data = file.with_name("weights.bin")
+    changed = bytearray(data.read_bytes())
+    changed[3] ^= 0x10
+    data.write_bytes(changed)
+    found = judged(file, spec)
+    assert found.proof == REFUTED
+    assert "the file is not the one that its lock describes; initializers that differ" in (
+        found.reason
+    )
