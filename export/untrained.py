@@ -129,7 +129,7 @@ def _rows_by_chance(table: Array) -> bool:
     expected, pairs = 1.0 / columns, likeness.size
     # A squared cosine of independent rows has the mean 1 / columns, and about twice its square.
     worst = DEVIATIONS * expected * math.sqrt(2.0 / pairs)
-    return abs(float((likeness**2).mean()) - expected) < worst
+    return bool(abs(float((likeness**2).mean()) - expected) < worst)
 
 
 def _normal(values: Array) -> Array:
