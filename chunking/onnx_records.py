@@ -17,7 +17,7 @@ MODEL_IR_VERSION, MODEL_GRAPH, MODEL_OPSET = 1, 7, 8
 GRAPH_NODE, GRAPH_OUTPUT = 1, 12
 GRAPH_INITIALIZER, GRAPH_SPARSE_INITIALIZER = 5, 15
 SPARSE_VALUES = 1
-TENSOR_NAME, TENSOR_LOCATION, EXTERNAL = 8, 14, 1
+TENSOR_NAME, TENSOR_EXTERNAL_DATA, TENSOR_LOCATION, EXTERNAL = 8, 13, 14, 1
 MAX_NAME_BYTES = 1024
 MAX_DEPTH = 64
 
@@ -112,6 +112,22 @@ def missing_part(source: RandomAccess) -> str:
     return ""
 
 
+def external_tensors(source: RandomAccess) -> list[Field]:
+    """The tensors that are kept in another file, wherever in the model they stand.
+
+    Raises:
+        FramingError: the bytes are not the framing of an ONNX model.
+    """
+    walker = Walker(source)
+    external = _ExternalTensors(walker)
+    for field in walker.fields(0, source.size):
+        if field.number == MODEL_GRAPH:
+            external.look_into(field, "graph")
+        elif field.number in _BELOW["model"]:
+            external.look_into(field, _BELOW["model"][field.number])
+    return external.found
+
+
 def _name(walker: Walker, tensor: Field) -> str:
     """The name of an initializer; a sparse one has that of its values."""
     _expect_message(tensor, "initializer")
@@ -130,6 +146,7 @@ class _ExternalTensors:
     def __init__(self, walker: Walker) -> None:
         self._walker = walker
         self._first: bytes | None = None
+        self.found: list[Field] = []
 
     def look_into(self, message: Field, kind: str, depth: int = 1) -> None:
         """Search one message of the given kind (a key of ``_BELOW``, or "tensor")."""
@@ -159,8 +176,9 @@ class _ExternalTensors:
                 location = field.value & 0xFFFFFFFF  # an enum is read as 32 bits; the last counts
             elif field.number == TENSOR_NAME and field.wire == BYTES:
                 name = self._walker.content(field, MAX_NAME_BYTES)
-        if location == EXTERNAL and self._first is None:
-            self._first = name
+        if location == EXTERNAL:
+            self.found.append(tensor)
+            self._first = name if self._first is None else self._first
 
 
 def _expect_message(field: Field, kind: str) -> None:

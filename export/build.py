@@ -185,6 +185,25 @@ def build_file(
     return _build(spec, module, weights, recipe, opset, stage)
 
 
+def rebuild_file(spec: ModelSpec, weights: Weights, *, variant: str, opset: int) -> Built:
+    """The bytes that `export_model` makes of these tensors, to hold a file to.
+
+    The network's outputs are not looked at: that is what whoever compares the bytes goes on to do.
+
+    Raises:
+        ExportError: the network has no such variant, or it cannot be made at this opset.
+    """
+    recipe = find_variant(variant, spec)
+    finished = build_proto(spec, spec.build(), weights, variant=recipe, opset=_opset(recipe, opset))
+    if finished.outside is not None:
+        raise ExportError(
+            f"{spec.name}: {finished.outside.size:,} bytes, which are not made in memory again",
+            hint="a lock that somebody signed can be trusted: parity gate --release",
+        )
+    data: bytes = finished.proto.SerializeToString(deterministic=True)
+    return _built(spec, data, finished.document, recipe, len(finished.proto.graph.node))
+
+
 def build_proto(
     spec: ModelSpec,
     module: torch.nn.Module,
@@ -279,6 +298,18 @@ def _build(
         decisions=decisions,
         outside=outside,
     )
+    return _built(spec, data, document, variant, nodes, warnings, outside)
+
+
+def _built(
+    spec: ModelSpec,
+    data: bytes,
+    document: dict[str, Any],
+    variant: Variant,
+    nodes: int,
+    warnings: tuple[str, ...] = (),
+    outside: Outside | None = None,
+) -> Built:
     name = _file_name(spec, variant)
     file: dict[str, Any] = {"name": name, "size_bytes": len(data), "sha256": sha256_bytes(data)}
     file |= {"external": [outside.entry()]} if outside else {}

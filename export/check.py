@@ -10,7 +10,8 @@ from typing import Any
 from chunking.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
 from export.build import build_file
 from export.errors import ExportError
-from export.lock import describes, lock_path, read_lock
+from export.external_data import same_files
+from export.lock import file_entry, lock_path, read_lock
 from export.registry import find
 from export.sources import WeightsSource
 from export.spec import ModelSpec
@@ -104,7 +105,8 @@ def check_file(
         spec, source, variant=variant.name, opset=locked["opset"], stage=stage
     ).document
     outcome, sentence = _compare(locked, rebuilt)
-    if outcome == EXIT_OK and path.is_file() and not describes(locked, path):
+    there = outcome == EXIT_OK and path.is_file()
+    if there and not same_files(file_entry(path), locked["file"]):
         outcome, sentence = EXIT_FAILED, f"{path.name} beside it is not the file that it locks"
     return Finding(outcome, f"{name}: {sentence}")
 

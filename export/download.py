@@ -21,7 +21,7 @@ from chunking.hashing import sha256_file
 from export import archive
 from export.errors import ExportError
 from export.partial import discard
-from export.publication import WEIGHTS, Publication, md5_file
+from export.publication import WEIGHTS, Publication, md5_file, receipt_path
 from export.transfer import Arrived, Progress, TransferError, silent, transfer
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ def _unpack(source: Path, target: Path, publication: Publication) -> str:
         sha256 = archive.extract_member(opened, info, fresh, max_bytes=publication.max_bytes)
     receipt = {"archive_md5": publication.md5, "sha256": sha256, "size": fresh.stat().st_size}
     # The receipt first: a run killed in between leaves no file that nothing vouches for.
-    atomic_write(_receipt(target), (json.dumps(receipt, sort_keys=True) + "\n").encode())
+    atomic_write(receipt_path(target), (json.dumps(receipt, sort_keys=True) + "\n").encode())
     fresh.replace(target)
     fsync_folder(target.parent)
     return sha256
@@ -166,7 +166,7 @@ def _verified(target: Path) -> str | None:
     if not target.exists():
         return None
     try:
-        receipt = json.loads(_receipt(target).read_bytes())
+        receipt = json.loads(receipt_path(target).read_bytes())
         size, sha256 = int(receipt["size"]), str(receipt["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DownloadError(
@@ -177,10 +177,6 @@ def _verified(target: Path) -> str | None:
         return sha256
     log.warning("%s: damaged since it was fetched; fetching it again", target)
     return None
-
-
-def _receipt(target: Path) -> Path:
-    return target.with_name(target.name + ".receipt.json")
 
 
 @contextmanager

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from chunking.atomic import atomic_write
-from chunking.hashing import sha256_file
-from export.errors import LockError
+from export.errors import ExportError, LockError
+from export.external_data import external_files, file_document
 from export.variants import split_stem
 
 LOCK_VERSION = 1
@@ -62,33 +63,27 @@ def write_lock(onnx_path: Path, document: Mapping[str, Any]) -> Path:
     return path
 
 
-def file_entry(onnx_path: Path, *, external: bool = False) -> dict[str, Any]:
+def file_entry(onnx_path: Path) -> dict[str, Any]:
     """Name, size and digest of a file on disk, as a lock holds them.
 
-    Args:
-        onnx_path: the ONNX file.
-        external: list the file with its weights too, which is beside it.
+    Also those of files beside it that hold its tensors, where they can be followed.
     """
-    entry: dict[str, Any] = {
-        "name": onnx_path.name,
-        "size_bytes": onnx_path.stat().st_size,
-        "sha256": sha256_file(onnx_path),
-    }
-    return entry | ({"external": [file_entry(data_path(onnx_path))]} if external else {})
+    external: dict[str, Path] = {}
+    with suppress(ExportError):  # damaged, or without them: then it is not as its lock says
+        external = external_files(onnx_path)
+    return file_document(onnx_path, external)
 
 
 def describes(document: Mapping[str, Any], onnx_path: Path) -> bool:
     """Whether a file, and the one with its weights where there is one, are those of a lock."""
     try:
-        return bool(
-            file_entry(onnx_path, external="external" in document["file"]) == document["file"]
-        )
-    except OSError:  # not there, or only one of two
+        return bool(file_entry(onnx_path) == document["file"])
+    except OSError:  # not there
         return False
 
 
 def data_path(onnx_path: Path) -> Path:
-    """Where an ONNX file keeps weights that it has no room for: ``x/mit_b2.onnx.data``."""
+    """Where an export keeps weights that a file has no room for: ``x/mit_b2.onnx.data``."""
     return onnx_path.with_name(f"{onnx_path.name}.data")
 
 

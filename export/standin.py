@@ -33,6 +33,13 @@ def uniform(seed: str, name: str, count: int) -> npt.NDArray[np.float32]:
     return upper.astype(np.float32) * np.float32(2.0**-23) - np.float32(1.0)
 
 
+def stand_in_start(
+    seed: str, name: str, shape: tuple[int, ...], count: int
+) -> npt.NDArray[np.float32]:
+    """The first ``count`` values of `stand_in_tensor`, without making the rest; float32."""
+    return _scaled(uniform(seed, name, count), name, shape)
+
+
 def stand_in_tensor(seed: str, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """The stand-in value of one tensor.
 
@@ -44,17 +51,19 @@ def stand_in_tensor(seed: str, name: str, shape: tuple[int, ...]) -> npt.NDArray
     Returns:
         float32 of ``shape``, also where that is ``()``; int64 zeros for ``num_batches_tracked``.
     """
-    kind = name.rpartition(".")[2]
-    if kind == "num_batches_tracked":
+    if name.rpartition(".")[2] == "num_batches_tracked":
         return np.zeros(shape, np.int64)
-    draw = uniform(seed, name, math.prod(shape)).reshape(shape)
+    draw = uniform(seed, name, math.prod(shape))
     # NumPy makes a bare number of an array without dimensions.
-    return np.asarray(_scaled(kind, draw), np.float32)
+    return np.asarray(_scaled(draw, name, shape), np.float32).reshape(shape)
 
 
-def _scaled(kind: str, draw: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | np.float32:
-    """The draw with the mean and spread that this kind of tensor has."""
-    match kind, draw.ndim:
+def _scaled(
+    draw: npt.NDArray[np.float32], name: str, shape: tuple[int, ...]
+) -> npt.NDArray[np.float32]:
+    """What a draw means for the kind of tensor; any number of its first values."""
+    kind = name.rpartition(".")[2]
+    match kind, len(shape):
         case "running_mean", _:
             return np.float32(0.1) * draw
         case "running_var", _:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from export.checkpoints import Checkpoint
@@ -15,6 +15,7 @@ from export.provenance import array_digest
 from export.spec import ModelSpec
 from export.standin import stand_in_tensor
 from export.ties import require_equal, tied_names
+from export.untrained import look_untrained
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +42,8 @@ class Weights:
         tied: later names of tensors that stand in the network twice, with their first names.
         left: groups of tensors in the checkpoint that this network leaves to others.
         coverage: counts of tensors and parameters.
+        look_untrained: tensors of a checkpoint that still look as a network is made
+            (`export.untrained`), with what they look like.
     """
 
     tensors: Mapping[str, torch.Tensor]
@@ -56,6 +59,7 @@ class Weights:
     tied: Mapping[str, str]
     left: str
     coverage: Mapping[str, int]
+    look_untrained: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -69,6 +73,7 @@ class Weights:
 
     def document(self) -> dict[str, Any]:
         """The origin as it is written into ONNX files, lock files and reports."""
+        fresh = {"look_untrained": dict(self.look_untrained)} if self.look_untrained else {}
         return {
             "label": self.label,
             "kind": self.kind,
@@ -80,6 +85,7 @@ class Weights:
             "stand_in": list(self.stand_in) if self.kind != "stand-in" else ["*"],
             "left_in_checkpoint": self.left,
             "coverage": dict(self.coverage),
+            **fresh,
         }
 
 
@@ -145,7 +151,9 @@ def checkpoint_weights(
         left=groups(part.left),
     )
     require_equal(tied, weights.digests, _what(spec, checkpoint))
-    return weights
+    known = (*stand_in, *tied)
+    fresh = look_untrained(weights.tensors, prefix=spec.prefix, known=known)
+    return replace(weights, look_untrained=fresh)
 
 
 def _what(spec: ModelSpec, checkpoint: Checkpoint) -> str:

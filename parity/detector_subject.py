@@ -17,7 +17,9 @@ from export.spec import ModelSpec
 from export.trufor_specs import NOISEPRINT_PP, TRUFOR, TRUFOR_HEAD
 from export.variants import DEFAULT_VARIANT, file_stem
 from parity.errors import ParityError
-from parity.identity import PROVEN, REFUTED, UNPROVEN, Identity, identify
+from parity.identity import Identity, identify
+from parity.proof import LEAST_FIRST, PROVEN
+from parity.proving import BundledProofs, Prover, Rebuilder
 from parity.references.bundle import Bundle
 from parity.references.known_weights import KnownWeights, known_weights
 from parity.references.networks import Network
@@ -71,12 +73,13 @@ def detector_files(
                 say(f"{path} is not there: exporting it")
                 export_model(spec, source, folder)
     found = []
+    prover: Prover = BundledProofs(bundle) if bundle else Rebuilder(cache)
     for variant in dict.fromkeys(variants):
-        say("checking digests")
+        say("deriving the files again")
         parts = []
         for spec, known in zip(specs, weights, strict=True):
             path = _file(folder, spec, variant)
-            parts.append(identify(path, spec, known, unlocked=variant))
+            parts.append(identify(path, spec, known, prover=prover, unlocked=variant))
         found.append((_together(parts, variant), tuple(part.file["sha256"] for part in parts)))
     return found
 
@@ -101,7 +104,8 @@ def _file(folder: Path, spec: ModelSpec, variant: str) -> Path:
 def _together(parts: Sequence[Identity], variant: str) -> Identity:
     """Both files as one: as proven as the less proven of them."""
     proofs = [part.proof for part in parts]
-    proof = next((proof for proof in (REFUTED, UNPROVEN) if proof in proofs), PROVEN)
+    proof = next(proof for proof in LEAST_FIRST if proof in proofs)
+    how = "; ".join(dict.fromkeys(part.how for part in parts)) if proof == PROVEN else ""
     file = {
         "name": " + ".join(part.file["name"] for part in parts),
         "size_bytes": sum(part.file["size_bytes"] for part in parts),
@@ -110,5 +114,5 @@ def _together(parts: Sequence[Identity], variant: str) -> Identity:
     }
     reason = "; ".join(f"{part.file['name']}: {part.reason}" for part in parts if part.reason)
     return Identity(
-        proof, reason, file, variant, parts[-1].opset, parts[-1].origin, parts[-1].toolchain
+        proof, reason, file, variant, parts[-1].opset, parts[-1].origin, parts[-1].toolchain, how
     )

@@ -21,6 +21,7 @@ from export.weights import Weights
 from parity.detector_subject import detector_files, detector_network, detector_spec
 from parity.errors import ParityError
 from parity.identity import CANDIDATE, Identity, identify
+from parity.proving import BundledProofs, Prover, Rebuilder
 from parity.references.bundle import Bundle
 from parity.references.known_weights import KnownWeights, known_weights
 from parity.references.networks import Network
@@ -160,8 +161,9 @@ def make_subject(
         name, source, pixel_scale=pixel_scale, cache=cache, bundle=bundle, say=say
     )
     spec, weights = network.spec, network.weights
+    prover: Prover = BundledProofs(bundle) if bundle else Rebuilder(cache)
     if name in candidates:
-        return Subject(network, _named(name, candidates[name], network, say))
+        return Subject(network, _named(name, candidates[name], network, prover, say))
     found = []
     for variant in dict.fromkeys(variants):
         path = folder / f"{file_stem(spec, variant)}.onnx"
@@ -176,13 +178,13 @@ def make_subject(
             say(f"{path} is not there: exporting it")
             for warning in export_model(spec, source, folder).warnings:
                 say(f"warning: {warning}")
-        say("checking digests")
-        found.append(Candidate(path, _identify_variant(path, variant, spec, weights)))
+        say("deriving the file again")
+        found.append(Candidate(path, _identify_variant(path, variant, spec, weights, prover)))
     return Subject(network, tuple(found))
 
 
 def _named(
-    name: str, given: Path | Sequence[Path], network: Network, say: Say
+    name: str, given: Path | Sequence[Path], network: Network, prover: Prover, say: Say
 ) -> tuple[Candidate, ...]:
     """The files that the user named for a network, each under a variant of its own.
 
@@ -197,8 +199,8 @@ def _named(
         require_here(path, ParityError)
         if not path.is_file():
             raise ParityError(f"no file {path}", hint=f"--candidate {name}=FILE.onnx names a file")
-        say("checking digests")
-        identity = identify(path, network.spec, network.weights)
+        say("deriving the file again")
+        identity = identify(path, network.spec, network.weights, prover=prover)
         before = [plain_variant(other.identity.variant) for other in found]
         count = before.count(identity.variant)
         if count:
@@ -250,10 +252,12 @@ def _extractor(source: WeightsSource, cache: ReferenceCache | None) -> Network:
     return Network(spec, weights, spec.preprocessing)
 
 
-def _identify_variant(path: Path, variant: str, spec: ModelSpec, weights: KnownWeights) -> Identity:
+def _identify_variant(
+    path: Path, variant: str, spec: ModelSpec, weights: KnownWeights, prover: Prover
+) -> Identity:
     """The identity of a file whose name says a variant: its lock must say the same."""
     unlocked = CANDIDATE if variant == DEFAULT_VARIANT else variant
-    identity = identify(path, spec, weights, unlocked=unlocked)
+    identity = identify(path, spec, weights, prover=prover, unlocked=unlocked)
     if identity.variant not in (variant, unlocked):
         option = "" if variant == DEFAULT_VARIANT else f" --variant {variant}"
         raise ParityError(

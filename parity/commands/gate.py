@@ -45,6 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="files, locks and pieces (default: %(default)s)",
     )
+    parser.add_argument(
+        "--release",
+        type=Path,
+        metavar="DIR",
+        help="a signed release: its locks are trusted where nothing derived the files again",
+    )
+    parser.add_argument("--key", type=Path, metavar="PUB.pem", help="who must have signed it")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--explain", action="store_true", help="each rule's reason and details")
 
@@ -53,7 +60,12 @@ def run(args: argparse.Namespace) -> int:
     """Judge, print; the exit code is the decision's."""
     policy = load_policy(args.policy)
     evidence = gather(
-        args.report, models_dir=args.models_dir, bench=args.bench, baselines=args.baseline
+        args.report,
+        models_dir=args.models_dir,
+        bench=args.bench,
+        baselines=args.baseline,
+        release=args.release,
+        key=args.key,
     )
     decision = judge(evidence, policy)
     if args.json:

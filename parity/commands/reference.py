@@ -19,6 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     add_network_arguments(parser)
     add_cache_arguments(parser)
+    parser.add_argument(
+        "--onnx-models",
+        type=Path,
+        default=Path("onnx_models"),
+        metavar="DIR",
+        help="whose locks say for which variants the bundle proves files (default: %(default)s)",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the bundle")
 
 
@@ -36,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads,
         shapes=not args.no_shapes,
         cache=cache_of(args),
+        folder=args.onnx_models,
     )
     console = stderr_console()
     with console.status("references") as status:

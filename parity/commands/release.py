@@ -56,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--weights-licence", default="", metavar="TEXT", help="terms of weights of your own")
     add("--sign-key", type=Path, metavar="KEY.pem", help="sign with this private Ed25519 key")
+    add("--release", type=Path, metavar="DIR", help="as for the gate: a signed one, to trust locks")
+    add("--key", type=Path, metavar="PUB.pem", help="as for the gate: who must have signed it")
     add("--revision", default="", metavar="COMMIT", help="the source's git commit")
     add("--builder", default=LOCAL_BUILDER, metavar="URI", help="who makes it, for the provenance")
 
@@ -78,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
             weights_licence=args.weights_licence,
             sign_key=args.sign_key,
             revision=args.revision,
+            trusted=args.release,
+            key=args.key,
         )
     )
     for line in lines(made.decision, policy, explain=False):

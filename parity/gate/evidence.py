@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from chunking.hashing import sha256_file
 from export.errors import LockError
-from export.lock import read_lock
+from export.lock import lock_path, read_lock
 from parity import documents
 from parity.documents import DIGEST, digest_of
 from parity.errors import ParityError
 from parity.gate.costs import Costs, costs_of, is_costs
+from parity.release import layout
+from parity.release.verify import LOCK_SUFFIX, verify_release
 from parity.report.reading import from_document
 from parity.results import SCHEMA_VERSION, SOURCE, Report, Row
 
 LARGEST = 2 << 30  # bytes
 HINT = "make it anew with `parity run`"
+PREFIX, VALID = "models-", "valid"  # of a release's folder; how a signature is that holds
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Subject:
         lock_problem: why the lock cannot be read, or "".
         rows: the rows of its candidates, of images and shapes.
         source_rows: the rows of PyTorch float32.
+        signed_by: the release whose valid signature covers this very lock, or "".
     """
 
     model: str
@@ -45,6 +50,7 @@ class Subject:
     lock_problem: str
     rows: tuple[Row, ...]
     source_rows: tuple[Row, ...]
+    signed_by: str = ""
 
     @property
     def name(self) -> str:
@@ -90,6 +96,8 @@ def gather(
     models_dir: Path,
     bench: Path | None = None,
     baselines: Sequence[Path] = (),
+    release: Path | None = None,
+    key: Path | None = None,
 ) -> Evidence:
     """Read everything that a gate needs.
 
@@ -98,9 +106,12 @@ def gather(
         models_dir: where the ONNX files, their locks and their pieces are.
         bench: a ``bench.json``.
         baselines: earlier reports of either kind.
+        release: a signed release's folder, whose locks are then trusted.
+        key: the public key that must have signed it.
 
     Raises:
-        ParityError: a file is missing or of another kind or version. A report that was edited is
+        ParityError: a file is missing or of another kind or version, or the release is not what
+            was signed. A report that was edited is
             no such error: a rule says so.
     """
     document = read_json(report_path)
@@ -117,8 +128,45 @@ def gather(
         if document.get(DIGEST) != _digest(document):
             problem = f"{report_path}: its content is not what its digest was made of"
         return Evidence(report_path, None, problem, (), reports, costs, cost_baselines)
-    subjects = tuple(_subjects(report, models_dir))
+    signed = signed_locks(release, key)
+    subjects = tuple(
+        replace(subject, signed_by=signed.get(_lock_sha256(subject), ""))
+        for subject in _subjects(report, models_dir)
+    )
     return Evidence(report_path, report, "", subjects, reports, costs, cost_baselines)
+
+
+def signed_locks(release: Path | None, key: Path | None) -> dict[str, str]:
+    """SHA-256 of each lock that a signed release holds, with the release's name.
+
+    Raises:
+        ParityError: only one of the two is named, or the release is not what that key signed.
+    """
+    if release is None and key is None:
+        return {}
+    if release is None or key is None:
+        raise ParityError(
+            "a release is trusted by its signature", hint="give both: --release DIR --key PUB.pem"
+        )
+    name = release.absolute().name
+    found = verify_release(release, name.removeprefix(PREFIX), key)
+    if found.problems or found.signature != VALID:
+        wrong = found.problems[0] if found.problems else f"signature: {found.signature}"
+        raise ParityError(
+            f"{release}: its locks cannot be trusted: {wrong}",
+            hint=f"python -m parity release-verify {release} --key {key}",
+        )
+    return {
+        sha256_file(release / file): name
+        for file, _ in layout.entries(release)
+        if file.endswith(LOCK_SUFFIX)
+    }
+
+
+def _lock_sha256(subject: Subject) -> str:
+    if subject.lock is None or subject.path is None:
+        return ""
+    return sha256_file(lock_path(subject.path))
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -76,10 +76,21 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class WeightsRule:
-    """Whether weights made from a seed may be released."""
+    """Whose weights may be released, and what must have proven them.
+
+    Attributes:
+        reason: why.
+        allow_stand_in: weights made from a seed may.
+        trust_lock: a lock is believed where nothing was at hand to derive the file again from.
+        allow_untrained_looking: tensors that look as a network is made may be there.
+        trained_as_they_are: patterns (``head.*.bias``) of tensors that may look so.
+    """
 
     reason: str
     allow_stand_in: bool
+    trust_lock: bool
+    allow_untrained_looking: bool
+    trained_as_they_are: tuple[str, ...]
 
 
 @dataclass(frozen=True)

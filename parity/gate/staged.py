@@ -22,16 +22,16 @@ from chunking.folders import (
     open_folder,
 )
 from chunking.git import ATTRIBUTES, KEEP_BYTES, GitError
-from chunking.hashing import sha256_file
 from chunking.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest, Piece
 from chunking.manifest_json import decode as decode_manifest
 from chunking.verifying import verify
 from export.errors import LockError
-from export.lock import LARGEST_LOCK, decode, lock_path, read_lock
+from export.external_data import ExternalFileError, external_if_onnx, same_files
+from export.lock import LARGEST_LOCK, decode, file_entry, lock_path, read_lock
 from parity.errors import ParityError
 from parity.gate.index import Index
 
-LOCK_SUFFIX = ".lock.json"
+LOCK_SUFFIX, DATA_SUFFIX = ".lock.json", ".onnx.data"
 HOST_LIMIT = 100_000_000  # bytes; git hosts refuse larger files
 _POINTER = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\noid sha256:([0-9a-f]{64})\n")
 _LONGEST_POINTER = 1024  # bytes, by git-lfs's own description of the format
@@ -58,6 +58,8 @@ def check_files(paths: Sequence[Path], most_bytes: int = HOST_LIMIT) -> list[str
                 folders[path.parent] = None
             elif path.suffix == MODEL_SUFFIX:
                 problems += _model(path)
+            elif path.name.endswith(DATA_SUFFIX):
+                problems += _data(path)
             elif path.name.endswith(LOCK_SUFFIX):
                 problems += _lock(path)
         except OSError as error:
@@ -79,14 +81,28 @@ def _model(path: Path) -> Iterator[str]:
     except LockError as error:
         yield error.problem
         return
+    try:
+        external_if_onnx(path)
+    except ExternalFileError as error:
+        yield error.problem
+        return
     if lock is None:
         yield _unproved(path)
-    elif sha256_file(path) != lock["file"]["sha256"]:
+    elif not same_files(file_entry(path), lock["file"]):
         yield f"{path}: not the file that its lock describes"
 
 
 def _unproved(path: Path) -> str:
     return f"{path}: {lock_path(path).name} is not there: nobody proved whose weights these are"
+
+
+def _data(path: Path) -> Iterator[str]:
+    """A file that holds a model's tensors, together with the model."""
+    model = path.with_name(path.name.removesuffix(DATA_SUFFIX) + MODEL_SUFFIX)
+    if model.is_file():
+        yield from _model(model)
+    else:
+        yield f"{path}: holds tensors of {model.name}, which is not there"
 
 
 def _lock(path: Path) -> Iterator[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from export.external_data import whole_digest
 from parity.errors import ParityError
 from parity.gate.changes import (
     changes_across,
@@ -86,9 +87,10 @@ def differences(
 
 def _reports(old: Report, new: Report) -> Iterator[Difference]:
     for model in dict.fromkeys([*old.models, *new.models]):
-        for what, keys in (("file", ("file", "sha256")), ("weights", ("weights", "digest"))):
-            before, after = (_short(below(r.models, model, *keys)) for r in (old, new))
-            yield _plain(f"{model}: {what}", before, after)
+        files = [_short(whole_digest(below(r.models, model, "file"))) for r in (old, new)]
+        yield _plain(f"{model}: file", files[0], files[1])
+        weights = [_short(below(r.models, model, "weights", "digest")) for r in (old, new)]
+        yield _plain(f"{model}: weights", weights[0], weights[1])
     limits = [_short(r.environment.get("tolerances_sha256")) for r in (old, new)]
     yield _plain("tolerances", limits[0], limits[1])
     yield _plain("verdict", old.status.value, new.status.value)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chunking.hashing import sha256_file
 from export.errors import ExportError
+from export.external_data import external_files, file_document, whole_digest
 from export.spec import ModelSpec
 from parity.errors import ParityError
 from parity.latency.plan import CANDIDATE, BenchPlan
@@ -31,13 +31,18 @@ def find_files(plan: BenchPlan, spec: ModelSpec) -> dict[str, Path]:
 
 
 def describe_file(spec: ModelSpec, variant: str, path: Path) -> ModelFile:
-    """Name, size and digest of a file.
+    """Name, size and digest of a file, over those with its tensors too.
 
     Raises:
         ParityError: it cannot be read.
+        ExportError: it is no ONNX file, or one with its tensors is missing.
     """
     try:
-        return ModelFile(spec.name, variant, path.name, path.stat().st_size, sha256_file(path))
+        path.stat()
+        external = external_files(path)
+        size = sum(file.stat().st_size for file in (path, *external.values()))
+        sha256 = whole_digest(file_document(path, external))
+        return ModelFile(spec.name, variant, path.name, size, sha256)
     except OSError as error:
         raise ParityError(
             f"{path}: cannot be read ({error.strerror})", hint="check its permissions"

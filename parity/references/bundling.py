@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from chunking.atomic import atomic_writer
 from chunking.errors import UserError
+from export.errors import ExportError
+from export.lock import read_lock
 from export.registry import find
 from export.sources import WeightsSource
+from export.spec import ModelSpec
+from export.variants import DEFAULT_OPSET, DEFAULT_VARIANT, VARIANTS, file_stem
 from parity.cases import Case, readable, shape_cases
 from parity.errors import ParityError
 from parity.feeds import make_feeds
 from parity.image_sets import find_images
+from parity.proving import Rebuilder, builder, what
 from parity.references.container import Entry, write_container
 from parity.references.keys import FLOAT64, TORCH32, WEIGHTS, key_digest, network
 from parity.references.live import LiveSupply
@@ -41,6 +47,8 @@ class BundlePlan:
         threads: threads of an operator; 0 leaves torch's choice.
         shapes: hold the shape matrix too.
         cache: where references are that were computed before, or None.
+        folder: where exported files are; for each variant whose lock is there, and for the
+            portable one, the bundle says what the file must be.
     """
 
     models: tuple[str, ...]
@@ -52,6 +60,7 @@ class BundlePlan:
     threads: int = 0
     shapes: bool = True
     cache: ReferenceCache | None = None
+    folder: Path = Path("onnx_models")
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,7 @@ class _Bundling:
                 for member in (subject, subject.extractor):
                     if member is not None:
                         yield from self._once(_facts(member))
+                yield from self._rebuilds(subject)
                 self._say(f"{name}: proving the reference reproducible")
                 feeds = supply.open(trial_case(shapes))
                 yield from self._once(_proof(subject, supply, feeds))
@@ -133,6 +143,19 @@ class _Bundling:
             finally:
                 supply.close()
                 self.tally.add(supply.tally)
+
+    def _rebuilds(self, subject: Network) -> Iterator[Entry]:
+        """What each exported file must be, for runs that cannot make one."""
+        spec, weights = subject.spec, subject.weights
+        prover = Rebuilder(self._plan.cache)
+        for variant, opset in _variants(spec, self._plan.folder):
+            self._say(f"{spec.name}: making {variant} again")
+            found = prover.rebuilt(spec, weights, variant=variant, opset=opset)
+            if isinstance(found, str):
+                self.skipped.append(f"{spec.name} as {variant}: {found}")
+                continue
+            key = {"what": what(spec, weights, variant, opset), "made_by": builder(spec)}
+            yield from self._once(Entry(key, found.document(), {}))
 
     def _case(self, subject: Network, supply: LiveSupply, case: Case) -> Iterator[Entry]:
         try:
@@ -160,6 +183,20 @@ class _Bundling:
         if digest not in self._written:
             self._written.add(digest)
             yield entry
+
+
+def _variants(spec: ModelSpec, folder: Path) -> list[tuple[str, int]]:
+    """Variants and opsets whose locks are in a folder, and the portable file as `export` makes it.
+
+    A lock that cannot be read is the run's to report.
+    """
+    found = {(DEFAULT_VARIANT, DEFAULT_OPSET): None}
+    for variant in VARIANTS:
+        with suppress(ExportError):
+            lock = read_lock(folder / f"{file_stem(spec, variant)}.onnx")
+            if lock is not None and lock["variant"] == variant:
+                found[variant, lock["opset"]] = None
+    return list(found)
 
 
 def _facts(member: Network) -> Entry:

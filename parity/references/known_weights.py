@@ -7,11 +7,12 @@ loaded, by torch, only when a reference must be computed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from chunking.hashing import sha256_file
 from export.errors import ExportError
+from export.publication import publication_of
 from export.sources import WeightsSource
 from export.spec import ModelSpec
 from export.weights import Weights
@@ -19,6 +20,7 @@ from parity.errors import ParityError
 from parity.references.keys import WEIGHTS, Key, made_by, network
 from parity.references.store import ReferenceCache, Tally
 
+PUBLISHED = "published"  # of the origin: who published the checkpoint
 HINT = "begin the run anew: a file that changes while it is read proves nothing"
 
 
@@ -77,7 +79,8 @@ class KnownWeights:
     Attributes:
         digests: SHA-256 of every tensor, by the network's own names.
         sources: what tensors are called in the checkpoint, by the network's own names.
-        origin: the document that reports and lock files have of them.
+        origin: the document that reports and lock files have of them; reports also have who
+            published the checkpoint, where that is known.
         loader: gives the tensors; None where there are none to load (a bundle).
     """
 
@@ -142,12 +145,24 @@ def known_weights(
     loader = Loader(spec, source)
     entry = cache.find(key, Tally()) if cache else None
     if entry is not None:
-        return from_facts(entry.document, loader)
+        return _with_publication(from_facts(entry.document, loader), spec, source)
     weights = loader.load()
     found = KnownWeights(weights.digests, weights.sources, weights.document(), loader)
     if cache:
         cache.add(key, document=found.facts())
-    return found
+    return _with_publication(found, spec, source)
+
+
+def _with_publication(
+    weights: KnownWeights, spec: ModelSpec, source: WeightsSource
+) -> KnownWeights:
+    """Whose they are, where the checkpoint's digest is known: nothing else says so."""
+    file, _ = source.choice_for(spec)
+    whole = weights.origin["kind"] == "checkpoint"
+    known = publication_of(file, weights.origin["file_sha256"]) if whole else None
+    if known is None:
+        return weights
+    return replace(weights, origin={**weights.origin, PUBLISHED: known})
 
 
 def from_facts(facts: Mapping[str, Any], loader: Loader | None = None) -> KnownWeights:

@@ -13,7 +13,8 @@ from chunking.atomic import atomic_write, current_umask, fsync_folder
 from chunking.folders import default_folder
 from chunking.hashing import sha256_bytes, sha256_file
 from chunking.splitting import split
-from export.lock import lock_path
+from export.external_data import external_if_onnx, same_files
+from export.lock import file_entry, lock_path
 from export.toolchain import package_version
 from parity.errors import ParityError
 from parity.gate.evidence import Evidence, below, gather
@@ -51,6 +52,8 @@ class Order:
         sign_key: a private key in PEM, or None.
         revision: the source's git commit, or "".
         builder: who makes it, a URI.
+        trusted: a signed release whose locks are trusted, or None.
+        key: the public key that must have signed it.
     """
 
     version: str
@@ -66,6 +69,8 @@ class Order:
     weights_licence: str = ""
     sign_key: Path | None = None
     revision: str = ""
+    trusted: Path | None = None
+    key: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,12 @@ def assemble(order: Order) -> Assembled:
     """
     folder = order.out / layout.folder_name(order.version)
     evidence = gather(
-        order.report, models_dir=order.models_dir, bench=order.bench, baselines=order.baselines
+        order.report,
+        models_dir=order.models_dir,
+        bench=order.bench,
+        baselines=order.baselines,
+        release=order.trusted,
+        key=order.key,
     )
     decision = judge(evidence, order.policy)
     if decision.exit_code and not order.although.strip():
@@ -108,7 +118,7 @@ def assemble(order: Order) -> Assembled:
         ) from error
     try:
         for path in paths:
-            split(path, stage / default_folder(path).name, attributes=False)
+            _model(stage, path)
             _write(stage, lock_path(path).name, lock_path(path).read_bytes())
         _reports(order, evidence, decision, stage)
         files = _seal(order, evidence, stage)
@@ -140,12 +150,26 @@ def _whole_files(order: Order, evidence: Evidence) -> list[Path]:
                 f"{subject.name}: {path} or its lock is not there",
                 hint="make merge, or export it; a release is made from whole files",
             )
-        if sha256_file(path) != subject.said("file", "sha256"):
+        if not same_files(file_entry(path), subject.said("file")):
             raise ParityError(
                 f"{path} is not the file that was measured", hint="measure it: parity run"
             )
         found.append(path)
     return found
+
+
+def _model(stage: Path, path: Path) -> None:
+    """The file in pieces; one that keeps tensors in files beside it as it is, with these."""
+    external = external_if_onnx(path)
+    if not external:
+        split(path, stage / default_folder(path).name, attributes=False)
+        return
+    for file in (path, *external.values()):
+        if not layout.is_safe(file.name):
+            raise ParityError(
+                f"{file.name!r} cannot be a file of a release", hint="export it again, or rename it"
+            )
+        shutil.copyfile(file, stage / file.name)
 
 
 def _reports(order: Order, evidence: Evidence, decision: Decision, stage: Path) -> None:
@@ -163,7 +187,7 @@ def _reports(order: Order, evidence: Evidence, decision: Decision, stage: Path) 
     formats = [name for name in FORMATS if name != JSON]
     write_reports(evidence.report, stage, formats, gate=gate, bench=bench)
     terms = {
-        str(subject.said("file", "name")): terms_of(subject.lock or {}, order.weights_licence)
+        str(subject.said("file", "name")): terms_of(subject, order.weights_licence)
         for subject in evidence.subjects
     }
     card = Card(order.version, evidence, decision, order.although, terms, bench)
@@ -192,10 +216,10 @@ def _seal(order: Order, evidence: Evidence, stage: Path) -> int:
                 "tolerances_sha256": str(tolerances),
                 "parity_sha256": digests[layout.PARITY],
             },
-            checkpoints={
-                str(lock["weights"].get("file")): str(lock["weights"].get("file_sha256"))
-                for lock in locks
-                if lock["weights"].get("file_sha256")
+            checkpoints={  # those that the run read, not what a lock says
+                str(subject.said("weights", "file")): str(subject.said("weights", "file_sha256"))
+                for subject in evidence.subjects
+                if subject.said("weights", "file_sha256")
             },
             revision=order.revision,
             builder=order.builder,

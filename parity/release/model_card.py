@@ -9,6 +9,8 @@ from typing import Any
 from parity.gate.evidence import Evidence, Subject, below
 from parity.gate.findings import Decision
 from parity.latency.results import BenchReport, Outcome
+from parity.proof import named, said
+from parity.release.licence import published_by
 from parity.report.text import markdown as escaped
 from parity.results import SOURCE
 
@@ -93,18 +95,37 @@ def _subject(subject: Subject, card: Card) -> Iterator[str]:
     yield _table(("", "name", "axes", "holds"), tensors)
     weights, coverage = lock.get("weights", {}), below(lock, "weights", "coverage")
     proven = f"{below(coverage, 'tensors_set')} of {below(coverage, 'tensors')} tensors by digest"
-    label, proof = escaped(str(weights.get("label"))), escaped(str(subject.said("proof")))
+    label, proof = escaped(str(weights.get("label"))), escaped(said(subject.about))
+    if subject.signed_by:
+        proof += escaped(f"; its lock is signed in {subject.signed_by}")
     lines = [
         f"Weights: {label}; {proof}: {proven}.",
+        escaped(_origin(subject)),
         f"Terms: {escaped(card.terms[str(subject.said('file', 'name'))])}",
         f"Preprocessing: {escaped(_contract(subject.said('preprocessing')))}.",
     ]
-    if weights.get("file_sha256"):
-        digest = f"`{weights['file_sha256']}`"
-        lines.insert(1, f"Checkpoint: {escaped(str(weights['file']))}, SHA-256 {digest}.")
+    fresh = below(subject.said("weights"), "look_untrained")
+    if isinstance(fresh, Mapping) and fresh:
+        names = named([f"{name} ({what})" for name, what in fresh.items()])
+        lines.insert(2, escaped(f"{len(fresh)} tensors look untrained: {names}."))
     if lock.get("least_size"):
         lines.append(f"Least height and width: {lock['least_size']} pixels.")
     yield "\n".join(f"- {line}" for line in lines)
+
+
+def _origin(subject: Subject) -> str:
+    """Whose weights they are: only a known digest says so, never a name."""
+    weights = subject.said("weights")
+    if below(weights, "kind") == "stand-in":
+        return "Origin: made from a seed."
+    file, sha256 = below(weights, "file"), below(weights, "file_sha256")
+    known = published_by(subject)
+    if known is None:
+        return f"Origin: weights: {file}, SHA-256 {sha256}, origin not known."
+    return (
+        f"Origin: {file}, SHA-256 {sha256}, published by {known['by']} (known by "
+        f"{known['known_by']})."
+    )
 
 
 def _contract(given: object) -> str:

@@ -13,6 +13,7 @@ from chunking.folders import FOLDER_SUFFIX
 from chunking.hashing import sha256_bytes, sha256_file
 from chunking.manifest import MANIFEST_NAME
 from chunking.manifest_json import load
+from export.external_data import beside
 from parity.errors import ParityError
 from parity.release import layout
 from parity.release.signing import check, vouched
@@ -129,19 +130,34 @@ def _consistency(
     locks = [name for name in listed if name.endswith(LOCK_SUFFIX)]
     if not locks:
         yield "no lock: the release holds no network"
+    whole: set[str] = set()  # locks of files that are not in pieces
     for name in locks:
         file = _json(folder, name, found).get("file")
         file = file if isinstance(file, dict) else {}
         pieces = name.removesuffix(LOCK_SUFFIX) + FOLDER_SUFFIX
-        yield from _pieces(folder, pieces, found, listed, file)
+        if file.get("external"):
+            yield from _whole(name, listed, file)
+            whole.add(name)
+        else:
+            yield from _pieces(folder, pieces, found, listed, file)
         if measured.get(file.get("name")) != file.get("sha256"):
             yield f"{name}: describes another file than {layout.PARITY} measured"
     manifests = {name for name in listed if name.endswith(f"/{MANIFEST_NAME}")}
     expected = {
-        name.removesuffix(LOCK_SUFFIX) + f"{FOLDER_SUFFIX}/{MANIFEST_NAME}" for name in locks
+        name.removesuffix(LOCK_SUFFIX) + f"{FOLDER_SUFFIX}/{MANIFEST_NAME}"
+        for name in locks
+        if name not in whole
     }
     for name in sorted(manifests - expected):
         yield f"{name}: pieces without a lock"
+
+
+def _whole(lock: str, listed: Mapping[str, str], file: Mapping[str, Any]) -> Iterator[str]:
+    """A file that is no pieces, and those beside it that hold its tensors."""
+    expected = {str(file.get("name")): str(file.get("sha256")), **beside(file)}
+    for name, sha256 in expected.items():
+        if listed.get(name) != sha256:
+            yield f"{name}: missing, or not the file that {lock} describes"
 
 
 def _pieces(

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from parity.proof import said
 from parity.report.placement import placement_lines
 from parity.report.problems import problems
-from parity.report.references import backend_name, file_lines, note_lines, reference_lines
+from parity.report.references import (
+    backend_name,
+    file_lines,
+    note_lines,
+    reference_lines,
+    untrained_lines,
+)
 from parity.report.text import markdown as escaped
 from parity.results import SOURCE, Group, Report, Row, Status
 
@@ -111,9 +118,14 @@ def _models(report: Report) -> str:
         weights, file = given.get("weights", {}), given.get("file", {})
         lines.append(
             f"- {escaped(name)}: {escaped(str(weights.get('label', '')))}; "
-            f"{escaped(str(file.get('name', '')))}, {escaped(str(given.get('proof', '')))}"
+            f"{escaped(str(file.get('name', '')))}, {escaped(said(given))}"
         )
-    below = (*file_lines(report), *note_lines(report), *reference_lines(report))
+    below = (
+        *untrained_lines(report),
+        *file_lines(report),
+        *note_lines(report),
+        *reference_lines(report),
+    )
     more = [f"- {escaped(line)}" for line in below]
     return "\n".join(["## Weights", "", *lines, *more])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from parity.proof import named, said
 from parity.results import Group, Report, Row
 
 # A variant that needs no name beside the backend: the usual file, the user's, PyTorch itself.
@@ -27,7 +28,7 @@ def file_lines(report: Report) -> list[str]:
             file = _mapping(_mapping(found).get("file"))
             lines.append(
                 f"{name}: {file.get('name')} ({str(file.get('sha256'))[:16]}): "
-                f"{_mapping(found).get('proof')}"
+                f"{said(_mapping(found))}"
             )
     return lines
 
@@ -40,6 +41,17 @@ def note_lines(report: Report) -> list[str]:
         for note in given.get("notes", ())
         if isinstance(note, str)
     ]
+
+
+def untrained_lines(report: Report) -> list[str]:
+    """Tensors that still look as a network is made, a line a network that has some."""
+    lines = []
+    for name, given in report.models.items():
+        fresh = _mapping(_mapping(given.get("weights")).get("look_untrained"))
+        if fresh:
+            names = named([f"{tensor} ({what})" for tensor, what in fresh.items()])
+            lines.append(f"{name}: {len(fresh)} tensors look untrained: {names}")
+    return lines
 
 
 def reference_lines(report: Report) -> list[str]:

@@ -7,8 +7,15 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from parity.proof import said
 from parity.report.placement import placement_lines
-from parity.report.references import backend_name, file_lines, note_lines, reference_lines
+from parity.report.references import (
+    backend_name,
+    file_lines,
+    note_lines,
+    reference_lines,
+    untrained_lines,
+)
 from parity.report.text import printable
 from parity.results import SOURCE, Group, Report, Row, Status
 
@@ -82,11 +89,12 @@ def lines_below(report: Report) -> list[str]:
     """Whose weights, whether the file was proven to hold them, decisions, providers, resumption."""
     lines = [
         f"{name}: {given['weights']['label']}; {given['file']['name']} "
-        f"({given['file']['sha256'][:16]}): {given['proof']}; pixels / "
+        f"({given['file']['sha256'][:16]}): {said(given)}; pixels / "
         f"{given['preprocessing']['scale']:g}"
         for name, given in report.models.items()
     ]
-    lines += file_lines(report) + note_lines(report) + reference_lines(report)
+    lines += untrained_lines(report) + file_lines(report) + note_lines(report)
+    lines += reference_lines(report)
     lines += [
         f"{group.model} {group.output} on {group.cases}, worst: "
         + ", ".join(f"{name} {value:.4g}" for name, value in group.outcome.items())

@@ -23,6 +23,7 @@ from export.sources import WeightsSource
 from export.spec import ModelSpec
 from export.weights import Weights, stand_in_weights
 from parity.identity import PROVEN, REFUTED, Identity, identify
+from parity.proving import Rebuilder
 
 Specs = dict[str, ModelSpec]
 Tensors = dict[str, torch.Tensor]
@@ -70,7 +71,7 @@ def honest(honest_folder: tuple[Path, Exported], tmp_path: Path) -> Path:
 
 
 def judged(path: Path, spec: ModelSpec, source: WeightsSource) -> Identity:
-    return identify(path, spec, weights_of(spec, source))
+    return identify(path, spec, weights_of(spec, source), prover=Rebuilder())
 
 
 def test_the_honest_file_is_proven(honest: Path, tiny: Specs) -> None:

@@ -24,6 +24,7 @@ from export.models.trufor import TruForConfig
 from export.sources import WeightsSource
 from export.spec import ModelSpec
 from export.trufor_specs import MIT_B2, NOISEPRINT_PP, TRUFOR
+from parity import proving
 from parity.results import Group, Row, Status
 
 ENCODER = EncoderConfig(
@@ -73,6 +74,26 @@ def no_weights(
         return
     monkeypatch.delenv("TRUFOR_WEIGHTS", raising=False)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def made_again() -> dict[str, proving.Rebuilt]:
+    """What exports of tiny networks gave, by all that decides them."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def remembered(made_again: dict[str, proving.Rebuilt], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny network is exported again once in a session, not in each of its runs."""
+    rebuild = proving.rebuild
+
+    def once(spec: ModelSpec, weights: Any, variant: str, opset: int) -> proving.Rebuilt:
+        key = json.dumps(proving.what(spec, weights, variant, opset))
+        if key not in made_again:
+            made_again[key] = rebuild(spec, weights, variant, opset)
+        return made_again[key]
+
+    monkeypatch.setattr(proving, "rebuild", once)
 
 
 @pytest.fixture

@@ -271,8 +271,8 @@ GUARDS = {
     ),
     "a .data file that is not the locked one": Guard(
         "export/lock.py",
-        'external="external" in document["file"]',
-        "external=False",
+        'file_entry(onnx_path) == document["file"]',
+        'file_entry(onnx_path)["sha256"] == document["file"]["sha256"]',
         "tests/export/test_external.py",
         "kept_only_whole",
     ),

@@ -18,6 +18,7 @@ from export.sources import WeightsSource
 from export.spec import ModelSpec
 from export.weights import Weights
 from parity.identity import PROVEN, REFUTED, UNPROVEN, Identity, identify
+from parity.proving import Rebuilder
 
 Exported = Callable[[str], Path]
 
@@ -38,7 +39,7 @@ def file(exported: Exported) -> Path:
 
 @pytest.fixture
 def judged(spec: ModelSpec, file: Path) -> Callable[[], Identity]:
-    return lambda: identify(file, spec, weights_of(spec))
+    return lambda: identify(file, spec, weights_of(spec), prover=Rebuilder())
 
 
 def change_lock(file: Path, change: Callable[[dict[str, Any]], None]) -> None:

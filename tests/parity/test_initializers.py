@@ -1,4 +1,4 @@
-"""All weights must be inside the file, and the file must be whole."""
+"""Weights are inside the file, or in a file beside it by a plain name; both must be whole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from export.errors import ExportError
 from export.provenance import array_digest
-from parity.initializers import initializer_digests
+from parity.initializers import initializer_digests, read_contents
 
 
 def outside(name: str) -> TensorProto:
@@ -74,7 +74,34 @@ def test_weights_in_other_files_are_refused_wherever_they_hide(
 ) -> None:
     path = tmp_path / "x.onnx"
     path.write_bytes(place().SerializeToString())
-    with pytest.raises(ExportError, match="keeps tensors in other files"):
+    with pytest.raises(ExportError, match="etc/passwd', which is no file of the same folder"):
+        initializer_digests(path)
+
+
+def test_digests_of_weights_beside_the_file_are_of_the_content_too(tmp_path: Path) -> None:
+    array = np.arange(300, dtype=np.float32)
+    tensor = onnx.numpy_helper.from_array(array, "w")
+    inside, outside = tmp_path / "in.onnx", tmp_path / "out.onnx"
+    onnx.save(helper.make_model(graph(initializer=tensor)), inside)
+    given = {"save_as_external_data": True, "location": "any.bin", "size_threshold": 0}
+    onnx.save(helper.make_model(graph(initializer=tensor)), outside, **given)
+    assert initializer_digests(outside) == {"w": array_digest(array)}
+    assert read_contents(outside).initializers == read_contents(inside).initializers
+    assert read_contents(outside).graph == read_contents(inside).graph
+    (tmp_path / "any.bin").write_bytes(array.tobytes()[:-4])
+    with pytest.raises(ExportError, match=r"beyond the end of any\.bin"):
+        initializer_digests(outside)
+
+
+def test_a_length_that_is_not_the_shape_s_is_an_error(tmp_path: Path) -> None:
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4])
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "any.bin"), ("length", "12")):
+        tensor.external_data.add(key=key, value=value)
+    (tmp_path / "any.bin").write_bytes(bytes(64))
+    path = tmp_path / "x.onnx"
+    path.write_bytes(helper.make_model(graph(initializer=tensor)).SerializeToString())
+    with pytest.raises(ExportError, match=r"has 12 bytes for \[4\]"):
         initializer_digests(path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,13 @@ from typing import Any
 import onnx
 import pytest
 
+from export.build import export_model
 from export.lock import file_entry
+from export.sources import WeightsSource
+from export.spec import ModelSpec
 from parity.runners.torch_runner import TorchRunner
 
-VARIANT = "ort"
+VARIANT = "plain"
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +25,11 @@ def images(make_images: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def variant(exported: Callable[[str], Path]) -> Path:
-    """A file ``tiny_np.ort.onnx`` with a lock that says so, beside the portable one."""
-    portable = exported("tiny_np")
-    path = portable.with_name(f"tiny_np.{VARIANT}.onnx")
-    shutil.copy(portable, path)
-    write_lock(path, VARIANT)
-    return path
+def variant(exported: Callable[[str], Path], tiny: dict[str, ModelSpec]) -> Path:
+    """A file ``tiny_np.plain.onnx`` with its lock, beside the portable one."""
+    folder = exported("tiny_np").parent
+    source = WeightsSource(stand_in="golden")
+    return export_model(tiny["tiny_np"], source, folder, variant=VARIANT).path
 
 
 def write_lock(path: Path, variant: str) -> None:
@@ -82,7 +82,7 @@ def test_a_wrong_variant_fails_and_the_other_does_not(
     assert ran.code == 1
     assert statuses(ran.report) == {"source": "pass", "portable": "pass", VARIANT: "fail"}
     names = (tmp_path / "out" / "parity.junit.xml").read_text()
-    assert f"tiny_np.{VARIANT}.onnxruntime.cpu" in names
+    assert f"tiny_np.{VARIANT}.onnxruntime" in names
 
 
 def test_a_variant_that_is_not_there_is_an_error_that_names_the_command(

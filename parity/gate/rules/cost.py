@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from export.external_data import whole_digest
 from parity.gate.changes import (
     Change,
     changes_across,
@@ -104,7 +105,7 @@ def _old_files(evidence: Evidence) -> dict[tuple[str, str], set[str]]:
             variants = below(about, "variants")
             for entry in variants.values() if isinstance(variants, dict) else [about]:
                 key = (model, str(below(entry, "variant")))
-                found.setdefault(key, set()).add(str(below(entry, "file", "sha256")))
+                found.setdefault(key, set()).add(whole_digest(below(entry, "file")))
     return found
 
 

@@ -49,9 +49,9 @@ def size_rule(evidence: Evidence, policy: Policy) -> Finding:
 
     def problems() -> Iterator[str]:
         for subject in evidence.subjects:
-            size = subject.said("file", "size_bytes")
+            size = _size(subject.said("file"))
             most = budget(limits.most_bytes, subject.model, subject.variant)
-            if type(size) is not int or size <= 0:
+            if size is None or size <= 0:
                 yield f"{subject.name}: no size"
                 continue
             if most is None:
@@ -66,9 +66,7 @@ def size_rule(evidence: Evidence, policy: Policy) -> Finding:
     return verdict(
         "size",
         problems(),
-        saw="; ".join(
-            f"{s.name}: {s.said('file', 'size_bytes') or 0:,} bytes" for s in evidence.subjects
-        ),
+        saw="; ".join(f"{s.name}: {_size(s.said('file')) or 0:,} bytes" for s in evidence.subjects),
         allows=f"the policy's budgets, and {limits.growth:g} times the baseline's size",
         look="python -m chunking inspect DIR --against OLD says which tensors are new",
     )
@@ -80,5 +78,12 @@ def _size_before(old: Report, subject: Subject) -> int | None:
     entry = below(about, "variants", subject.variant)
     if entry is None and below(about, "variant") == subject.variant:
         entry = about
-    size = below(entry, "file", "size_bytes")
-    return size if type(size) is int else None
+    return _size(below(entry, "file"))
+
+
+def _size(file: object) -> int | None:
+    """Bytes of a file and of those beside it with its tensors, or None."""
+    beside = below(file, "external")
+    entries = [file, *(beside if isinstance(beside, list) else ())]
+    sizes = [below(entry, "size_bytes") for entry in entries]
+    return sum(sizes) if all(type(size) is int for size in sizes) else None

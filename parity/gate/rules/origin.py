@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +12,32 @@ from chunking.errors import ChunkingError
 from chunking.folders import default_folder, open_folder
 from chunking.hashing import sha256_file
 from export.errors import ExportError
+from export.external_data import beside, is_plain, whole_digest
 from export.lock import canonical
 from export.registry import TIMM_PREFIX, find
 from parity.gate.evidence import Evidence, Subject, below
 from parity.gate.findings import Finding, Outcome, verdict
-from parity.gate.policy import Absent, Policy
-from parity.proof import PROVEN
+from parity.gate.policy import Absent, Policy, WeightsRule
+from parity.proof import AS_LOCKED, PROVEN, named, said
 
 STAND_IN = "stand-in"
 
 
 def weights_rule(evidence: Evidence, policy: Policy) -> Finding:
-    """Every weight in the file was traced to the checkpoint, and the checkpoint is one."""
-    allow = policy.weights.allow_stand_in
+    """Every weight in the file was derived again from the checkpoint, which is a trained one."""
+    rule = policy.weights
+    allows = "every weight and the graph derived again from the checkpoint"
+    allows += ", or a lock that is trusted" if rule.trust_lock else ", or a signed release's lock"
+    allows += ", stand-in weights too" if rule.allow_stand_in else ""
     return verdict(
         "weights",
-        (problem for subject in evidence.subjects for problem in _weights(subject, allow)),
-        saw="; ".join(f"{s.name}: {s.said('weights', 'label')}, proven" for s in evidence.subjects),
-        allows="every weight proven by digest" + (", stand-in weights too" if allow else ""),
-        look="python -m export MODEL --weights FILE, then measure anew; the lock lists each weight",
+        (problem for subject in evidence.subjects for problem in _weights(subject, rule)),
+        saw="; ".join(
+            f"{s.name}: {s.said('weights', 'label')}, {_way(s)}" for s in evidence.subjects
+        ),
+        allows=allows,
+        look="python -m export MODEL --weights FILE, then measure anew with the checkpoint at hand "
+        "or a bundle of it; the lock lists each weight",
     )
 
 
@@ -66,12 +74,19 @@ def digests_rule(evidence: Evidence, policy: Policy) -> Finding:
     )
 
 
-def _weights(subject: Subject, allow_stand_in: bool) -> Iterator[str]:
+def _way(subject: Subject) -> str:
+    """What proves a file's weights, or why its lock is trusted."""
+    way = said(subject.about)
+    return f"{way}; trusted: signed in {subject.signed_by}" if subject.signed_by else way
+
+
+def _weights(subject: Subject, rule: WeightsRule) -> Iterator[str]:
     proof = subject.said("proof")
-    if proof != PROVEN:
+    trusted = proof == AS_LOCKED and bool(rule.trust_lock or subject.signed_by)
+    if proof != PROVEN and not trusted:
         yield f"{subject.name}: {proof}: {subject.said('proof_reason') or 'no reason given'}"
-    others = {row.proof for row in subject.rows} - {PROVEN}
-    if proof == PROVEN and others:
+    others = {row.proof for row in subject.rows} - {proof}
+    if (proof == PROVEN or trusted) and others:
         yield f"{subject.name}: rows that are {', '.join(sorted(others))}"
     for who, weights in (
         ("report", subject.said("weights")),
@@ -81,12 +96,25 @@ def _weights(subject: Subject, allow_stand_in: bool) -> Iterator[str]:
         if weights is None:
             continue  # without a lock: not proven, said above
         made_up = below(weights, "kind") == STAND_IN or below(weights, "stand_in")
-        if made_up and not allow_stand_in:
+        if made_up and not rule.allow_stand_in:
             label = below(weights, "label")
             yield f"{subject.name}: {label} ({who}): made from a seed, not by training"
         given, whole = (below(weights, "coverage", key) for key in ("tensors_set", "tensors"))
         if type(given) is not int or given != whole:
             yield f"{subject.name}: {given} of {whole} tensors came from the checkpoint ({who})"
+        fresh = [] if rule.allow_untrained_looking else _untrained(weights, rule)
+        if fresh:
+            yield f"{subject.name}: {len(fresh)} tensors look untrained ({who}): {named(fresh)}"
+
+
+def _untrained(weights: object, rule: WeightsRule) -> list[str]:
+    """Tensors that look as a network is made, but for those that the policy names."""
+    listed = below(weights, "look_untrained")
+    return [
+        f"{name} ({what})"
+        for name, what in (listed.items() if isinstance(listed, Mapping) else ())
+        if not any(fnmatchcase(name, pattern) for pattern in rule.trained_as_they_are)
+    ]
 
 
 def _contract(subject: Subject) -> Iterator[str]:
@@ -124,16 +152,35 @@ def _digests(subject: Subject, absent: list[str]) -> Iterator[str]:
     for what, ours, locked in pairs:
         if ours != locked:
             yield f"{name}: {what} {str(ours)[:16]} in the report, {str(locked)[:16]} in the lock"
+    if beside(subject.said("file")) != beside(subject.lock["file"]):
+        yield f"{name}: the files beside it with its tensors are others in the lock"
     found = _on_disk(path)
     if found is None:
         absent.append(f"{name}: neither {path} nor its pieces are there")
-    elif found[1] != _sha256(subject):
+        return
+    if found[1] != _sha256(subject):
         yield f"{name}: {found[0]} is {found[1][:16]}, measured was {str(_sha256(subject))[:16]}"
+    yield from _beside(subject, path)
+
+
+def _beside(subject: Subject, path: Path) -> Iterator[str]:
+    """Files that hold the model's tensors, which must be those that were measured."""
+    for file, sha256 in beside(subject.said("file")).items():
+        if not is_plain(file):
+            yield f"{subject.name}: {file!a} is no file's name"
+            continue
+        place = path.with_name(file)
+        try:
+            found = sha256_file(place)
+        except OSError as error:
+            found = f"unreadable ({error.strerror})"
+        if found != sha256:
+            yield f"{subject.name}: {place} is {found[:16]}, measured was {str(sha256)[:16]}"
 
 
 def _timed(evidence: Evidence) -> Iterator[str]:
     """Files of the bench report that are not those that were compared."""
-    measured = {(s.model, s.variant): _sha256(s) for s in evidence.subjects}
+    measured = {(s.model, s.variant): whole_digest(s.said("file")) for s in evidence.subjects}
     for cost in evidence.costs.entries.values() if evidence.costs else ():
         ours = measured.get((cost.model, cost.variant))
         if ours is not None and cost.sha256 != ours:

@@ -16,6 +16,7 @@ STATES = {
     "not judged": ("–", "not judged", "notrun"),
     "measured": ("✓", "measured", "pass"),
     "proven": ("✓", "weights proven", "pass"),
+    "as its lock says": ("!", "weights as the lock says", "error"),
     "weights unproven": ("!", "weights unproven", "error"),
     "other weights": ("✗", "other weights", "fail"),
 }

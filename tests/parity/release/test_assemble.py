@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from chunking.merging import merge
+from export import publication
+from export.lock import encode, file_entry, lock_path
 from parity.cli import main
+from parity.documents import DIGEST, digest_of
 from parity.errors import ParityError
+from parity.gate.evidence import gather
 from parity.release.assemble import Order, assemble
+from parity.release.verify import verify_release
 
 Prepare = Callable[..., Order]
 
@@ -120,6 +126,85 @@ def test_weights_without_terms_are_not_released(order: Prepare, tmp_path: Path) 
         assemble(order(weights_licence=""))
     assert "--weights-licence" in caught.value.hint
     assert list((tmp_path / "dist").iterdir()) == []
+
+
+def test_the_publisher_is_named_for_a_published_digest_only(
+    order: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = assemble(order()).folder / "MODEL_CARD.md"  # type: ignore[operator]
+    assert "GRIP" not in card.read_text()
+    assert f"weights: trained.th, SHA-256 {'e' * 64}, origin not known" in card.read_text()
+    monkeypatch.setitem(publication.PUBLISHED, "e" * 64, "trained.th")
+    folder = assemble(order("2.0", weights_licence="")).folder
+    assert folder is not None
+    text = (folder / "MODEL_CARD.md").read_text()
+    assert "published by GRIP-UNINA (known by its SHA-256)" in text
+    assert "Terms: The TruFor weights are by GRIP-UNINA" in text
+
+
+def test_a_file_that_is_not_proven_is_nobody_s(
+    order: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(publication.PUBLISHED, "e" * 64, "trained.th")
+    given = order(although="a test")
+    change_report(given.report, proof="as its lock says", proof_reason="nothing at hand")
+    folder = assemble(given).folder
+    assert folder is not None
+    text = (folder / "MODEL_CARD.md").read_text()
+    assert "published by" not in text and "origin not known" in text
+    with pytest.raises(ParityError, match="not a published one"):
+        assemble(replace(given, version="3", weights_licence=""))
+
+
+def change_report(path: Path, **about: str) -> None:
+    """Change what a report says of the network, and make its digest anew."""
+    document = json.loads(path.read_text())
+    for entry in (document["models"]["net"], document["models"]["net"]["variants"]["portable"]):
+        entry.update(about)
+    document[DIGEST] = digest_of(document)
+    path.write_text(json.dumps(document))
+
+
+def test_a_signed_release_s_lock_is_trusted(
+    order: Prepare, keys: tuple[Path, Path], other_keys: tuple[Path, Path]
+) -> None:
+    private, public = keys
+    given = order(sign_key=private)
+    signed = assemble(given).folder
+    assert signed is not None
+
+    def found(key: Path) -> str:
+        evidence = gather(given.report, models_dir=given.models_dir, release=signed, key=key)
+        return evidence.subjects[0].signed_by
+
+    assert found(public) == "models-1.0"
+    with pytest.raises(ParityError, match=r"its locks cannot be trusted: .*another key"):
+        found(other_keys[1])
+    with pytest.raises(ParityError, match="trusted by its signature"):
+        gather(given.report, models_dir=given.models_dir, release=signed)
+    lock = given.models_dir / "net.lock.json"
+    lock.write_text(lock.read_text() + " ")
+    assert found(public) == ""
+
+
+def test_a_file_with_its_tensors_beside_it_is_released_with_them(
+    order: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = order()
+    path, data = given.models_dir / "net.onnx", given.models_dir / "net.onnx.data"
+    data.write_bytes(b"weights")
+    for module in ("parity.release.assemble.external_if_onnx", "export.lock.external_files"):
+        monkeypatch.setattr(module, lambda _: {data.name: data})
+    lock = json.loads(lock_path(path).read_text()) | {"file": file_entry(path)}
+    lock_path(path).write_bytes(encode(lock))
+    change_report(given.report, file=file_entry(path))  # type: ignore[arg-type]
+    folder = assemble(given).folder
+    assert folder is not None
+    assert {"net.onnx", "net.onnx.data"} <= content(folder).keys()
+    assert verify_release(folder, "1.0").problems == ()
+    (folder / "net.onnx.data").write_bytes(b"others!")
+    wrong = verify_release(folder, "1.0").problems
+    assert any("net.onnx.data: changed" in problem for problem in wrong)
 
 
 @pytest.mark.parametrize("version", ["", "../1", "1/2", ".1", "1..2", "a b", "x" * 65])
