@@ -27,6 +27,11 @@ class Network:
     preprocessing: Preprocessing
     extractor: Network | None = None
 
+    @property
+    def specs(self) -> tuple[ModelSpec, ...]:
+        """This network's, and the extractor's."""
+        return (self.spec, *(self.extractor.specs if self.extractor else ()))
+
     def what(self, kind: str, pixels: Pixels) -> dict[str, Any]:
         """Under what its outputs on a batch are stored (`parity.references.keys`)."""
         return output_key(
