@@ -21,6 +21,7 @@ from parity.gate.evidence import below
 from parity.noise import median_interval
 from parity.report.reading import from_document
 from parity.results import SOURCE, Report, Row
+from parity.runners.onnxruntime_runner import BACKEND
 
 CONFIDENCE = 0.99
 LEAST_EFFECT = 0.02  # of a time; smaller ones are not worth a line of their own
@@ -114,7 +115,8 @@ def _errors(report: Report) -> dict[Place, dict[str, float]]:
 
 
 def _place(row: Row, cases: str) -> Place:
-    return (row.model, row.variant, row.output, "on", cases, row.provider)
+    other = () if row.backend == BACKEND else (row.backend,)  # the usual one is not named
+    return (row.model, row.variant, row.output, "on", cases, *other, row.provider)
 
 
 def _error(what: str, old: Mapping[str, float], new: Mapping[str, float]) -> Difference:

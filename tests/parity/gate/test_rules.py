@@ -275,3 +275,37 @@ def test_a_slowdown_is_caught_and_none_is_not_over_many_draws(
             else:
                 caught += change.slower(0.1)
     assert (alarms, caught) == (0, 40)
+
+
+def with_backend(**changes: str) -> Callable[[dict[str, Any]], None]:
+    """The file's rows once more, of another backend."""
+
+    def add(document: dict[str, Any]) -> None:
+        counts = document["summary"]["counts"]
+        for part in ("rows", "shape_rows"):
+            ours = [row for row in document[part] if row["backend"] == "onnxruntime"]
+            document[part] += [row | {"backend": "mybackend"} | changes for row in ours]
+            counts["pass"] += len(ours)
+        groups = []
+        for cases in ("images", "shapes"):
+            own = [group for group in document["summary"]["groups"] if group["cases"] == cases]
+            groups += [*own, own[1] | {"backend": "mybackend"} | changes]
+        document["summary"]["groups"] = groups
+
+    return add
+
+
+def test_rows_of_a_backend_that_call_themselves_the_source(good: Any) -> None:
+    good.edit(with_backend(variant="source", proof="source"))
+    found = of(good.judged(), "report")
+    assert found.outcome is Outcome.FAIL
+    assert "rows of mybackend are of source, no file of the report" in found.saw
+
+
+def test_a_backend_that_the_baseline_has_and_the_report_has_not(good: Any, tmp_path: Path) -> None:
+    before = good.copy(tmp_path / "before")
+    before.edit(with_backend())
+    assert before.judged().exit_code == 0
+    found = of(good.judged(before.report), "complete")
+    assert found.outcome is Outcome.FAIL
+    assert "mybackend ran it in the baseline" in found.saw

@@ -163,8 +163,12 @@ def test_an_installed_package_goes_by_version_and_files(
     assert len({one.digest for one in (first, second, third, fourth)}) == 4
 
 
-def test_a_folder_on_the_path_that_takes_a_package_s_name_is_the_user_s(site: Path) -> None:
+def test_a_folder_on_the_path_that_takes_a_package_s_name_is_the_user_s(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """PYTHONPATH comes before site-packages, and before the standard library."""
+    for name in ("safetensors", "colorsys"):  # what is loaded already is what runs
+        monkeypatch.delitem(sys.modules, name, raising=False)
     write(site, user_net="import safetensors, colorsys", safetensors__in____init__="x = 1")
     before = found("user_net")
     assert {"safetensors"} == set(before.files) - {"user_net"}
