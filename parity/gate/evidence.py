@@ -78,6 +78,12 @@ class Evidence:
     costs: Costs | None = None
     cost_baselines: tuple[Costs, ...] = field(default=())
 
+    def knows(self, model: str) -> bool:
+        """Whether a baseline of either kind has a network; one that none has is new."""
+        return any(model in old.models for old in self.baselines) or any(
+            cost.model == model for old in self.cost_baselines for cost in old.entries.values()
+        )
+
     @property
     def report_name(self) -> str:
         """The report as commands name it."""

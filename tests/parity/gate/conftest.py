@@ -95,6 +95,8 @@ def bench_document(
     noise: float = 0.08,
     processor: str = "a processor",
     peak: int = 100 << 20,
+    old_peak: int = 0,
+    size: int = 256,
     with_torch: bool = True,
     sha256: str = "f" * 64,
     old: str = "",
@@ -107,6 +109,9 @@ def bench_document(
         seed: of the draws.
         noise: spread of a round's machine speed, and a third of it for each call.
         sha256: the file's digest.
+        peak: bytes of memory of each.
+        old_peak: of the baseline's file, where it is another.
+        size: height and width.
         old: the digest of the baseline's file, timed in turns with the new one.
     """
     draw = random.Random(seed)
@@ -125,7 +130,7 @@ def bench_document(
         ratio = paired_ratio(first, second, seed=0)
         return Latency(
             Contestant("tiny_np", variant, backend, "cpu"),
-            *(256, 256),
+            *(size, size),
             Outcome.MEASURED,
             series=series,
             summary=summarise([ns for one in series for ns in one.samples_ns]),
@@ -141,7 +146,14 @@ def bench_document(
     if with_torch:
         contestants.append(row("source", "torch32", 6e6))
     memory = [
-        Memory(one.contestant, 256, 256, Outcome.MEASURED, "", 50 << 20, peak)
+        Memory(
+            one.contestant,
+            *(size, size),
+            Outcome.MEASURED,
+            "",
+            50 << 20,
+            old_peak if old_peak and one.contestant.variant == "candidate" else peak,
+        )
         for one in contestants
     ]
     report = BenchReport(
