@@ -11,6 +11,7 @@ from parity.compare import compare_names, judge
 from parity.errors import ParityError
 from parity.identity import Identity
 from parity.outcomes import flip_problem, outcome
+from parity.references.sketch import sketch
 from parity.results import SOURCE, Row, Status
 from parity.runners.base import Feeds, Outputs
 from parity.runners.onnxruntime_runner import BACKEND
@@ -51,6 +52,7 @@ class About:
     case: Case
     sha256: str
     shape: tuple[int, ...]
+    pixels_sha256: str = ""
 
 
 class RowMaker:
@@ -70,9 +72,10 @@ class RowMaker:
         self._identity = identity or subject.candidates[0].identity
         self._outputs = [tensor.name for tensor in subject.spec.outputs]
 
-    def about(self, case: Case, sha256: str, feeds: Feeds) -> About:
-        """What all rows of a case share."""
-        return About(case, sha256, feeds[self._subject.spec.inputs[0].name].shape)
+    def about(self, case: Case, sha256: str, feeds: Feeds, *, pixels_sha256: str = "") -> About:
+        """What all rows of a case share; PyTorch's also say of which pixels they are."""
+        shape = feeds[self._subject.spec.inputs[0].name].shape
+        return About(case, sha256, shape, pixels_sha256)
 
     def judged(
         self, about: About, runner: Ran, found: Outputs, reference: Outputs, source: Outputs
@@ -100,6 +103,8 @@ class RowMaker:
                 "accuracy_ratio": verdict.ratio,
                 "outcome": decisions,
             }
+            if runner is self.source and about.pixels_sha256:
+                figures["reference"] = {"pixels": about.pixels_sha256, **sketch(reference[name])}
             yield self._row(about, runner, name, status, reason, **figures)
         for name, reason in problems.items():
             yield self._row(about, runner, name, Status.FAIL, reason)

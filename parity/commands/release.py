@@ -9,6 +9,7 @@ from pathlib import Path
 from chunking.console import EXIT_OK
 from parity.gate.policy import load_policy
 from parity.gate.view import lines
+from parity.release import layout
 from parity.release.assemble import Order, assemble
 from parity.release.statement import LOCAL_BUILDER
 
@@ -41,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--weights-licence", default="", metavar="TEXT", help="terms of weights of your own")
     add("--sign-key", type=Path, metavar="KEY.pem", help="sign with this private Ed25519 key")
+    add(
+        "--references",
+        type=Path,
+        metavar="FILE",
+        help="ship this bundle of `parity reference` (default: references.bundle beside the "
+        "report, where there is one)",
+    )
     add("--revision", default="", metavar="COMMIT", help="the source's git commit")
     add("--builder", default=LOCAL_BUILDER, metavar="URI", help="who makes it, for the provenance")
 
@@ -63,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
             weights_licence=args.weights_licence,
             sign_key=args.sign_key,
             revision=args.revision,
+            references=args.references,
         )
     )
     for line in lines(made.decision, policy, explain=False):
@@ -72,4 +81,10 @@ def run(args: argparse.Namespace) -> int:
         return made.decision.exit_code
     state = "written" if made.written else "was there already, the same"
     print(f"{made.folder}: {made.files} files, {state}")
+    if not (made.folder / layout.REFERENCES).is_file():
+        print(
+            "no bundle of references in it: its report's figures hold the next release to it, but "
+            "files cannot be run against it without torch; see --references",
+            file=sys.stderr,
+        )
     return EXIT_OK

@@ -20,6 +20,7 @@ from parity.gate.changes import (
 from parity.gate.costs import Costs, costs_of, is_costs
 from parity.gate.evidence import below
 from parity.noise import median_interval
+from parity.references.sketch import ROUNDING, differing, recorded, who_of
 from parity.report.reading import from_document
 from parity.results import SOURCE, Report, Row
 from parity.runners.onnxruntime_runner import BACKEND
@@ -143,6 +144,7 @@ def _reports(old: Report, new: Report) -> Iterator[Difference]:
         for what, keys in (("file", ("file", "sha256")), ("weights", ("weights", "digest"))):
             before, after = (_short(below(r.models, model, *keys)) for r in (old, new))
             yield _plain(f"{model}: {what}", before, after)
+    yield from _outputs(old, new)
     limits = [_short(r.environment.get("tolerances_sha256")) for r in (old, new)]
     yield _plain("tolerances", limits[0], limits[1])
     yield _plain("verdict", old.status.value, new.status.value)
@@ -150,6 +152,25 @@ def _reports(old: Report, new: Report) -> Iterator[Difference]:
     theirs, ours = _errors(old, names[0]), _errors(new, names[1])
     for place in dict.fromkeys([*theirs, *ours]):
         yield _error("MAE of " + " ".join(place), theirs.get(place, {}), ours.get(place, {}))
+
+
+def _outputs(old: Report, new: Report) -> Iterator[Difference]:
+    """What the networks themselves compute: under one version and weights, always the same."""
+    before, after = recorded(old, "the old report"), recorded(new, "the new report")
+    for model, about in new.models.items():
+        who = who_of(about)
+        if who is None or who not in before.networks or who not in after.networks:
+            continue
+        what = f"{model}: float64 outputs"
+        count, wrong = differing(before, after, who, ROUNDING)
+        problems = list(wrong)
+        if problems:
+            why = (
+                f"{problems[0]}; the network's code or preprocessing changed: give it a new version"
+            )
+            yield Difference(what, "", f"{len(problems)} of {count} others", Verdict.WORSE, why)
+        elif count:
+            yield Difference(what, f"{count}", f"{count}", Verdict.SAME)
 
 
 def _short(digest: object) -> str:

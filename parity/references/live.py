@@ -10,7 +10,7 @@ from typing import Any
 
 from parity.cases import Case, Pixels
 from parity.reference import require_reproducible
-from parity.references.keys import FLOAT64, TORCH32, Key, made_by, unkept
+from parity.references.keys import FLOAT64, TORCH32, Key, made_by, pixels_digest, unkept
 from parity.references.machine import machine
 from parity.references.networks import Network
 from parity.references.store import ReferenceCache, Tally
@@ -86,7 +86,8 @@ class LiveSupply:
         network = self._network
         pixels, feeds, sha256 = load_feeds(case, network, self.outputs)
         reference = self.outputs(FLOAT64, network, pixels, feeds)
-        return Prepared(feeds, sha256, reference, self.outputs(TORCH32, network, pixels, feeds))
+        source = self.outputs(TORCH32, network, pixels, feeds)
+        return Prepared(feeds, sha256, reference, source, pixels_digest(pixels))
 
     def outputs(
         self, kind: str, network: Network, pixels: Pixels, feeds: Feeds, *, anew: bool = False

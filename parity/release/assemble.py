@@ -23,6 +23,7 @@ from parity.gate.policy import Policy
 from parity.gate.view import document as gate_document
 from parity.latency.markdown import bench_markdown
 from parity.latency.reading import read_bench
+from parity.references.sketch import bundled, unlike_report
 from parity.release import layout
 from parity.release.licence import terms_of
 from parity.release.model_card import Card, model_card
@@ -31,6 +32,7 @@ from parity.release.statement import Origin, statement
 from parity.release.sums import encode
 from parity.report.formats import FORMATS, JSON, write_reports
 from parity.report.html.gate import read_gate
+from parity.results import RUNTIME
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Order:
         although: why it is released though the gate stops it, or "".
         weights_licence: terms of weights that are not the published ones.
         sign_key: a private key in PEM, or None.
+        references: what `parity reference` wrote for these networks, to be shipped; None: the file
+            ``references.bundle`` beside the report, where there is one.
         revision: the source's git commit, or "".
         builder: who makes it, a URI.
     """
@@ -66,6 +70,13 @@ class Order:
     weights_licence: str = ""
     sign_key: Path | None = None
     revision: str = ""
+    references: Path | None = None
+
+    @property
+    def bundle(self) -> Path | None:
+        """The bundle of references to ship, or None."""
+        beside = self.report.with_name(layout.REFERENCES)
+        return self.references or (beside if beside.is_file() else None)
 
 
 @dataclass(frozen=True)
@@ -99,6 +110,8 @@ def assemble(order: Order) -> Assembled:
     if decision.exit_code and not order.although.strip():
         return Assembled(decision)
     paths = _whole_files(order, evidence)
+    if order.bundle is not None:
+        _require_of_report(order.bundle, evidence)
     try:
         order.out.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=order.out))
@@ -110,6 +123,8 @@ def assemble(order: Order) -> Assembled:
         for path in paths:
             split(path, stage / default_folder(path).name)
             _write(stage, lock_path(path).name, lock_path(path).read_bytes())
+        if order.bundle is not None:
+            shutil.copyfile(order.bundle, stage / layout.REFERENCES)
         _reports(order, evidence, decision, stage)
         files = _seal(order, evidence, stage)
         written = _publish(stage, folder)
@@ -146,6 +161,24 @@ def _whole_files(order: Order, evidence: Evidence) -> list[Path]:
             )
         found.append(path)
     return found
+
+
+def _require_of_report(bundle: Path, evidence: Evidence) -> None:
+    """The bundle holds outputs of each network of the report, and they are the report's.
+
+    Raises:
+        ParityError: it is of other networks, weights or pictures, or its outputs are others.
+    """
+    report = evidence.report
+    assert report is not None  # `_whole_files` refused that
+    problems = list(unlike_report(bundled(bundle), report))
+    if problems:
+        names = " ".join(network for network in report.models if network != RUNTIME)
+        raise ParityError(
+            f"{bundle}: not the references of this report: {problems[0]}",
+            hint=f"make it anew, with the report's weights and images: python -m parity reference "
+            f"--models {names} --out {bundle}",
+        )
 
 
 def _reports(order: Order, evidence: Evidence, decision: Decision, stage: Path) -> None:

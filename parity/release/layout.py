@@ -17,6 +17,7 @@ CARD = "MODEL_CARD.md"
 GATE = "gate.json"
 PARITY = "parity.json"
 BENCH = "bench.json"
+REFERENCES = "references.bundle"
 UNLISTED = (SUMS, STATEMENT, ENVELOPE)  # what the checksums cannot, or need not, hold
 
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")

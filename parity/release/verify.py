@@ -14,10 +14,12 @@ from chunking.hashing import sha256_bytes, sha256_file
 from chunking.manifest import MANIFEST_NAME
 from chunking.manifest_json import load
 from parity.errors import ParityError
+from parity.references.sketch import bundled, unlike_report
 from parity.release import layout
 from parity.release.signing import check
 from parity.release.statement import subjects, version_of
 from parity.release.sums import parse
+from parity.report.reading import from_document
 
 LARGEST = 256 << 20  # bytes of a JSON file
 LOCK_SUFFIX = ".lock.json"
@@ -119,6 +121,8 @@ def _consistency(
         for about in _objects(report.get("models"))
         for entry in _objects(about.get("variants")) or [about]
     }
+    if found.get(layout.REFERENCES) == "file":
+        yield from _references(folder, report)
     locks = [name for name in listed if name.endswith(LOCK_SUFFIX)]
     if not locks:
         yield "no lock: the release holds no network"
@@ -135,6 +139,16 @@ def _consistency(
     }
     for name in sorted(manifests - expected):
         yield f"{name}: pieces without a lock"
+
+
+def _references(folder: Path, report: dict[str, Any]) -> Iterator[str]:
+    """The bundle holds what the report says that the networks compute; no torch is needed."""
+    try:
+        known = from_document(report, layout.PARITY)
+        for problem in unlike_report(bundled(folder / layout.REFERENCES), known):
+            yield f"{layout.REFERENCES}: {problem}"
+    except ParityError as error:
+        yield f"{layout.REFERENCES}: {error.problem}"
 
 
 def _pieces(

@@ -19,6 +19,7 @@ from chunking.hashing import sha256_file
 from export.build import export_model
 from export.sources import WeightsSource
 from export.spec import ModelSpec
+from parity.cli import main
 from parity.documents import DIGEST, digest_of
 from parity.gate.evidence import gather
 from parity.gate.findings import Decision
@@ -203,6 +204,23 @@ def make_release(
         ran = parity("--models", name, "--weights", weights, *options, images=images)
         assert ran.report, ran.err
         return Release(tmp_path / "out" / "parity.json", models, weights)
+
+    return make
+
+
+@pytest.fixture
+def make_bundle(make_images: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """The bundle of a release's references, in a folder with its report."""
+
+    def make(release: Release, *options: str) -> Path:
+        folder = tmp_path / "models-1.0"
+        folder.mkdir()
+        shutil.copy(release.report, folder)
+        path = folder / "references.bundle"
+        given = ["reference", "--models", "tiny_np", "--weights", str(release.weights)]
+        given += ["--images", str(make_images(IMAGES)), "--threads", "1", "--no-cache", *options]
+        assert main([*given, "--out", str(path)]) == 0
+        return path
 
     return make
 

@@ -388,3 +388,38 @@ def test_errors_on_images_that_no_baseline_has_are_not_judged(good: Any, tmp_pat
     before.edit(others)
     assert of(good.judged(before.report), "accuracy").outcome is Outcome.NOT_JUDGED
     assert of(good.judged(good.report), "accuracy").outcome is Outcome.PASS
+
+
+def test_a_baseline_to_whose_outputs_nothing_can_be_held(
+    good: Any, tmp_path: Path, policy: Callable[[str], Policy]
+) -> None:
+    """Of an earlier version of this program, or on other pictures: never a pass."""
+    assert of(good.judged(), "references").outcome is Outcome.NOT_JUDGED
+    assert of(good.judged(good.report), "references").outcome is Outcome.PASS
+    before = good.copy(tmp_path / "before")
+
+    def forget(document: dict[str, Any]) -> None:
+        document["models"]["tiny_np"].pop("reference_network")
+        for row in document["rows"] + document["shape_rows"]:
+            row.pop("reference", None)
+
+    def others(document: dict[str, Any]) -> None:
+        for row in document["rows"] + document["shape_rows"]:
+            if "reference" in row:
+                row["reference"]["pixels"] = "0" * 64
+
+    for change, why in ((others, "no picture in common"), (forget, "does not say what")):
+        before.edit(change)
+        found = of(good.judged(before.report), "references")
+        assert found.outcome is Outcome.COULD_NOT
+        assert why in found.saw
+        lax = policy("[references]\nreason = 'an old baseline'\nwhen_absent = 'allow'\n")
+        found = of(good.judged(before.report, policy=lax), "references")
+        assert found.outcome is Outcome.NOT_JUDGED
+
+
+def test_a_folder_that_is_no_release(good: Any, tmp_path: Path) -> None:
+    from parity.errors import ParityError
+
+    with pytest.raises(ParityError, match=r"no release, it has no parity\.json"):
+        good.judged(tmp_path)
