@@ -37,7 +37,7 @@ class Source:
     provider: str = "cpu"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Unopened:
     """What would have given an output."""
 

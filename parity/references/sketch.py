@@ -64,21 +64,22 @@ def apart(old: Mapping[str, Any], new: Mapping[str, Any]) -> float:
     """
     if old.get("shape") != new.get("shape"):
         return math.inf
-    sums = (old.get("sums"), new.get("sums"))
-    if not all(isinstance(s, list | tuple) and len(s) == SUMS for s in sums):
+    ours, theirs = (_numbers(given.get("sums")) for given in (old, new))
+    norms = _numbers([old.get("norm"), new.get("norm")])
+    if not len(ours) == len(theirs) == SUMS or not norms:
         return math.inf
-    found = []
-    for before, after in zip(*sums, strict=True):
-        if not all(
-            type(value) in (int, float) and math.isfinite(value) for value in (before, after)
-        ):
-            return math.inf
-        found.append(abs(after - before))
-    norms = [given.get("norm") for given in (old, new)]
-    if not all(type(norm) in (int, float) and math.isfinite(norm) for norm in norms):
-        return math.inf
+    found = [abs(after - before) for before, after in zip(ours, theirs, strict=True)]
     difference = max(*found, abs(norms[1] - norms[0]))
     return difference / norms[0] if norms[0] else (math.inf if difference else 0.0)
+
+
+def _numbers(given: object) -> list[float]:
+    """A list of finite numbers; empty where it is none."""
+    if not isinstance(given, list | tuple):
+        return []
+    found = [float(value) for value in given if type(value) in (int, float)]
+    whole = len(found) == len(given) and all(math.isfinite(value) for value in found)
+    return found if whole else []
 
 
 def recorded(report: Report, name: str) -> Outputs:
