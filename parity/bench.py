@@ -126,7 +126,9 @@ class Bench:
             yield self._source_maker.unusable(case, error.problem)
             return
         maker = self._source_maker
-        about = maker.about(case, prepared.image_sha256, prepared.feeds)
+        about = maker.about(
+            case, prepared.image_sha256, prepared.feeds, pixels_sha256=prepared.pixels_sha256
+        )
         source, reference = prepared.source, prepared.reference
         yield from maker.judged(about, maker.source, source, reference, source)
         for entrant in self._entrants:

@@ -2,46 +2,51 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import chunking
-import export
-import parity
 from chunking.errors import UserError
 from chunking.hashing import sha256_bytes
 from export.lock import canonical
+from export.spec import ModelSpec
 from parity.cases import Case
 from parity.environment import environment
+from parity.references.closure import closure
+from parity.references.keys import made_by, unkept
 from parity.results import SCHEMA_VERSION
 from parity.runners.providers import Provider
 from parity.tolerances import tolerances_digest
 
-NOT_DECIDING = (
-    "dataset",
-    "gate",
-    "history",
-    "release",
-    "report",
-)  # folders of code that no row depends on
+# The module that makes rows; what it imports is found by reading it.
+COMPARES = f"{__package__}.run"
 
 
 def model_fingerprint(
-    document: Mapping[str, Any], providers: Sequence[Provider], *, threads: int
+    document: Mapping[str, Any],
+    providers: Sequence[Provider],
+    *,
+    specs: Sequence[ModelSpec],
+    threads: int,
 ) -> str:
     """The digest of what decides a model's rows, but for the images.
+
+    A network whose code cannot be followed has another one each time: nothing of it is resumed.
 
     Args:
         document: the model's part of the report: digests of file and weights, preprocessing, the
             yardstick.
         providers: where the file runs, with their settings.
+        specs: the networks that PyTorch runs; none where a bundle, whose digest is in the
+            document, takes its place.
         threads: threads of an operator, as asked for.
     """
     decides = {
         "schema_version": SCHEMA_VERSION,
         "code": code_digest(),
+        "networks": [made_by(spec) for spec in specs],
+        "once": secrets.token_hex(16) if unkept(*specs) or closure(COMPARES).unseen else "",
         "tolerances": tolerances_digest(),
         "environment": environment(threads=threads, settings={}),
         "providers": [[p.name, p.required, p.options] for p in providers],
@@ -63,12 +68,5 @@ def case_key(fingerprint: str, case: Case) -> str:
 
 @cache
 def code_digest() -> str:
-    """The SHA-256 of this program's code: a changed metric makes other rows."""
-    lines = []
-    for package in (chunking, export, parity):
-        folder = Path(str(package.__file__)).parent
-        for path in sorted(folder.rglob("*.py")):
-            below = path.relative_to(folder)
-            if below.parts[0] not in NOT_DECIDING:
-                lines.append(f"{folder.name}/{below.as_posix()} {sha256_bytes(path.read_bytes())}")
-    return sha256_bytes("\n".join(lines).encode())
+    """The SHA-256 of this program's code that decides a row: a changed metric makes other rows."""
+    return closure(COMPARES).digest

@@ -16,7 +16,6 @@ from typing import Any, BinaryIO, Self
 
 from chunking.hashing import sha256_bytes
 from export.lock import canonical
-from parity.documents import decode
 from parity.errors import ParityError
 from parity.results import Row, Status
 
@@ -63,7 +62,7 @@ class Journal:
         if not key or line is None:
             return None
         try:
-            rows = [decode(Row, row) for row in json.loads(line)["rows"]]
+            rows = [Row.from_document(row) for row in json.loads(line)["rows"]]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             logger.warning("%s: a line is not used (%s)", self.path, error)
             return None

@@ -8,8 +8,10 @@ from typing import Any, Protocol
 
 from parity.cases import Case
 from parity.compare import compare_names, judge
+from parity.errors import ParityError
 from parity.identity import Identity
 from parity.outcomes import flip_problem, outcome
+from parity.references.sketch import sketch
 from parity.results import SOURCE, Row, Status
 from parity.runners.base import Feeds, Outputs
 from parity.runners.onnxruntime_runner import BACKEND
@@ -35,6 +37,14 @@ class Source:
     provider: str = "cpu"
 
 
+@dataclass
+class Unopened:
+    """What would have given an output."""
+
+    backend: str
+    provider: str
+
+
 @dataclass(frozen=True)
 class About:
     """Which case a row speaks of."""
@@ -42,6 +52,7 @@ class About:
     case: Case
     sha256: str
     shape: tuple[int, ...]
+    pixels_sha256: str = ""
 
 
 class RowMaker:
@@ -61,21 +72,23 @@ class RowMaker:
         self._identity = identity or subject.candidates[0].identity
         self._outputs = [tensor.name for tensor in subject.spec.outputs]
 
-    def about(self, case: Case, sha256: str, feeds: Feeds) -> About:
-        """What all rows of a case share."""
-        return About(case, sha256, feeds[self._subject.spec.inputs[0].name].shape)
+    def about(self, case: Case, sha256: str, feeds: Feeds, *, pixels_sha256: str = "") -> About:
+        """What all rows of a case share; PyTorch's also say of which pixels they are."""
+        shape = feeds[self._subject.spec.inputs[0].name].shape
+        return About(case, sha256, shape, pixels_sha256)
 
     def judged(
         self, about: About, runner: Ran, found: Outputs, reference: Outputs, source: Outputs
     ) -> Iterator[Row]:
         """One row an output, compared with the float64 network and with PyTorch float32."""
         spec = self._subject.spec
+        self._require_honest(runner)
         problems = compare_names(self._outputs, found, spec.name)
         for name in self._outputs:
             if name in problems:
                 yield self._row(about, runner, name, Status.FAIL, problems.pop(name))
                 continue
-            tolerance = tolerance_for(spec.name, self._variant(runner.backend), name)
+            tolerance = tolerance_for(spec.name, self._variant(runner), name)
             verdict = judge(found[name], reference[name], source[name], tolerance)
             if verdict.errors is None:
                 yield self._row(about, runner, name, verdict.status, verdict.reason)
@@ -83,61 +96,77 @@ class RowMaker:
             decisions = outcome(spec.judged, name, found[name], reference[name])
             flip = flip_problem(decisions, tolerance.max_abs)
             status, reason = verdict.status, verdict.reason
-            if status is Status.PASS and flip and runner.backend != SOURCE:
+            if status is Status.PASS and flip and runner is not self.source:
                 status, reason = Status.FAIL, flip
             figures = asdict(verdict.errors) | {
                 "mae_torch32": verdict.mae_torch32,
                 "accuracy_ratio": verdict.ratio,
                 "outcome": decisions,
             }
+            if runner is self.source and about.pixels_sha256:
+                figures["reference"] = {"pixels": about.pixels_sha256, **sketch(reference[name])}
             yield self._row(about, runner, name, status, reason, **figures)
         for name, reason in problems.items():
             yield self._row(about, runner, name, Status.FAIL, reason)
 
     def unusable(self, case: Case, reason: str) -> Row:
         """The one row of a case that has no input, or on which the network does not run."""
-        return self._plain(About(case, "", ()), "", "", "", Status.ERROR, reason)
+        return self._plain(About(case, "", ()), None, "", Status.ERROR, reason)
 
     def refuted(self, about: About, reason: str = "") -> Iterator[Row]:
         """Rows of a file that is not the network, or not for these inputs: failed, not run."""
         for name in self._outputs:
             why = reason or self._identity.reason
-            yield self._plain(about, BACKEND, "", name, Status.FAIL, why)
+            yield self._plain(about, Unopened(BACKEND, ""), name, Status.FAIL, why)
 
     def not_run(self, about: About, provider: Provider, reason: str) -> Iterator[Row]:
         """Rows of a provider that is absent and was not asked for by name."""
         for name in self._outputs:
-            yield self._plain(about, BACKEND, provider.name, name, Status.NOT_RUN, reason)
+            runner = Unopened(BACKEND, provider.name)
+            yield self._plain(about, runner, name, Status.NOT_RUN, reason)
 
     def failed_to_run(self, about: About, runner: Ran, reason: str) -> Iterator[Row]:
         """Rows of a backend that could not run a case."""
         for name in self._outputs:
             yield self._row(about, runner, name, Status.ERROR, reason)
 
+    def _require_honest(self, runner: Ran) -> None:
+        """A candidate's runner that takes PyTorch's name would be measured against itself.
+
+        Raises:
+            ParityError: it does.
+        """
+        if runner is not self.source and runner.backend in ("", SOURCE):
+            raise ParityError(
+                f"a runner of a file calls itself {runner.backend!r}, which is PyTorch's name",
+                hint="give the runner a `backend` of its own: docs/adding-a-backend.md",
+            )
+
     def _row(
         self, about: About, runner: Ran, output: str, status: Status, reason: str, **found: Any
     ) -> Row:
-        return self._plain(about, runner.backend, runner.provider, output, status, reason, **found)
+        self._require_honest(runner)
+        return self._plain(about, runner, output, status, reason, **found)
 
     def _plain(
         self,
         about: About,
-        backend: str,
-        provider: str,
+        runner: Ran | None,
         output: str,
         status: Status,
         reason: str,
         **found: Any,
     ) -> Row:
+        """A row of a runner; None: it speaks of an image alone."""
         subject = self._subject
-        candidate = backend == BACKEND
+        proof = SOURCE_PROOF if runner is self.source else self._identity.proof
         return Row(
             model=subject.spec.name,
-            variant=self._variant(backend),
+            variant=self._variant(runner) if runner else "",
             weights=subject.network.weights.label,
-            proof=self._identity.proof if candidate else _source_or_none(backend),
-            backend=backend,
-            provider=provider,
+            proof=proof if runner else "",
+            backend=runner.backend if runner else "",
+            provider=runner.provider if runner else "",
             image=about.case.name,
             image_sha256=about.sha256,
             label=about.case.label,
@@ -148,10 +177,6 @@ class RowMaker:
             **found,
         )
 
-    def _variant(self, backend: str) -> str:
-        return self._identity.variant if backend == BACKEND else _source_or_none(backend)
-
-
-def _source_or_none(backend: str) -> str:
-    """A row without a backend speaks of an image alone."""
-    return SOURCE_PROOF if backend else ""
+    def _variant(self, runner: Ran) -> str:
+        """Only PyTorch's own rows are the source's; whatever else ran, it ran the file."""
+        return SOURCE_PROOF if runner is self.source else self._identity.variant

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from parity.documents import DIGEST, digest_of, encode
+from parity.documents import DIGEST, decode, digest_of, encode
 from parity.pictures import Pictures
 
 SCHEMA_VERSION = 1
@@ -50,6 +50,8 @@ class Row:
         mae_torch32: mean absolute error against PyTorch float32 (the published measure).
         accuracy_ratio: ``mae`` over PyTorch float32's own ``mae``.
         outcome: for outputs that people act on: differences as decisions.
+        reference: of PyTorch's rows: the pixels' digest, and what the float64 output is
+            (`parity.references.sketch`), to which the next release is held.
 
     A figure that is infinite or not a number is null in JSON, as one that was not measured is.
     """
@@ -74,11 +76,23 @@ class Row:
     mae_torch32: float | None = None
     accuracy_ratio: float | None = None
     outcome: Mapping[str, float | bool] = field(default_factory=dict)
+    reference: Mapping[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
-        """The row as JSON has it."""
+        """The row as JSON has it; ``reference`` stands where there is one."""
         found: dict[str, Any] = encode(self)
+        if not found["reference"]:
+            del found["reference"]
         return found
+
+    @classmethod
+    def from_document(cls, document: object) -> Row:
+        """The row that `document` gave.
+
+        Raises:
+            ValueError: it is none.
+        """
+        return decode(cls, {"reference": {}} | document if isinstance(document, dict) else document)
 
 
 @dataclass(frozen=True)

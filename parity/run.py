@@ -131,7 +131,12 @@ def _run(plan: Plan, listener: Listener, journal: Journal | None, bundle: Bundle
             observer=gallery.see,
         ) as bench:
             documents[name] = subject.document() | bench.document()
-            fingerprint = model_fingerprint(documents[name], plan.providers, threads=plan.threads)
+            fingerprint = model_fingerprint(
+                documents[name],
+                plan.providers,
+                specs=() if bundle else subject.network.specs,
+                threads=plan.threads,
+            )
             # Follows from what the fingerprint covers, but for the shares of time.
             documents[name]["placement"] = bench.placement()
             for target, cases in turns:

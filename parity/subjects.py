@@ -97,6 +97,7 @@ class Subject:
         """Provenance for the report; ``proof``, ``file`` and so on are the first candidate's."""
         given = {
             "network_version": self.spec.version,
+            "reference_network": self.network.identity(),
             "weights": self.network.weights.document(),
             "preprocessing": self.preprocessing.document(),
             **self.candidates[0].identity.document(),

@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         default=[],
-        metavar="FILE",
-        help="the last release's report, and its bench report",
+        metavar="WHAT",
+        help="the last release: its folder, or its parity.json, bench.json, references.bundle",
     )
     parser.add_argument(
         "--policy", type=Path, metavar="FILE.toml", help="rules that differ from the default policy"

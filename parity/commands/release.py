@@ -9,6 +9,7 @@ from pathlib import Path
 from chunking.console import EXIT_OK
 from parity.gate.policy import load_policy
 from parity.gate.view import lines
+from parity.release import layout
 from parity.release.assemble import Order, assemble
 from parity.release.statement import LOCAL_BUILDER
 
@@ -56,6 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--weights-licence", default="", metavar="TEXT", help="terms of weights of your own")
     add("--sign-key", type=Path, metavar="KEY.pem", help="sign with this private Ed25519 key")
+    add(
+        "--references",
+        type=Path,
+        metavar="FILE",
+        help="ship this bundle of `parity reference` (default: references.bundle beside the "
+        "report, where there is one)",
+    )
     add("--release", type=Path, metavar="DIR", help="as for the gate: a signed one, to trust locks")
     add("--key", type=Path, metavar="PUB.pem", help="as for the gate: who must have signed it")
     add("--revision", default="", metavar="COMMIT", help="the source's git commit")
@@ -82,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
             revision=args.revision,
             trusted=args.release,
             key=args.key,
+            references=args.references,
         )
     )
     for line in lines(made.decision, policy, explain=False):
@@ -91,4 +100,10 @@ def run(args: argparse.Namespace) -> int:
         return made.decision.exit_code
     state = "written" if made.written else "was there already, the same"
     print(f"{made.folder}: {made.files} files, {state}")
+    if not (made.folder / layout.REFERENCES).is_file():
+        print(
+            "no bundle of references in it: its report's figures hold the next release to it, but "
+            "files cannot be run against it without torch; see --references",
+            file=sys.stderr,
+        )
     return EXIT_OK

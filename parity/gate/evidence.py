@@ -14,6 +14,7 @@ from parity import documents
 from parity.documents import DIGEST, digest_of
 from parity.errors import ParityError
 from parity.gate.costs import Costs, costs_of, is_costs
+from parity.references.sketch import Outputs, bundled, is_bundle, recorded
 from parity.release import layout
 from parity.release.verify import LOCK_SUFFIX, verify_release
 from parity.report.reading import from_document
@@ -74,6 +75,7 @@ class Evidence:
         baselines: earlier runs.
         costs: time and memory, or None.
         cost_baselines: those of earlier releases.
+        outputs: what the networks of earlier releases compute, of reports and bundles.
     """
 
     report_path: Path
@@ -83,6 +85,13 @@ class Evidence:
     baselines: tuple[Report, ...] = ()
     costs: Costs | None = None
     cost_baselines: tuple[Costs, ...] = field(default=())
+    outputs: tuple[Outputs, ...] = field(default=())
+
+    def knows(self, model: str) -> bool:
+        """Whether a baseline of either kind has a network; one that none has is new."""
+        return any(model in old.models for old in self.baselines) or any(
+            cost.model == model for old in self.cost_baselines for cost in old.entries.values()
+        )
 
     @property
     def report_name(self) -> str:
@@ -105,7 +114,7 @@ def gather(
         report_path: a ``parity.json``.
         models_dir: where the ONNX files, their locks and their pieces are.
         bench: a ``bench.json``.
-        baselines: earlier reports of either kind.
+        baselines: earlier releases: their folders, reports of either kind, bundles of references.
         release: a signed release's folder, whose locks are then trusted.
         key: the public key that must have signed it.
 
@@ -120,20 +129,20 @@ def gather(
             f"{report_path}: no parity report of schema version {SCHEMA_VERSION}", hint=HINT
         )
     costs = costs_of(read_json(bench), str(bench)) if bench else None
-    reports, cost_baselines = _baselines(baselines)
+    reports, cost_baselines, outputs = _baselines(baselines)
     try:
         report = from_document(document, str(report_path))
     except ParityError as error:
         problem = error.problem
         if document.get(DIGEST) != _digest(document):
             problem = f"{report_path}: its content is not what its digest was made of"
-        return Evidence(report_path, None, problem, (), reports, costs, cost_baselines)
+        return Evidence(report_path, None, problem, (), reports, costs, cost_baselines, outputs)
     signed = signed_locks(release, key)
     subjects = tuple(
         replace(subject, signed_by=signed.get(_lock_sha256(subject), ""))
         for subject in _subjects(report, models_dir)
     )
-    return Evidence(report_path, report, "", subjects, reports, costs, cost_baselines)
+    return Evidence(report_path, report, "", subjects, reports, costs, cost_baselines, outputs)
 
 
 def signed_locks(release: Path | None, key: Path | None) -> dict[str, str]:
@@ -195,15 +204,38 @@ def _digest(document: Mapping[str, Any]) -> str:
         return ""
 
 
-def _baselines(paths: Sequence[Path]) -> tuple[tuple[Report, ...], tuple[Costs, ...]]:
-    reports, costs = [], []
-    for path in paths:
+def _baselines(
+    paths: Sequence[Path],
+) -> tuple[tuple[Report, ...], tuple[Costs, ...], tuple[Outputs, ...]]:
+    reports, costs, outputs = [], [], []
+    for path in (inner for given in paths for inner in _parts(given)):
+        if is_bundle(path):
+            outputs.append(bundled(path))
+            continue
         document = read_json(path)
         if is_costs(document):
             costs.append(costs_of(document, str(path)))
         else:
             reports.append(from_document(document, str(path)))
-    return tuple(reports), tuple(costs)
+            outputs.append(recorded(reports[-1], str(path)))
+    return tuple(reports), tuple(costs), tuple(outputs)
+
+
+def _parts(path: Path) -> list[Path]:
+    """A release's folder stands for what it says of itself; a file for itself.
+
+    Raises:
+        ParityError: the folder is no release.
+    """
+    if not path.is_dir():
+        return [path]
+    report = path / layout.PARITY
+    if not report.is_file():
+        raise ParityError(
+            f"{path}: no release, it has no {layout.PARITY}", hint="name dist/models-VERSION"
+        )
+    more = [path / name for name in (layout.BENCH, layout.REFERENCES)]
+    return [report, *(found for found in more if found.is_file())]
 
 
 def _subjects(report: Report, models_dir: Path) -> Iterator[Subject]:

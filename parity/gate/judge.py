@@ -14,6 +14,7 @@ from parity.gate.rules.device import placement_rule
 from parity.gate.rules.files import pieces_rule, size_rule
 from parity.gate.rules.numbers import accuracy_rule, outputs_rule, verdicts_rule
 from parity.gate.rules.origin import contract_rule, digests_rule, weights_rule
+from parity.gate.rules.outputs import references_rule
 from parity.gate.rules.whole import cases_rule, complete_rule, report_rule, tolerances_rule
 
 Rule = Callable[[Evidence, Policy], Finding]
@@ -28,6 +29,7 @@ RULES: dict[str, Rule] = {
     "outputs": outputs_rule,
     "verdicts": verdicts_rule,
     "accuracy": accuracy_rule,
+    "references": references_rule,
     "pieces": pieces_rule,
     "size": size_rule,
     "memory": memory_rule,

@@ -102,6 +102,15 @@ class Presence:
 
 
 @dataclass(frozen=True)
+class References:
+    """How far the network's float64 outputs may be from the last release's, over their norm."""
+
+    reason: str
+    when_absent: Absent
+    most_difference: float
+
+
+@dataclass(frozen=True)
 class Size:
     """Bytes of a file, by ``model/variant``, and its growth over the baseline's."""
 
@@ -158,6 +167,7 @@ class Policy:
     outputs: Plain
     verdicts: Plain
     accuracy: Accuracy
+    references: References
     pieces: Presence
     size: Size
     memory: Memory
@@ -239,6 +249,9 @@ def _require_sense(policy: Policy, name: str) -> None:
         "latency: least_effect lies between 0 and 1": not 0.0 <= policy.latency.least_effect <= 1.0,
         "latency: must_see is more than least_effect": not (
             policy.latency.least_effect < policy.latency.must_see <= 10.0
+        ),
+        "references: most_difference is more than 0 and at most 1e-6": not (
+            0.0 < policy.references.most_difference <= 1e-6
         ),
         "a growth is 1 or more": not (
             min(policy.size.growth, policy.memory.growth, policy.accuracy.growth) >= 1.0

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from export.external_data import whole_digest
 from parity.errors import ParityError
 from parity.gate.changes import (
+    CANDIDATE,
     changes_across,
     changes_in_turns,
     different_environment,
@@ -20,14 +21,18 @@ from parity.gate.changes import (
 from parity.gate.costs import Costs, costs_of, is_costs
 from parity.gate.evidence import below
 from parity.noise import median_interval
+from parity.references.sketch import ROUNDING, differing, recorded, who_of
 from parity.report.reading import from_document
 from parity.results import SOURCE, Report, Row
+from parity.runners.onnxruntime_runner import BACKEND
 
 CONFIDENCE = 0.99
 LEAST_EFFECT = 0.02  # of a time; smaller ones are not worth a line of their own
 MEMORY_NOISE = 0.02  # peaks of fresh processes repeat within this share
 
 Place = tuple[str, ...]
+Files = Mapping[tuple[str, str], set[str]]
+Names = dict[tuple[str, str], str]
 
 
 class Verdict(StrEnum):
@@ -81,8 +86,58 @@ def differences(
             hint="compare a parity.json with a parity.json, a bench.json with a bench.json",
         )
     if is_costs(old):
-        return list(_costs(costs_of(old, names[0]), costs_of(new, names[1])))
+        return list(_costs(*_costs_renamed(costs_of(old, names[0]), costs_of(new, names[1]))))
     return list(_reports(from_document(old, names[0]), from_document(new, names[1])))
+
+
+def _same_bytes(old: Files, new: Files) -> tuple[Names, Names]:
+    """Files that are called otherwise in the other report, of the same bytes: one name for both.
+
+    Such as a file that was judged as a candidate before it was exported. An exported variant's
+    name goes before ``candidate``.
+
+    Args:
+        old: digests by model and variant.
+        new: likewise.
+
+    Returns:
+        New names by model and variant, of the old report and of the new one.
+    """
+    names: tuple[Names, Names] = ({}, {})
+    for key, digests in old.items():
+        for other, theirs in new.items():
+            if key[0] != other[0] or key in new or other in old or not digests & theirs:
+                continue
+            if other[1] == CANDIDATE:
+                names[1][other] = key[1]
+            else:
+                names[0][key] = other[1]
+    return names
+
+
+def _costs_renamed(old: Costs, new: Costs) -> tuple[Costs, Costs]:
+    names = _same_bytes(files_of(old), files_of(new))
+
+    def renamed(costs: Costs, given: Names) -> Costs:
+        entries = [
+            replace(cost, variant=given.get((cost.model, cost.variant), cost.variant))
+            for cost in costs.entries.values()
+        ]
+        return replace(costs, entries={cost.key: cost for cost in entries})
+
+    return renamed(old, names[0]), renamed(new, names[1])
+
+
+def _files(report: Report) -> Files:
+    """Digests of the files that were judged, by model and variant."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for model, about in report.models.items():
+        variants = below(about, "variants")
+        for entry in variants.values() if isinstance(variants, dict) and variants else [about]:
+            sha256 = whole_digest(below(entry, "file"))
+            if sha256:
+                found.setdefault((model, str(below(entry, "variant"))), set()).add(sha256)
+    return found
 
 
 def _reports(old: Report, new: Report) -> Iterator[Difference]:
@@ -91,32 +146,55 @@ def _reports(old: Report, new: Report) -> Iterator[Difference]:
         yield _plain(f"{model}: file", files[0], files[1])
         weights = [_short(below(r.models, model, "weights", "digest")) for r in (old, new)]
         yield _plain(f"{model}: weights", weights[0], weights[1])
+    yield from _outputs(old, new)
     limits = [_short(r.environment.get("tolerances_sha256")) for r in (old, new)]
     yield _plain("tolerances", limits[0], limits[1])
     yield _plain("verdict", old.status.value, new.status.value)
-    theirs, ours = _errors(old), _errors(new)
+    names = _same_bytes(_files(old), _files(new))
+    theirs, ours = _errors(old, names[0]), _errors(new, names[1])
     for place in dict.fromkeys([*theirs, *ours]):
         yield _error("MAE of " + " ".join(place), theirs.get(place, {}), ours.get(place, {}))
+
+
+def _outputs(old: Report, new: Report) -> Iterator[Difference]:
+    """What the networks themselves compute: under one version and weights, always the same."""
+    before, after = recorded(old, "the old report"), recorded(new, "the new report")
+    for model, about in new.models.items():
+        who = who_of(about)
+        if who is None or who not in before.networks or who not in after.networks:
+            continue
+        what = f"{model}: float64 outputs"
+        count, wrong = differing(before, after, who, ROUNDING)
+        problems = list(wrong)
+        if problems:
+            why = (
+                f"{problems[0]}; the network's code or preprocessing changed: give it a new version"
+            )
+            yield Difference(what, "", f"{len(problems)} of {count} others", Verdict.WORSE, why)
+        elif count:
+            yield Difference(what, f"{count}", f"{count}", Verdict.SAME)
 
 
 def _short(digest: object) -> str:
     return str(digest or "absent")[:16]
 
 
-def _errors(report: Report) -> dict[Place, dict[str, float]]:
+def _errors(report: Report, names: Names) -> dict[Place, dict[str, float]]:
     """Errors by image, for each output of each candidate, images and shapes apart."""
     found: dict[Place, dict[str, float]] = {}
     for cases, rows in (("images", report.rows), ("shapes", report.shape_rows)):
         for row in rows:
             if row.backend != SOURCE and row.mae is not None:
-                found.setdefault(_place(row, cases), {})[f"{row.image} {row.image_sha256}"] = (
-                    row.mae
-                )
+                found.setdefault(_place(row, cases, names), {})[
+                    f"{row.image} {row.image_sha256}"
+                ] = row.mae
     return found
 
 
-def _place(row: Row, cases: str) -> Place:
-    return (row.model, row.variant, row.output, "on", cases, row.provider)
+def _place(row: Row, cases: str, names: Names) -> Place:
+    variant = names.get((row.model, row.variant), row.variant)
+    other = () if row.backend == BACKEND else (row.backend,)  # the usual one is not named
+    return (row.model, variant, row.output, "on", cases, *other, row.provider)
 
 
 def _error(what: str, old: Mapping[str, float], new: Mapping[str, float]) -> Difference:

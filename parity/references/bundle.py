@@ -15,7 +15,7 @@ from export.spec import ModelSpec, Preprocessing
 from parity.cases import Case, Pixels
 from parity.errors import ParityError
 from parity.references.container import Container, ContainerError, Item
-from parity.references.keys import FLOAT64, TORCH32, WEIGHTS, network
+from parity.references.keys import FLOAT64, TORCH32, WEIGHTS, network, pixels_digest
 from parity.references.known_weights import KnownWeights, from_facts
 from parity.references.machine import machine
 from parity.references.networks import Network
@@ -65,7 +65,8 @@ class Bundle:
         remake = f"make it anew: python -m parity reference --models {spec.name} --out {self.path}"
         if item is None:
             raise ParityError(
-                f"{self.path}: holds no references of {spec.name} version {spec.version}",
+                f"{self.path}: holds no references of {spec.name} version {spec.version}"
+                f"{self._instead(spec)}",
                 hint=remake,
             )
         try:
@@ -91,6 +92,20 @@ class Bundle:
     def close(self) -> None:
         """Close the file."""
         self.container.close()
+
+    def _instead(self, spec: ModelSpec) -> str:
+        """What it holds of a network that is another one now: so that nobody takes it for lost."""
+        for item in self.container.items:
+            what = item.key.get("what")
+            given = what.get("network") if isinstance(what, dict) else None
+            if isinstance(given, dict) and given.get("model") == spec.name:
+                if given.get("version") != spec.version:
+                    return f": it was made with version {given.get('version')}"
+                return (
+                    f": it was made under this version with {given.get('builder')} and other "
+                    "arguments; a network that changed needs a new version"
+                )
+        return ""
 
     def _require_chosen(
         self, spec: ModelSpec, source: WeightsSource, weights: KnownWeights
@@ -166,7 +181,8 @@ class BundleSupply:
         network = self._network
         pixels, feeds, sha256 = load_feeds(case, network, self._outputs)
         reference = self._outputs(FLOAT64, network, pixels, feeds)
-        return Prepared(feeds, sha256, reference, self._outputs(TORCH32, network, pixels, feeds))
+        source = self._outputs(TORCH32, network, pixels, feeds)
+        return Prepared(feeds, sha256, reference, source, pixels_digest(pixels))
 
     def close(self) -> None:
         """The bundle's owner closes it."""

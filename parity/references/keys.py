@@ -1,14 +1,18 @@
 """Under which key a result is stored: all that decides it, so that no other result is taken.
 
 A key has two parts. ``what`` names the thing itself: the network with its version and weights, the
-pixels, the preprocessing, the precision. ``made_by`` names what computed it: the program, torch,
-and for float32 the machine. The cache asks for both; a bundle, which is made to be carried
+pixels, the preprocessing, the precision. ``made_by`` names what computed it: the program, the code
+that the network's builder reaches (`parity.references.closure`), torch, and for float32 the
+machine. The cache asks for both; a bundle, which is made to be carried
 elsewhere, for ``what`` alone, and the report says by what it was made.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -16,35 +20,21 @@ from typing import Any
 
 import numpy as np
 
-import export
-import parity
 from chunking.hashing import sha256_bytes
 from export.lock import canonical
 from export.spec import ModelSpec, Preprocessing
 from export.toolchain import package_version
 from parity.cases import Pixels
+from parity.references.closure import Closure, closure, data_files, strangers
 
 Key = dict[str, Any]
 
 FLOAT64, TORCH32 = "float64", "torch32"
 WEIGHTS, PROOF = "weights", "proof"
-# The code that a reference is a function of, below export/ and parity/.
-CODE = (
-    "export/models",
-    "export/preprocess.py",
-    "export/standin.py",
-    "export/checkpoints.py",
-    "export/weights.py",
-    "export/parts.py",
-    "export/ties.py",
-    "export/coverage.py",
-    "parity/feeds.py",
-    "parity/reference.py",
-    "parity/yardstick.py",
-    "parity/runners/float32.py",
-    "parity/runners/float64.py",
-    "parity/runners/torch_runner.py",
-)
+# The module that computes references; what it imports is found by reading it.
+COMPUTES = f"{__package__}.live"
+
+logger = logging.getLogger(__name__)
 
 
 def network(spec: ModelSpec) -> dict[str, Any]:
@@ -58,13 +48,58 @@ def network(spec: ModelSpec) -> dict[str, Any]:
 
 
 def made_by(spec: ModelSpec, *, machine: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The program and the packages that compute; the machine where its rounding is in it."""
-    found = {"torch": package_version("torch"), "code": code_digest()}
-    if not spec.builder.startswith("export."):
-        found["builder_code"] = _file_digest(spec.builder.partition(":")[0])
-    if spec.name.startswith("timm:"):
-        found["timm"] = package_version("timm")
+    """The program, the network's own code and its packages; the machine for float32's rounding."""
+    builder = builder_closure(spec)
+    found: dict[str, Any] = {
+        "torch": package_version("torch"),
+        "code": code_digest(),
+        "builder_code": builder.digest,
+        "packages": {name: version.split()[0] for name, version in builder.packages.items()},
+        "spec": sha256_bytes(repr(spec).encode()),
+        "arguments": _arguments_digest(spec),
+    }
     return found if machine is None else found | {"machine": machine}
+
+
+def builder_closure(spec: ModelSpec) -> Closure:
+    """The code of a network: its builder's, and that of the objects which it is called with."""
+    modules = {spec.builder.partition(":")[0], *_modules_of(dict(spec.builder_arguments))}
+    return closure(*sorted(modules), content=True)
+
+
+def unkept(*specs: ModelSpec) -> str:
+    """Why nothing of some networks may be stored, or "".
+
+    Their code cannot be followed by reading it, or building them loaded a module which reading it
+    did not find: what such code gives cannot be known from a key.
+    """
+    ours = closure(COMPUTES).unseen
+    for spec in specs:
+        unseen = [*ours, *builder_closure(spec).unseen, *_strange.get(spec.builder, ())]
+        if unseen:
+            reason = f"{spec.name}: {unseen[0]}"
+            _say_once(reason)
+            return reason
+    return ""
+
+
+@contextmanager
+def watched(spec: ModelSpec) -> Iterator[None]:
+    """Take note of modules that come in while a network is built, and that no key would cover."""
+    before = set(sys.modules)
+    yield
+    came = [name for name in sys.modules if name not in before]
+    found = strangers(came, builder_closure(spec))
+    if found:
+        _strange[spec.builder] = (f"building it loads {found[0]}, which its imports do not name",)
+
+
+_strange: dict[str, tuple[str, ...]] = {}
+
+
+@cache
+def _say_once(reason: str) -> None:
+    logger.warning("references are not kept, each is computed anew: %s", reason)
 
 
 def output_key(
@@ -109,22 +144,41 @@ def key_digest(key: Key) -> str:
 
 @cache
 def code_digest() -> str:
-    """SHA-256 of the code that references are a function of: a changed network has new ones."""
-    lines = []
-    for part in CODE:
-        package, _, below = part.partition("/")
-        top = {"export": export, "parity": parity}[package]
-        place = Path(str(top.__file__)).parent / below
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            lines.append(f"{part} {path.name} {sha256_bytes(path.read_bytes())}")
-    return sha256_bytes("\n".join(lines).encode())
+    """SHA-256 of our code that references are a function of: a changed runner has new ones."""
+    return closure(COMPUTES).digest
 
 
-@cache
-def _file_digest(module: str) -> str:
-    """SHA-256 of an outside network's source file ("" where there is none to read)."""
-    try:
-        found = importlib.util.find_spec(module)
-        return sha256_bytes(Path(found.origin).read_bytes()) if found and found.origin else ""
-    except (ImportError, OSError, ValueError):
-        return ""
+def _modules_of(value: object) -> Iterator[str]:
+    """Modules of classes, functions and objects among a builder's arguments."""
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _modules_of(inner)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for inner in value:
+            yield from _modules_of(inner)
+    else:
+        named = value if isinstance(value, type) or callable(value) else type(value)
+        module = getattr(named, "__module__", None)
+        if isinstance(module, str) and module != "builtins":
+            yield module
+
+
+def _arguments_digest(spec: ModelSpec) -> str:
+    """SHA-256 of a builder's arguments: arrays whole, files that they name by their content."""
+    texts: list[str] = []
+
+    def plain(value: object) -> object:
+        if isinstance(value, Mapping):
+            return [[str(key), plain(inner)] for key, inner in value.items()]
+        if isinstance(value, list | tuple):
+            return [plain(inner) for inner in value]
+        if isinstance(value, str | Path):
+            texts.append(str(value))
+        if hasattr(value, "__array__"):  # `repr` leaves out the middle of a large one
+            array = np.asarray(value)
+            return [str(array.dtype), list(array.shape), sha256(array.tobytes()).hexdigest()]
+        return repr(value)
+
+    found = plain(dict(spec.builder_arguments))
+    files = data_files(texts, spec.builder.partition(":")[0])
+    return sha256_bytes(canonical([found, files]).encode())

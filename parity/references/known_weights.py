@@ -17,7 +17,7 @@ from export.sources import WeightsSource
 from export.spec import ModelSpec
 from export.weights import Weights
 from parity.errors import ParityError
-from parity.references.keys import WEIGHTS, Key, made_by, network
+from parity.references.keys import WEIGHTS, Key, made_by, network, unkept, watched
 from parity.references.store import ReferenceCache, Tally
 
 PUBLISHED = "published"  # of the origin: who published the checkpoint
@@ -64,7 +64,9 @@ class Loader:
     def load(self) -> Weights:
         """The tensors. Raises as `WeightsSource.weights_for` does."""
         if self._weights is None:
-            self._weights = self._source.weights_for(self._spec, self._spec.build())
+            with watched(self._spec):
+                module = self._spec.build()
+            self._weights = self._source.weights_for(self._spec, module)
         return self._weights
 
     def forget(self) -> None:
@@ -141,14 +143,16 @@ def known_weights(
     Raises:
         ExportError: the file is missing, unreadable, or does not cover the network.
     """
-    key = _key(spec, source)
     loader = Loader(spec, source)
+    if cache is None or unkept(spec):
+        cache = None
+    key = _key(spec, source)
     entry = cache.find(key, Tally()) if cache else None
     if entry is not None:
         return _with_publication(from_facts(entry.document, loader), spec, source)
     weights = loader.load()
     found = KnownWeights(weights.digests, weights.sources, weights.document(), loader)
-    if cache:
+    if cache and not unkept(spec):  # building it may have told more
         cache.add(key, document=found.facts())
     return _with_publication(found, spec, source)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from parity.cases import Case, Pixels
 from parity.reference import require_reproducible
-from parity.references.keys import FLOAT64, TORCH32, Key, made_by
+from parity.references.keys import FLOAT64, TORCH32, Key, made_by, pixels_digest, unkept
 from parity.references.machine import machine
 from parity.references.networks import Network
 from parity.references.store import ReferenceCache, Tally
@@ -36,7 +36,7 @@ class LiveSupply:
     ) -> None:
         self.tally = Tally()
         self._network = network
-        self._cache = cache
+        self._cache = None if cache is None or unkept(*network.specs) else cache
         self._threads = threads
         self._machine = machine(threads=threads)
         self._stack = ExitStack()
@@ -66,9 +66,7 @@ class LiveSupply:
         chosen = choose_yardstick(network.spec, weights, feeds, outputs, threads=threads)
         self._runners[TORCH32, network.spec.name] = self._stack.enter_context(chosen.runner)
         self._yardstick = chosen.document() | {"processor": self._machine["processor"]}
-        if self._cache:
-            proven = {"torch32": self._yardstick, "reference": SAID}
-            self._cache.add(key, document=proven, arrays=feeds)
+        self._keep(key, document={"torch32": self._yardstick, "reference": SAID}, arrays=feeds)
         return feeds
 
     def document(self) -> dict[str, Any]:
@@ -88,7 +86,8 @@ class LiveSupply:
         network = self._network
         pixels, feeds, sha256 = load_feeds(case, network, self.outputs)
         reference = self.outputs(FLOAT64, network, pixels, feeds)
-        return Prepared(feeds, sha256, reference, self.outputs(TORCH32, network, pixels, feeds))
+        source = self.outputs(TORCH32, network, pixels, feeds)
+        return Prepared(feeds, sha256, reference, source, pixels_digest(pixels))
 
     def outputs(
         self, kind: str, network: Network, pixels: Pixels, feeds: Feeds, *, anew: bool = False
@@ -104,8 +103,13 @@ class LiveSupply:
             return dict(known.arrays)
         outputs = self._runner(kind, network).run(feeds)
         self.tally.computed += 1
-        self._cache.add(key, arrays=outputs)
+        self._keep(key, arrays=outputs)
         return outputs
+
+    def _keep(self, key: Key, **given: Any) -> None:
+        """Store an entry, unless building the networks told that their code is not all known."""
+        if self._cache is not None and not unkept(*self._network.specs):
+            self._cache.add(key, **given)
 
     def close(self) -> None:
         """Let the networks go; two in float64 need not fit in memory."""

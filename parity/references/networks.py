@@ -27,6 +27,21 @@ class Network:
     preprocessing: Preprocessing
     extractor: Network | None = None
 
+    @property
+    def specs(self) -> tuple[ModelSpec, ...]:
+        """This network's, and the extractor's."""
+        return (self.spec, *(self.extractor.specs if self.extractor else ()))
+
+    def identity(self) -> dict[str, Any]:
+        """By what reports and bundles of several releases know it as the same."""
+        extractor = self.extractor
+        return {
+            "model": self.spec.name,
+            "version": self.spec.version,
+            "weights": self.weights.digest,
+            "second_input": None if extractor is None else extractor.weights.digest,
+        }
+
     def what(self, kind: str, pixels: Pixels) -> dict[str, Any]:
         """Under what its outputs on a batch are stored (`parity.references.keys`)."""
         return output_key(

@@ -22,12 +22,14 @@ class Prepared:
         image_sha256: the digest of the first image's file.
         reference: what the float64 network gives.
         source: what PyTorch float32 gives.
+        pixels_sha256: the digest of the decoded pixels.
     """
 
     feeds: Feeds
     image_sha256: str
     reference: Outputs
     source: Outputs
+    pixels_sha256: str = ""
 
 
 class Supply(Protocol):

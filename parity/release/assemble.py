@@ -24,6 +24,7 @@ from parity.gate.policy import Policy
 from parity.gate.view import document as gate_document
 from parity.latency.markdown import bench_markdown
 from parity.latency.reading import read_bench
+from parity.references.sketch import bundled, unlike_report
 from parity.release import layout
 from parity.release.licence import terms_of
 from parity.release.model_card import Card, model_card
@@ -32,6 +33,7 @@ from parity.release.statement import Origin, statement
 from parity.release.sums import encode
 from parity.report.formats import FORMATS, JSON, write_reports
 from parity.report.html.gate import read_gate
+from parity.results import RUNTIME
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Order:
         although: why it is released though the gate stops it, or "".
         weights_licence: terms of weights that are not the published ones.
         sign_key: a private key in PEM, or None.
+        references: what `parity reference` wrote for these networks, to be shipped; None: the file
+            ``references.bundle`` beside the report, where there is one.
         revision: the source's git commit, or "".
         builder: who makes it, a URI.
         trusted: a signed release whose locks are trusted, or None.
@@ -71,6 +75,13 @@ class Order:
     revision: str = ""
     trusted: Path | None = None
     key: Path | None = None
+    references: Path | None = None
+
+    @property
+    def bundle(self) -> Path | None:
+        """The bundle of references to ship, or None."""
+        beside = self.report.with_name(layout.REFERENCES)
+        return self.references or (beside if beside.is_file() else None)
 
 
 @dataclass(frozen=True)
@@ -109,6 +120,8 @@ def assemble(order: Order) -> Assembled:
     if decision.exit_code and not order.although.strip():
         return Assembled(decision)
     paths = _whole_files(order, evidence)
+    if order.bundle is not None:
+        _require_of_report(order.bundle, evidence)
     try:
         order.out.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=order.out))
@@ -120,6 +133,8 @@ def assemble(order: Order) -> Assembled:
         for path in paths:
             _model(stage, path)
             _write(stage, lock_path(path).name, lock_path(path).read_bytes())
+        if order.bundle is not None:
+            shutil.copyfile(order.bundle, stage / layout.REFERENCES)
         _reports(order, evidence, decision, stage)
         files = _seal(order, evidence, stage)
         written = _publish(stage, folder)
@@ -170,6 +185,24 @@ def _model(stage: Path, path: Path) -> None:
                 f"{file.name!r} cannot be a file of a release", hint="export it again, or rename it"
             )
         shutil.copyfile(file, stage / file.name)
+
+
+def _require_of_report(bundle: Path, evidence: Evidence) -> None:
+    """The bundle holds outputs of each network of the report, and they are the report's.
+
+    Raises:
+        ParityError: it is of other networks, weights or pictures, or its outputs are others.
+    """
+    report = evidence.report
+    assert report is not None  # `_whole_files` refused that
+    problems = list(unlike_report(bundled(bundle), report))
+    if problems:
+        names = " ".join(network for network in report.models if network != RUNTIME)
+        raise ParityError(
+            f"{bundle}: not the references of this report: {problems[0]}",
+            hint=f"make it anew, with the report's weights and images: python -m parity reference "
+            f"--models {names} --out {bundle}",
+        )
 
 
 def _reports(order: Order, evidence: Evidence, decision: Decision, stage: Path) -> None:

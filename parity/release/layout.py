@@ -18,6 +18,7 @@ CARD = "MODEL_CARD.md"
 GATE = "gate.json"
 PARITY = "parity.json"
 BENCH = "bench.json"
+REFERENCES = "references.bundle"
 # What the checksums cannot hold: the statement is over them, and the signature over the statement.
 # So these two have checksums of their own.
 UNLISTED = (SUMS, STATEMENT, ENVELOPE, PROVENANCE_SUMS)

@@ -15,10 +15,12 @@ from chunking.manifest import MANIFEST_NAME
 from chunking.manifest_json import load
 from export.external_data import beside
 from parity.errors import ParityError
+from parity.references.sketch import bundled, unlike_report
 from parity.release import layout
 from parity.release.signing import check, vouched
 from parity.release.statement import subjects, version_of
 from parity.release.sums import parse
+from parity.report.reading import from_document
 
 LARGEST = 256 << 20  # bytes of a JSON file
 LOCK_SUFFIX = ".lock.json"
@@ -127,6 +129,8 @@ def _consistency(
         for about in _objects(report.get("models"))
         for entry in _objects(about.get("variants")) or [about]
     }
+    if found.get(layout.REFERENCES) == "file":
+        yield from _references(folder, report)
     locks = [name for name in listed if name.endswith(LOCK_SUFFIX)]
     if not locks:
         yield "no lock: the release holds no network"
@@ -158,6 +162,16 @@ def _whole(lock: str, listed: Mapping[str, str], file: Mapping[str, Any]) -> Ite
     for name, sha256 in expected.items():
         if listed.get(name) != sha256:
             yield f"{name}: missing, or not the file that {lock} describes"
+
+
+def _references(folder: Path, report: dict[str, Any]) -> Iterator[str]:
+    """The bundle holds what the report says that the networks compute; no torch is needed."""
+    try:
+        known = from_document(report, layout.PARITY)
+        for problem in unlike_report(bundled(folder / layout.REFERENCES), known):
+            yield f"{layout.REFERENCES}: {problem}"
+    except ParityError as error:
+        yield f"{layout.REFERENCES}: {error.problem}"
 
 
 def _pieces(

@@ -46,8 +46,8 @@ def from_document(document: Any, name: str) -> Report:
         report = Report(
             environment=_object(document, "environment"),
             models={key: _object(document["models"], key) for key in _object(document, "models")},
-            rows=tuple(decode(Row, row) for row in document["rows"]),
-            shape_rows=tuple(decode(Row, row) for row in document["shape_rows"]),
+            rows=tuple(Row.from_document(row) for row in document["rows"]),
+            shape_rows=tuple(Row.from_document(row) for row in document["shape_rows"]),
             groups=tuple(decode(Group, group) for group in document["summary"]["groups"]),
             resumed_cases=_count(document["summary"]["resumed_cases"]),
             pictures=decode(Pictures, document["pictures"]),

@@ -121,7 +121,7 @@ def test_a_row_comes_back_from_json_as_it_was(
         mae=figure,
         outcome={"flipped": True, "difference": 0.5},
     )
-    assert decode(Row, json.loads(json.dumps(row.document()))) == row
+    assert Row.from_document(json.loads(json.dumps(row.document()))) == row
 
 
 def test_a_group_comes_back_from_json_as_it_was(make: Any) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from export.spec import ModelSpec
 from parity import fingerprint
 from parity.cases import Case
-from parity.fingerprint import case_key, code_digest, model_fingerprint
+from parity.fingerprint import case_key, model_fingerprint
 from parity.image_sets import find_images
 from parity.runners.providers import Provider
+from tests.parity.conftest import TINY_NP
 
 CPU = Provider("cpu", required=True)
 DOCUMENT: dict[str, Any] = {
@@ -24,8 +26,14 @@ DOCUMENT: dict[str, Any] = {
 }
 
 
-def of(document: dict[str, Any] | None = None, *, threads: int = 0, providers: Any = (CPU,)) -> str:
-    return model_fingerprint(document or DOCUMENT, providers, threads=threads)
+def of(
+    document: dict[str, Any] | None = None,
+    *,
+    threads: int = 0,
+    providers: Any = (CPU,),
+    specs: tuple[ModelSpec, ...] = (),
+) -> str:
+    return model_fingerprint(document or DOCUMENT, providers, specs=specs, threads=threads)
 
 
 def test_the_same_conditions_give_the_same_digest() -> None:
@@ -61,26 +69,19 @@ def test_the_schema_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert of() != before
 
 
-def test_the_code_is_this_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code_digest.cache_clear()
-    real = code_digest()
-    package = tmp_path / "parity"
-    (package / "report").mkdir(parents=True)
-    (package / "metrics.py").write_text("one")
-    (package / "report" / "tables.py").write_text("one")
-    monkeypatch.setattr(fingerprint.parity, "__file__", str(package / "__init__.py"))
-    found = []
-    for changed, text in (
-        ("metrics.py", "one"),
-        ("report/tables.py", "two"),
-        ("metrics.py", "two"),
-    ):
-        (package / changed).write_text(text)
-        code_digest.cache_clear()
-        found.append(code_digest())
-    code_digest.cache_clear()
-    assert found[0] == found[1]  # a report does not decide a row
-    assert found[2] not in (found[1], real)
+def test_the_networks_code_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's network whose module changed is another one, though its file's name is not."""
+    before = of(specs=(TINY_NP,))
+    assert before == of(specs=(TINY_NP,)) != of()
+    monkeypatch.setattr(fingerprint, "made_by", lambda _: {"builder_code": "changed"})
+    assert of(specs=(TINY_NP,)) != before
+
+
+def test_of_code_that_cannot_be_followed_nothing_is_resumed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fingerprint, "unkept", lambda *_: "it changes sys.path")
+    assert of(specs=(TINY_NP,)) != of(specs=(TINY_NP,))
 
 
 def test_a_case_s_key_follows_its_files(make_images: Callable[..., Path]) -> None:

@@ -14,13 +14,14 @@ import pytest
 from export.sources import WeightsSource
 from parity import judging
 from parity.cases import Case, Picture
+from parity.errors import ParityError
 from parity.judging import About, RowMaker
 from parity.results import SOURCE, Row, Status
 from parity.subjects import make_subject
 from parity.tolerances import Tolerance
 
 ABOUT = About(Case("x.png", (Picture(Path("x.png"), "x.png", "fake"),)), "0" * 64, (1, 3, 4, 4))
-TORCH32 = SimpleNamespace(backend=SOURCE, provider="cpu")
+TORCH32 = "PyTorch itself"
 ORT = SimpleNamespace(backend="onnxruntime", provider="cpu")
 LIMITS = Tolerance(1e-5, 1e-4, 2.0, 1.1, 0.0, "a test")
 
@@ -50,6 +51,7 @@ def outputs(score: float = 0.3, dtype: type = np.float32) -> dict[str, np.ndarra
 def judged(maker: RowMaker, found: Any, runner: Any = ORT, **scores: float) -> dict[str, Row]:
     reference = outputs(scores.get("reference", 0.3), np.float64)
     source = outputs(scores.get("source", 0.3))
+    runner = maker.source if runner is TORCH32 else runner
     rows = list(maker.judged(ABOUT, runner, found, reference, source))
     assert len(rows) == len({row.output for row in rows})
     return {row.output: row for row in rows}
@@ -71,6 +73,25 @@ def test_a_row_says_what_it_is_of(maker: RowMaker) -> None:
 def test_pytorch_s_rows_are_its_own(maker: RowMaker) -> None:
     row = judged(maker, outputs(), TORCH32)["score"]
     assert (row.variant, row.proof, row.backend) == ("source", "source", SOURCE)
+
+
+@pytest.mark.parametrize("backend", ["mybackend", "tensorrt", "torch64"])
+def test_whatever_runs_the_file_its_rows_are_the_file_s(maker: RowMaker, backend: str) -> None:
+    runner = SimpleNamespace(backend=backend, provider="cpu")
+    rows = [*judged(maker, outputs(), runner).values()]
+    rows += maker.failed_to_run(ABOUT, runner, "it stopped")
+    assert {(row.variant, row.proof, row.backend) for row in rows} == {
+        ("portable", "proven", backend)
+    }
+
+
+@pytest.mark.parametrize("backend", [SOURCE, ""])
+def test_a_runner_that_takes_pytorch_s_name_is_refused(maker: RowMaker, backend: str) -> None:
+    runner = SimpleNamespace(backend=backend, provider="cpu")
+    with pytest.raises(ParityError, match="calls itself"):
+        judged(maker, outputs(), runner)
+    with pytest.raises(ParityError, match="calls itself"):
+        list(maker.failed_to_run(ABOUT, runner, "it stopped"))
 
 
 def test_a_missing_and_a_strange_output_fail_and_the_others_are_judged(maker: RowMaker) -> None:

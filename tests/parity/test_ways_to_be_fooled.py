@@ -8,9 +8,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx import numpy_helper
 
 from chunking.hashing import sha256_file
 from parity.runners import onnxruntime_runner
@@ -200,3 +202,26 @@ def test_models_given_one_by_one_are_all_judged(
     exported("tiny_np"), exported("tiny_mit")
     ran = parity("--models", "tiny_np", "--models", "tiny_mit", shapes=False)
     assert {row["model"] for row in ran.rows} == {"tiny_np", "tiny_mit"}
+
+
+def test_a_backend_of_another_name_is_judged_as_a_candidate(
+    parity: Any, edited: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows carry the file's variant and proof: other weights fail, whoever runs them."""
+
+    class MyRunner(onnxruntime_runner.OnnxRuntimeRunner):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.backend = "mybackend"
+
+    def scale(proto: Any) -> None:
+        tensor = proto.graph.initializer[0]
+        values = numpy_helper.to_array(tensor) * np.float32(1.01)
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+    other = edited("tiny_np", scale)
+    monkeypatch.setattr("parity.bench.OnnxRuntimeRunner", MyRunner)
+    ran = parity("--candidate", f"tiny_np={other}", shapes=False)
+    assert ran.code == 1
+    about = {(row["backend"], row["variant"], row["proof"], row["status"]) for row in ran.rows}
+    assert about == {("mybackend", "candidate", "weights unproven", "fail")}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 from export.external_data import whole_digest
 from parity.gate.changes import (
+    CANDIDATE,
     Change,
     changes_across,
     changes_in_turns,
@@ -13,7 +15,7 @@ from parity.gate.changes import (
     files_of,
     unmeasured,
 )
-from parity.gate.costs import Costs, Key
+from parity.gate.costs import Cost, Costs, Key
 from parity.gate.evidence import Evidence, below
 from parity.gate.findings import Finding, Outcome, verdict
 from parity.gate.policy import Absent, AcrossRuns, Elsewhere, Latency, Policy, budget
@@ -35,6 +37,8 @@ def memory_rule(evidence: Evidence, policy: Policy) -> Finding:
         why = "no bench report was given" if costs is None else "the bench report has no peaks"
         return _absent("memory", limits.when_absent, why, allows)
 
+    compared, over, elsewhere = _peaks_compared(evidence, limits.growth, limits.slack_bytes)
+
     def problems() -> Iterator[str]:
         for cost in peaks.values():
             peak = cost.peak_bytes or 0
@@ -43,23 +47,91 @@ def memory_rule(evidence: Evidence, policy: Policy) -> Finding:
                 yield f"{cost.model}/{cost.variant}: no budget in memory.most_bytes"
             elif peak > most:
                 yield f"{cost.name}: peak {peak:,} bytes, the budget is {most:,}"
-        for old in evidence.cost_baselines:
-            if costs is None or different_environment(costs, old):
-                continue  # `latency` says so
-            for key, cost in peaks.items():
-                before = old.entries[key].peak_bytes if key in old.entries else None
-                peak = cost.peak_bytes or 0
-                if before and peak > max(limits.growth * before, before + limits.slack_bytes):
-                    yield f"{cost.name}: peak {peak:,} bytes, the baseline's is {before:,}"
+        yield from over
 
     largest = max(peaks.values(), key=lambda cost: cost.peak_bytes or 0)
-    return verdict(
+    found = verdict(
         "memory",
         problems(),
         saw=f"{len(peaks)} peaks, the largest {largest.peak_bytes:,} bytes ({largest.name})",
         allows=allows,
         look=LOOK,
     )
+    unjudged = [
+        f"{cost.name}: {elsewhere or 'no baseline has a peak of it'}"
+        for key, cost in _to_compare(evidence).items()
+        if key not in compared
+    ]
+    if unjudged and found.outcome is Outcome.PASS:
+        return replace(
+            _absent("memory", limits.when_absent, unjudged[0], allows), details=tuple(unjudged)
+        )
+    return found
+
+
+def _to_compare(evidence: Evidence) -> dict[Key, Cost]:
+    """What was measured of the release's networks, where a baseline knows the network too.
+
+    A file that was named as a candidate counts where the report judges it; else it is there to be
+    compared with. A network that no baseline has is new, and has budgets only.
+    """
+    candidates = {subject.model for subject in evidence.subjects if subject.variant == CANDIDATE}
+    entries = evidence.costs.entries if evidence.costs else {}
+    return {
+        key: cost
+        for key, cost in entries.items()
+        if cost.is_candidate
+        and evidence.knows(cost.model)
+        and (cost.variant != CANDIDATE or cost.model in candidates)
+    }
+
+
+def _peaks_compared(
+    evidence: Evidence, growth: float, slack: int
+) -> tuple[set[Key], list[str], str]:
+    """Peaks beside the baselines': which have one, which are over it, and why others have none."""
+    compared: set[Key] = set()
+    over: list[str] = []
+    elsewhere = ""
+    costs = evidence.costs
+    if costs is None:
+        return compared, over, elsewhere
+
+    def compare(cost: Cost, before: int | None, whose: str) -> bool:
+        peak = cost.peak_bytes
+        if not (peak and before):
+            return False
+        if peak > max(growth * before, before + slack):
+            over.append(f"{cost.name}: peak {peak:,} bytes, {whose} is {before:,}")
+        return True
+
+    old_files = _old_files(evidence)
+    released = {subject.model for subject in evidence.subjects if subject.variant == CANDIDATE}
+    for key, cost in costs.entries.items():
+        for other in costs.entries.values():
+            same = (other.model, other.backend, other.provider, other.size) == (key[0], *key[2:])
+            if not same or other is cost or CANDIDATE not in (cost.variant, other.variant):
+                continue
+            named = {
+                *old_files.get((cost.model, cost.variant), ()),
+                *old_files.get((cost.model, other.variant), ()),
+            }
+            is_old = bool(other.sha256) and other.sha256 in named
+            if is_old and compare(cost, other.peak_bytes, "the old file's, in the same run,"):
+                compared.add(key)
+            elif other.variant == CANDIDATE and cost.model not in released and not is_old:
+                # No baseline has it: whoever named it wanted to see it beside the export.
+                compare(cost, other.peak_bytes, "the candidate's, in the same run,")
+    for old in evidence.cost_baselines:
+        different = different_environment(costs, old)
+        if different:
+            elsewhere = f"the baseline was measured elsewhere: {different}"
+            continue
+        for key, cost in costs.entries.items():
+            before = old.entries[key].peak_bytes if key in old.entries else None
+            if compare(cost, before, "the baseline's"):
+                compared.add(key)
+    return compared, over, elsewhere
 
 
 def latency_rule(evidence: Evidence, policy: Policy) -> Finding:
@@ -86,9 +158,15 @@ def latency_rule(evidence: Evidence, policy: Policy) -> Finding:
         unknown += [f"{change}: not timed in turns with the old file" for change in across]
     if unknown:
         return Finding("latency", Outcome.COULD_NOT, unknown[0], allows, IN_TURN, tuple(unknown))
-    if not judged:
-        why = elsewhere[0] if elsewhere else "the old files were not timed in turns with the new"
-        return _absent("latency", limits.when_absent, why, allows)
+    compared = {*found, *(change.name for change in across)}
+    unjudged = elsewhere + [
+        f"{cost.name}: {cost.problem or 'no baseline has a time of it'}"
+        for key, cost in _to_compare(evidence).items()
+        if key not in compared and cost.name not in compared
+    ]
+    if unjudged or not judged:
+        why = unjudged[0] if unjudged else "the old files were not timed in turns with the new"
+        return replace(_absent("latency", limits.when_absent, why, allows), details=tuple(unjudged))
     worst = max(judged, key=lambda change: change.ratio.median if change.ratio else 0.0)
     saw = f"{len(judged)} timings; the most changed: {worst}"
     return verdict("latency", (), saw=saw, allows=allows, look=LOOK)

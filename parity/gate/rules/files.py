@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from chunking.errors import ChunkingError
 from chunking.folders import default_folder
@@ -63,13 +64,23 @@ def size_rule(evidence: Evidence, policy: Policy) -> Finding:
                 if before is not None and size > limits.growth * before:
                     yield f"{subject.name}: {size:,} bytes, the baseline has {before:,}"
 
-    return verdict(
+    found = verdict(
         "size",
         problems(),
         saw="; ".join(f"{s.name}: {_size(s.said('file')) or 0:,} bytes" for s in evidence.subjects),
         allows=f"the policy's budgets, and {limits.growth:g} times the baseline's size",
         look="python -m chunking inspect DIR --against OLD says which tensors are new",
     )
+    unjudged = [
+        f"{subject.name}: no baseline has the size of its file"
+        for subject in evidence.subjects
+        if evidence.knows(subject.model)
+        and all(_size_before(old, subject) is None for old in evidence.baselines)
+    ]
+    if unjudged and found.outcome is Outcome.PASS:
+        saw = f"{unjudged[0]}; within the budget"
+        return replace(found, outcome=Outcome.NOT_JUDGED, saw=saw, details=tuple(unjudged))
+    return found
 
 
 def _size_before(old: Report, subject: Subject) -> int | None:

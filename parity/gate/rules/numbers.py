@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from parity.gate.evidence import Evidence, Subject
-from parity.gate.findings import Finding, verdict
+from parity.gate.findings import Finding, Outcome, verdict
 from parity.gate.policy import Policy
 from parity.outcomes import flip_problem
 from parity.proof import REFUTED
@@ -70,13 +71,33 @@ def accuracy_rule(evidence: Evidence, policy: Policy) -> Finding:
             yield from _grown(evidence.subjects, old, limits.growth, limits.growth_floor)
 
     known = [group.accuracy_ratio for group in groups if group.accuracy_ratio is not None]
-    return verdict(
+    found = verdict(
         "accuracy",
         problems(),
         saw=f"accuracy ratios {min(known, default=0.0):.3f} to {max(known, default=0.0):.3f}",
         allows=f"the tolerances' ratios, and {limits.growth:g} times the baseline's error",
         look="python -m parity locate MODEL finds the layer in which an error starts",
     )
+    unjudged = [
+        f"{subject.name}: no image in common with a baseline"
+        for subject in evidence.subjects
+        if any(subject.model in old.models for old in evidence.baselines)
+        and not any(_shares_images(subject, old) for old in evidence.baselines)
+    ]
+    if unjudged and found.outcome is Outcome.PASS:
+        saw = f"{unjudged[0]}; {found.saw}"
+        return replace(found, outcome=Outcome.NOT_JUDGED, saw=saw, details=tuple(unjudged))
+    return found
+
+
+def _shares_images(subject: Subject, old: Report) -> bool:
+    """Whether a baseline has errors of a file on an image that was measured now, too."""
+    images = {
+        (row.variant, row.image_sha256)
+        for row in old.rows
+        if row.model == subject.model and row.backend != SOURCE and row.mae is not None
+    }
+    return any((row.variant, row.image_sha256) in images for row in subject.rows)
 
 
 def row_problem(row: Row, source: Row | None) -> str:

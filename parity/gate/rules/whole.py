@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
@@ -12,7 +12,7 @@ from parity.cases import admitted_shapes
 from parity.gate.evidence import Evidence, Subject, below
 from parity.gate.findings import Finding, verdict
 from parity.gate.policy import Policy
-from parity.results import Report, Row, Status
+from parity.results import SOURCE, Report, Row, Status
 from parity.summary import summarise
 from parity.tolerances import tolerances_digest
 
@@ -22,7 +22,9 @@ JUDGED = ("status", "reason")  # of a group: what follows from the tolerances, n
 def report_rule(evidence: Evidence, policy: Policy) -> Finding:  # noqa: ARG001 - as all rules
     """Its digest holds, and verdict, counts and groups follow from its rows."""
     report = evidence.report
-    problems = [evidence.report_problem] if report is None else list(_contradictions(report))
+    problems = [evidence.report_problem]
+    if report is not None:
+        problems = [*_contradictions(report), *_of_no_file(report, evidence.subjects)]
     shown = str(below(report.document(), "digest"))[:16] if report else ""
     return verdict(
         "report",
@@ -121,11 +123,12 @@ def complete_rule(evidence: Evidence, policy: Policy) -> Finding:
                 where = f"{row.model} {row.output} on {row.image}, {row.provider or 'everywhere'}"
                 yield f"{where}: {row.status}: {row.reason}"
         for subject in evidence.subjects:
-            ran = {row.provider for row in subject.rows if row.mae is not None}
+            ran = {(row.backend, row.provider) for row in subject.rows if row.mae is not None}
+            backends = dict.fromkeys(row.backend for row in subject.rows) or [""]
             yield from (
                 f"{subject.name}: no measurement on {name}, which the policy requires"
                 for name in required
-                if name not in ran
+                if not all((backend, name) in ran for backend in backends)
             )
             yield from _lost(subject, evidence)
 
@@ -150,6 +153,14 @@ def _lost(subject: Subject, evidence: Evidence) -> Iterator[str]:
     }
     for name in sorted(names - {row.provider for row in subject.rows}):
         yield f"{subject.name}: {name} was asked for or is in the baseline, and has no row"
+    backends = {
+        row.backend
+        for old in evidence.baselines
+        for row in old.all_rows
+        if (row.model, row.variant) == (subject.model, subject.variant) and row.backend
+    }
+    for name in sorted(backends - {row.backend for row in subject.rows}):
+        yield f"{subject.name}: {name} ran it in the baseline, and has no row"
 
 
 def _of_images(evidence: Evidence, rows: list[Row]) -> list[Row]:
@@ -161,8 +172,8 @@ def _unmeasured(rows: tuple[Row, ...]) -> list[Row]:
     return [row for row in rows if row.status in (Status.ERROR, Status.NOT_RUN)]
 
 
-def _place(row: Row) -> tuple[str, str, str, str]:
-    return row.model, row.variant, row.provider, row.output
+def _place(row: Row) -> tuple[str, str, str, str, str]:
+    return row.model, row.variant, row.backend, row.provider, row.output
 
 
 def _contradictions(report: Report) -> Iterator[str]:
@@ -173,6 +184,14 @@ def _contradictions(report: Report) -> Iterator[str]:
         yield "its summary is not the one that its rows give"
     if not report.environment.get("packages"):
         yield "it does not say in which environment it was made"
+
+
+def _of_no_file(report: Report, subjects: Sequence[Subject]) -> Iterator[str]:
+    """Rows that are neither PyTorch's nor a file's: no other rule would look at them."""
+    files = {(subject.model, subject.variant) for subject in subjects}
+    for row in report.all_rows:
+        if row.backend not in ("", SOURCE) and (row.model, row.variant) not in files:
+            yield f"{row.model}: rows of {row.backend} are of {row.variant}, no file of the report"
 
 
 def _figures(group: dict[str, object]) -> dict[str, object]:

@@ -19,6 +19,7 @@ from chunking.hashing import sha256_file
 from export.build import export_model
 from export.sources import WeightsSource
 from export.spec import ModelSpec
+from parity.cli import main
 from parity.documents import DIGEST, digest_of
 from parity.gate.evidence import gather
 from parity.gate.findings import Decision
@@ -95,6 +96,8 @@ def bench_document(
     noise: float = 0.08,
     processor: str = "a processor",
     peak: int = 100 << 20,
+    old_peak: int = 0,
+    size: int = 256,
     with_torch: bool = True,
     sha256: str = "f" * 64,
     old: str = "",
@@ -107,6 +110,9 @@ def bench_document(
         seed: of the draws.
         noise: spread of a round's machine speed, and a third of it for each call.
         sha256: the file's digest.
+        peak: bytes of memory of each.
+        old_peak: of the baseline's file, where it is another.
+        size: height and width.
         old: the digest of the baseline's file, timed in turns with the new one.
     """
     draw = random.Random(seed)
@@ -125,7 +131,7 @@ def bench_document(
         ratio = paired_ratio(first, second, seed=0)
         return Latency(
             Contestant("tiny_np", variant, backend, "cpu"),
-            *(256, 256),
+            *(size, size),
             Outcome.MEASURED,
             series=series,
             summary=summarise([ns for one in series for ns in one.samples_ns]),
@@ -141,7 +147,14 @@ def bench_document(
     if with_torch:
         contestants.append(row("source", "torch32", 6e6))
     memory = [
-        Memory(one.contestant, 256, 256, Outcome.MEASURED, "", 50 << 20, peak)
+        Memory(
+            one.contestant,
+            *(size, size),
+            Outcome.MEASURED,
+            "",
+            50 << 20,
+            old_peak if old_peak and one.contestant.variant == "candidate" else peak,
+        )
         for one in contestants
     ]
     report = BenchReport(
@@ -191,6 +204,23 @@ def make_release(
         ran = parity("--models", name, "--weights", weights, *options, images=images)
         assert ran.report, ran.err
         return Release(tmp_path / "out" / "parity.json", models, weights)
+
+    return make
+
+
+@pytest.fixture
+def make_bundle(make_images: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """The bundle of a release's references, in a folder with its report."""
+
+    def make(release: Release, *options: str) -> Path:
+        folder = tmp_path / "models-1.0"
+        folder.mkdir()
+        shutil.copy(release.report, folder)
+        path = folder / "references.bundle"
+        given = ["reference", "--models", "tiny_np", "--weights", str(release.weights)]
+        given += ["--images", str(make_images(IMAGES)), "--threads", "1", "--no-cache", *options]
+        assert main([*given, "--out", str(path)]) == 0
+        return path
 
     return make
 

@@ -27,6 +27,7 @@ from export.lock import encode, file_entry, lock_path, read_lock
 from export.models import noiseprint_pp
 from export.sources import WeightsSource
 from export.spec import ModelSpec, TensorSpec
+from parity.gate.findings import Outcome
 from parity.proof import PROVEN
 from parity.proving import Derived
 
@@ -93,6 +94,49 @@ def test_another_scale(good: Any, make_release: Make) -> None:
     other.edit(measured)
     decision = other.judged(good.report)
     assert (decision.exit_code, decision.stopped_by) == (1, ("contract",))
+
+
+@pytest.mark.parametrize("baseline", ["parity.json", "references.bundle", "folder"])
+def test_a_network_that_changed_on_both_sides(
+    good: Any,
+    make_release: Make,
+    make_bundle: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    baseline: str,
+) -> None:
+    """File and reference come from the same code: only the last release shows that it moved."""
+    bundle = make_bundle(good)
+    given = {"parity.json": good.report, "references.bundle": bundle, "folder": bundle.parent}
+    monkeypatch.setattr(noiseprint_pp, "BATCH_NORM_EPS", 1e-3)
+    changed = make_release("tiny_np", "--no-cache", weights=good.weights)
+    assert changed.judged().exit_code == 0
+    decision = changed.judged(given[baseline])
+    assert (decision.exit_code, decision.stopped_by) == (1, ("references",))
+    (found,) = [finding for finding in decision.findings if finding.rule == "references"]
+    assert "under the same version 1 and weights: noiseprint on pixels" in found.saw
+    assert "raise the `version`" in found.look
+
+
+def test_a_network_that_changed_and_says_so(
+    good: Any, make_release: Make, tiny: dict[str, ModelSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noiseprint_pp, "BATCH_NORM_EPS", 1e-3)
+    monkeypatch.setitem(tiny, "tiny_np", replace(tiny["tiny_np"], version="2"))
+    changed = make_release("tiny_np", "--no-cache", weights=good.weights)
+    (found,) = [f for f in changed.judged(good.report).findings if f.rule == "references"]
+    assert found.outcome is Outcome.PASS
+    assert found.saw == "tiny_np: version 2, was 1: its outputs are new"
+
+
+def test_an_unchanged_network_is_held_to_its_bundle(
+    good: Any, make_release: Make, make_bundle: Make
+) -> None:
+    bundle = make_bundle(good)
+    again = make_release("tiny_np", "--no-cache", weights=good.weights)
+    decision = again.judged(bundle.parent)
+    (found,) = [f for f in decision.findings if f.rule == "references"]
+    assert (found.outcome, found.saw) == (Outcome.PASS, "tiny_np: 32 outputs as before")
+    assert decision.exit_code == 0
 
 
 @pytest.mark.usefixtures("exporter_at_fault")

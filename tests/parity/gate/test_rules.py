@@ -398,3 +398,151 @@ LAX = "[cases]\nreason = 'x'\nleast_images = 1\nleast_shapes = 5\n"
 
 def refuse(name: str) -> None:
     raise ExportError(name)
+
+
+def with_backend(**changes: str) -> Callable[[dict[str, Any]], None]:
+    """The file's rows once more, of another backend."""
+
+    def add(document: dict[str, Any]) -> None:
+        counts = document["summary"]["counts"]
+        for part in ("rows", "shape_rows"):
+            ours = [row for row in document[part] if row["backend"] == "onnxruntime"]
+            document[part] += [row | {"backend": "mybackend"} | changes for row in ours]
+            counts["pass"] += len(ours)
+        groups = []
+        for cases in ("images", "shapes"):
+            own = [group for group in document["summary"]["groups"] if group["cases"] == cases]
+            groups += [*own, own[1] | {"backend": "mybackend"} | changes]
+        document["summary"]["groups"] = groups
+
+    return add
+
+
+def test_rows_of_a_backend_that_call_themselves_the_source(good: Any) -> None:
+    good.edit(with_backend(variant="source", proof="source"))
+    found = of(good.judged(), "report")
+    assert found.outcome is Outcome.FAIL
+    assert "rows of mybackend are of source, no file of the report" in found.saw
+
+
+def test_a_backend_that_the_baseline_has_and_the_report_has_not(good: Any, tmp_path: Path) -> None:
+    before = good.copy(tmp_path / "before")
+    before.edit(with_backend())
+    assert before.judged().exit_code == 0
+    found = of(good.judged(before.report), "complete")
+    assert found.outcome is Outcome.FAIL
+    assert "mybackend ran it in the baseline" in found.saw
+
+
+def of_another_file(good: Any, folder: Path) -> Any:
+    """The release before: its file has another digest."""
+    before = good.copy(folder)
+
+    def other(document: dict[str, Any]) -> None:
+        about = document["models"]["tiny_np"]
+        for entry in (about, about["variants"]["portable"]):
+            entry["file"]["sha256"] = "f" * 64
+
+    before.edit(other)
+    return before
+
+
+def test_the_old_file_s_peak_in_the_same_run(good: Any, write_bench: Make, tmp_path: Path) -> None:
+    before = of_another_file(good, tmp_path / "before").report
+    given = {"sha256": good.sha256, "old": "f" * 64, "old_peak": 149 << 20}
+    grown = good.judged(before, bench=write_bench("grown", peak=608 << 20, **given))
+    assert grown.stopped_by == ("memory",)
+    assert "the old file's, in the same run, is 156,237,824" in of(grown, "memory").saw
+    equal = good.judged(before, bench=write_bench("equal", peak=150 << 20, **given))
+    assert of(equal, "memory").outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("with_baseline", [True, False])
+def test_a_candidate_that_no_baseline_has_is_compared_too(
+    good: Any, write_bench: Make, with_baseline: bool
+) -> None:
+    given = {"sha256": good.sha256, "old": "a" * 64, "old_peak": 149 << 20}
+    baselines = [good.report] if with_baseline else []
+    grown = good.judged(*baselines, bench=write_bench("grown", peak=608 << 20, **given))
+    assert grown.stopped_by == ("memory",)
+    equal = good.judged(*baselines, bench=write_bench("equal", peak=150 << 20, **given))
+    wanted = Outcome.NOT_JUDGED if with_baseline else Outcome.PASS
+    assert of(equal, "memory").outcome is wanted
+
+
+@pytest.mark.parametrize("what", ["no bench", "elsewhere", "another size"])
+@pytest.mark.parametrize("refuse", [False, True])
+def test_costs_without_anything_to_compare_with_are_not_judged(
+    good: Any, write_bench: Make, policy: Callable[[str], Policy], what: str, refuse: bool
+) -> None:
+    """Budgets hold, and that is no comparison with the release before."""
+    new = write_bench("new", sha256=good.sha256, processor="this one")
+    old = {
+        "no bench": good.report,
+        "elsewhere": write_bench("old", sha256=good.sha256, processor="another"),
+        "another size": write_bench("larger", sha256=good.sha256, processor="this one", size=512),
+    }[what]
+    text = "".join(
+        f'[{rule}]\nreason = "x"\nwhen_absent = "{"refuse" if refuse else "allow"}"\n'
+        for rule in ("memory", "latency")
+    )
+    decision = good.judged(old, bench=new, policy=policy(text + 'other_environment = "warn"\n'))
+    wanted = Outcome.COULD_NOT if refuse else Outcome.NOT_JUDGED
+    assert of(decision, "memory").outcome is wanted
+    unlike = what == "another size"  # a measurement that is missing now stops by itself
+    assert of(decision, "latency").outcome is (Outcome.COULD_NOT if unlike else wanted)
+
+
+def test_a_size_that_no_baseline_has_is_not_judged(good: Any, write_bench: Make) -> None:
+    bench = write_bench("bench", sha256=good.sha256)
+    assert of(good.judged(good.report), "size").outcome is Outcome.PASS
+    assert of(good.judged(), "size").outcome is Outcome.PASS  # a first release: the budget alone
+    found = of(good.judged(bench, bench=bench), "size")
+    assert found.outcome is Outcome.NOT_JUDGED
+
+
+def test_errors_on_images_that_no_baseline_has_are_not_judged(good: Any, tmp_path: Path) -> None:
+    before = good.copy(tmp_path / "before")
+
+    def others(document: dict[str, Any]) -> None:
+        for row in document["rows"]:
+            row["image_sha256"] = "0" * 64
+
+    before.edit(others)
+    assert of(good.judged(before.report), "accuracy").outcome is Outcome.NOT_JUDGED
+    assert of(good.judged(good.report), "accuracy").outcome is Outcome.PASS
+
+
+def test_a_baseline_to_whose_outputs_nothing_can_be_held(
+    good: Any, tmp_path: Path, policy: Callable[[str], Policy]
+) -> None:
+    """Of an earlier version of this program, or on other pictures: never a pass."""
+    assert of(good.judged(), "references").outcome is Outcome.NOT_JUDGED
+    assert of(good.judged(good.report), "references").outcome is Outcome.PASS
+    before = good.copy(tmp_path / "before")
+
+    def forget(document: dict[str, Any]) -> None:
+        document["models"]["tiny_np"].pop("reference_network")
+        for row in document["rows"] + document["shape_rows"]:
+            row.pop("reference", None)
+
+    def others(document: dict[str, Any]) -> None:
+        for row in document["rows"] + document["shape_rows"]:
+            if "reference" in row:
+                row["reference"]["pixels"] = "0" * 64
+
+    for change, why in ((others, "no picture in common"), (forget, "does not say what")):
+        before.edit(change)
+        found = of(good.judged(before.report), "references")
+        assert found.outcome is Outcome.COULD_NOT
+        assert why in found.saw
+        lax = policy("[references]\nreason = 'an old baseline'\nwhen_absent = 'allow'\n")
+        found = of(good.judged(before.report, policy=lax), "references")
+        assert found.outcome is Outcome.NOT_JUDGED
+
+
+def test_a_folder_that_is_no_release(good: Any, tmp_path: Path) -> None:
+    from parity.errors import ParityError
+
+    with pytest.raises(ParityError, match=r"no release, it has no parity\.json"):
+        good.judged(tmp_path)

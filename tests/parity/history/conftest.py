@@ -18,14 +18,18 @@ def write(tmp_path: Path, make: Any) -> Callable[..., Path]:
     """A ``parity.json`` of 12 images below ``tmp_path``, errors by a function of the number."""
 
     def build(
-        name: str, error: Callable[[int], float] = lambda n: (n + 1) * 1e-7, sha256: str = "a" * 64
+        name: str,
+        error: Callable[[int], float] = lambda n: (n + 1) * 1e-7,
+        sha256: str = "a" * 64,
+        variant: str = "portable",
     ) -> Path:
         rows = []
         for number in range(12):
             about = {"image": f"{number}.png", "image_sha256": f"{number:064x}"}
             rows.append(make.row(backend=SOURCE, variant="source", **about))
-            rows.append(make.row(mae=error(number), **about))
-        models = {"net": {"file": {"sha256": sha256}, "weights": {"digest": "w" * 64}}}
+            rows.append(make.row(mae=error(number), variant=variant, **about))
+        about = {"file": {"sha256": sha256}, "weights": {"digest": "w" * 64}, "variant": variant}
+        models = {"net": about}
         environment = {"packages": {"torch": "2"}, "tolerances_sha256": "t" * 64}
         report = Report(environment, models, tuple(rows), (), tuple(summarise(rows, "images")))
         path = tmp_path / name

@@ -87,3 +87,28 @@ def test_an_edited_report_is_not_compared(write: Write) -> None:
     path.write_text(json.dumps(document))
     with pytest.raises(ParityError, match="not those that its rows give"):
         found(path, path)
+
+
+def test_the_same_bytes_as_candidate_and_as_export_are_equal(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that was judged as a candidate before it was exported is the same file."""
+    exported, candidate = write("a.json"), write("b.json", variant="candidate")
+    for old, new in ((exported, candidate), (candidate, exported)):
+        assert {row.verdict for row in found(old, new).values()} == {Verdict.SAME}
+        assert main(["compare", str(old), str(new)]) == 0
+    other = write("c.json", variant="candidate", sha256="b" * 64)
+    assert main(["compare", str(exported), str(other)]) == 1  # another file is no export
+    assert "gone" in capsys.readouterr().out
+
+
+def test_costs_of_the_same_bytes_under_two_names() -> None:
+    from tests.parity.gate.conftest import bench_document
+
+    exported = bench_document(seed=1)
+    candidate = json.loads(json.dumps(exported).replace('"portable"', '"candidate"'))
+    rows = differences(exported, candidate, ("old", "new"))
+    assert {row.verdict for row in rows} == {Verdict.NOISE}
+    assert len(rows) == 2 + 1  # time and memory of the file, memory of PyTorch
+    other = json.loads(json.dumps(candidate).replace("f" * 64, "e" * 64))
+    assert Verdict.GONE in {row.verdict for row in differences(exported, other, ("old", "new"))}

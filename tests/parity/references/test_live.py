@@ -198,3 +198,44 @@ def test_the_report_has_no_paths_of_the_cache(
     exported("tiny_np")
     ran = parity(shapes=False)
     assert str(tmp_path) not in json.dumps(ran.report)
+
+
+def test_of_code_that_cannot_be_followed_nothing_is_stored(
+    parity: Any,
+    exported: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """A wrong hit would let a wrong file pass; computing anew costs only time."""
+    exported("tiny_np")
+    unseen = keys.Closure({}, {}, ("it changes sys.path",))
+    monkeypatch.setattr(keys, "builder_closure", lambda _: unseen)
+    for _ in range(2):
+        ran = parity(shapes=False)
+        assert ran.code == 0
+        counts = ran.report["models"]["tiny_np"]["references"]
+        assert (counts["from_cache"], counts["computed"] > 0) == (0, True)
+    assert not list(tmp_path.rglob("*.ref"))
+
+
+def test_nothing_is_stored_where_building_loads_what_no_import_names(
+    parity: Any, exported: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    exported("tiny_np")
+    build = ModelSpec.build
+    (tmp_path / "hidden_blocks.py").write_text("x = 1\n")
+
+    def load_more(spec: ModelSpec) -> Any:
+        import importlib
+        import sys
+
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(str(tmp_path))
+            sys.modules.pop("hidden_blocks", None)
+            importlib.import_module("hidden_blocks")
+        return build(spec)
+
+    monkeypatch.setattr(keys, "_strange", {})
+    monkeypatch.setattr(ModelSpec, "build", load_more)
+    assert parity(shapes=False).code == 0
+    assert not list(tmp_path.rglob("*.ref"))
