@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from parity.cases import Case
 from parity.compare import compare_names, judge
 from parity.identity import Identity
+from parity.made import undefined
 from parity.outcomes import flip_problem, outcome
 from parity.results import SOURCE, Row, Status
 from parity.runners.base import Feeds, Outputs
@@ -77,6 +78,11 @@ class RowMaker:
                 continue
             tolerance = tolerance_for(spec.name, self._variant(runner.backend), name)
             verdict = judge(found[name], reference[name], source[name], tolerance)
+            if about.case.is_made and verdict.status is not Status.PASS:
+                why = undefined(found[name], reference[name], source[name], tolerance)
+                if why:
+                    yield self._row(about, runner, name, Status.NOT_RUN, why)
+                    continue
             if verdict.errors is None:
                 yield self._row(about, runner, name, verdict.status, verdict.reason)
                 continue

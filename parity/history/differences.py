@@ -18,6 +18,7 @@ from parity.gate.changes import (
 )
 from parity.gate.costs import Costs, costs_of, is_costs
 from parity.gate.evidence import below
+from parity.made import is_made
 from parity.noise import median_interval
 from parity.report.reading import from_document
 from parity.results import SOURCE, Report, Row
@@ -106,7 +107,7 @@ def _errors(report: Report) -> dict[Place, dict[str, float]]:
     found: dict[Place, dict[str, float]] = {}
     for cases, rows in (("images", report.rows), ("shapes", report.shape_rows)):
         for row in rows:
-            if row.backend != SOURCE and row.mae is not None:
+            if row.backend != SOURCE and row.mae is not None and not is_made(row.image):
                 found.setdefault(_place(row, cases), {})[f"{row.image} {row.image_sha256}"] = (
                     row.mae
                 )

@@ -27,7 +27,7 @@ from parity.cases import Pixels
 Key = dict[str, Any]
 
 FLOAT64, TORCH32 = "float64", "torch32"
-WEIGHTS, PROOF = "weights", "proof"
+WEIGHTS, PROOF, CASES = "weights", "proof", "cases"
 # The code that a reference is a function of, below export/ and parity/.
 CODE = (
     "export/models",

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parity.report.placement import placement_lines
-from parity.report.references import backend_name, file_lines, reference_lines
+from parity.report.references import backend_name, case_lines, file_lines, reference_lines
 from parity.report.text import printable
 from parity.results import SOURCE, Group, Report, Row, Status
 
@@ -86,7 +86,7 @@ def lines_below(report: Report) -> list[str]:
         f"{given['preprocessing']['scale']:g}"
         for name, given in report.models.items()
     ]
-    lines += file_lines(report) + reference_lines(report)
+    lines += file_lines(report) + reference_lines(report) + case_lines(report)
     lines += [
         f"{group.model} {group.output} on {group.cases}, worst: "
         + ", ".join(f"{name} {value:.4g}" for name, value in group.outcome.items())
