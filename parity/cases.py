@@ -251,7 +251,8 @@ def _drawn(spec: ModelSpec, seed: int) -> Iterator[Shape]:
     yield 1, (side(least, most), side(least, most))
     yield 1, (side(least, most) | 1, side(least, most) | 1)
     batch = DRAWN_BATCHES[int(draw.random() * len(DRAWN_BATCHES))]
-    yield batch, (side(least, 4 * least), side(least, 4 * least))
+    some = max(96, least * 5 // 4)
+    yield batch, (side(least, some), side(least, some))
 
 
 def _turned(image: Pixels, times: int) -> Pixels:

@@ -48,7 +48,8 @@ def find_images(where: Path, *, most: int | None = None) -> list[Picture]:
     taken = next((picture.name for picture in found if is_made(picture.name)), None)
     if taken is not None:  # its rows would be taken for those of a made picture
         raise ParityError(
-            f"{where}: an image called {taken}", hint=f"no name may begin {MADE_PREFIX}"
+            f"{where}: an image called {taken}",
+            hint=f"rename it: names that begin with {MADE_PREFIX} are those of made pictures",
         )
     if not found:
         raise ParityError(

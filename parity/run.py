@@ -189,7 +189,7 @@ def _seed(plan: Plan, subject: Subject, bundle: Bundle | None) -> Seed:
         if plan.seed is not None:
             return Seed(plan.seed, OPTION)
         files = [candidate.identity.file["sha256"] for candidate in subject.candidates]
-        return from_files(subject.network, files)
+        return from_files(subject.network.spec, files)
     held = bundle.seed(subject.network.spec)
     if plan.seed not in (None, held):
         raise ParityError(

@@ -13,8 +13,8 @@ from typing import Any
 
 from chunking.hashing import sha256_bytes
 from export.lock import canonical
+from export.spec import ModelSpec
 from parity.errors import ParityError
-from parity.references.networks import Network
 
 OPTION, FILES, BUNDLE = "--seed", "the files' digests", "the bundle"
 DIGITS = 8  # hexadecimal: seeds that a person can type
@@ -37,19 +37,19 @@ class Seed:
         return asdict(self)
 
 
-def from_files(network: Network, digests: Iterable[str]) -> Seed:
+def from_files(spec: ModelSpec, digests: Iterable[str]) -> Seed:
     """The seed of a run that was told none.
 
     Args:
-        network: the network.
+        spec: the network.
         digests: SHA-256 of the files that are judged.
     """
-    return Seed(_number([network.spec.name, network.spec.version, *sorted(digests)]), FILES)
+    return Seed(_number([spec.name, spec.version, *sorted(digests)]), FILES)
 
 
-def from_weights(network: Network) -> int:
-    """The seed of a bundle that was told none."""
-    return _number([network.spec.name, network.spec.version, network.weights.digest])
+def from_weights(spec: ModelSpec, digest: str) -> int:
+    """The seed of a bundle that was told none; ``digest`` is that of the weights."""
+    return _number([spec.name, spec.version, digest])
 
 
 def require_seed(seed: int | None) -> None:

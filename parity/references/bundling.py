@@ -123,7 +123,7 @@ class _Bundling:
             spec = find(name)
             usable = telling(look_at(images, spec.fixed_size), wanted=2)
             shapes = shape_cases(spec, usable)
-            seed = from_weights(subject) if plan.seed is None else plan.seed
+            seed = from_weights(spec, subject.weights.digest) if plan.seed is None else plan.seed
             singles = [Case(image.name, (image,)) for image in images]
             supply = LiveSupply(subject, cache=plan.cache, threads=plan.threads)
             try:

@@ -192,8 +192,7 @@ def _limits(card: Card) -> Iterator[str]:
     )
     providers = sorted({row.provider for s in card.evidence.subjects for row in s.rows})
     lines = [
-        f"Compared on {images} different images, on flat and saturated pictures, and on these "
-        f"shapes: {', '.join(shapes) or 'none'}.",
+        f"Compared on {images} different images and on these shapes: {', '.join(shapes)}.",
         f"Compared on: {', '.join(providers)}. Other providers round otherwise.",
         "This is how faithful the files are to their network, not how good it is at its task.",
     ]

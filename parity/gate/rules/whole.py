@@ -62,10 +62,8 @@ def cases_rule(evidence: Evidence, policy: Policy) -> Finding:
         for subject in evidence.subjects:
             images, files = _images(evidence, subject)
             if images < least.least_images:
-                more = (
-                    f" ({files - images} more files are copies or flat)" if files > images else ""
-                )
-                yield f"{subject.name}: {images} different images were measured{more}"
+                noun = "image was" if images == 1 else "images were"
+                yield f"{subject.name}: {images} different {noun} measured, in {files} files"
             shapes = len(_shapes(evidence, subject))
             if shapes < least.least_shapes:
                 yield f"{subject.name}: {shapes} shapes were measured"
