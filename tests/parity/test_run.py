@@ -237,5 +237,5 @@ def test_the_seed_follows_from_the_file_or_is_given(
 def test_an_image_may_not_be_called_as_a_made_picture(make_images: Images) -> None:
     images = make_images(1)
     (images / "image_0000.png").rename(images / "made:black.png")
-    with pytest.raises(ParityError, match="an image called made:black.png"):
+    with pytest.raises(ParityError, match=r"an image called made:black\.png"):
         run_parity(plan(images))

@@ -100,7 +100,7 @@ def test_flat_images_and_unknown_ones_are_not_counted(good: Any, said: str) -> N
 
 
 def test_made_pictures_are_among_the_cases(good: Any) -> None:
-    """Without them a file that gives NaN on a black picture is not found out; they are no shapes."""
+    """They are no shapes, and without them NaN on a black picture is not found out."""
 
     def without(document: dict[str, Any]) -> None:
         for part in (document["shape_rows"], document["summary"]["groups"]):
@@ -164,7 +164,7 @@ def test_a_made_picture_without_an_answer_does_not_stop(good: Any) -> None:
     good.edit(not_judged("made:grey"))
     assert good.judged().exit_code == 0
     good.edit(not_judged("shape:64x96"))
-    assert "complete" in good.judged().stopped_by
+    assert good.judged().exit_code != 0
 
 
 def from_rows(document: dict[str, Any]) -> list[Group]:
