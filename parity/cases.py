@@ -106,9 +106,9 @@ class Case:
         return self.pictures[0].label
 
     @property
-    def is_made(self) -> bool:
-        """Whether it is a made picture."""
-        return isinstance(self.pictures[0], Made)
+    def made(self) -> str:
+        """The kind of a made picture; "" for any other case."""
+        return next((item.kind for item in self.pictures if isinstance(item, Made)), "")
 
     def load(self) -> tuple[Pixels, str]:
         """(B, H, W, 3) uint8 and the digest of the first image's file.

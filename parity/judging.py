@@ -78,8 +78,9 @@ class RowMaker:
                 continue
             tolerance = tolerance_for(spec.name, self._variant(runner.backend), name)
             verdict = judge(found[name], reference[name], source[name], tolerance)
-            if about.case.is_made and verdict.status is not Status.PASS:
-                why = undefined(found[name], reference[name], source[name], tolerance)
+            kind = about.case.made
+            if kind and verdict.status is not Status.PASS:
+                why = undefined(kind, found[name], reference[name], source[name], tolerance)
                 if why:
                     yield self._row(about, runner, name, Status.NOT_RUN, why)
                     continue

@@ -228,7 +228,7 @@ def test_made_pictures_have_digests_and_no_label() -> None:
         pixels, digest = case.load()
         assert pixels.shape == (1, 100, 100, 3)
         assert case.digests() == [digest]
-        assert (case.is_made, case.label) == (True, "")
+        assert (f"made:{case.made}", case.label) == (case.name, "")
 
 
 def test_a_case_has_its_first_picture_s_label(make_images: Callable[..., Path]) -> None:

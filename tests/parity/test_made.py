@@ -34,6 +34,8 @@ def nan(array: np.ndarray) -> np.ndarray:
     ("candidate", "reference", "source", "said"),
     [
         (ONE + 1, TRUTH, ONE, ""),  # wrong
+        (ONE + np.float32(5e-4), TRUTH, ONE, "off by 0.0005"),  # an enlarged rounding
+        (ONE + np.float32(2e-2), TRUTH, ONE, ""),  # more than that
         (nan(ONE), TRUTH, ONE, ""),  # wrong: the network has an answer
         (ONE, nan(TRUTH), nan(ONE), "float64 itself gives NaN"),
         (nan(ONE), nan(TRUTH), nan(ONE), "float64 itself gives NaN"),
@@ -47,8 +49,12 @@ def nan(array: np.ndarray) -> np.ndarray:
 def test_where_the_network_has_no_answer(
     candidate: np.ndarray, reference: np.ndarray, source: np.ndarray, said: str
 ) -> None:
-    found = undefined(candidate, reference, source, LIMIT)
+    found = undefined("grey", candidate, reference, source, LIMIT)
     assert (said in found) if said else found == ""
+
+
+def test_no_rounding_is_enlarged_on_a_saturated_picture() -> None:
+    assert undefined("saturated", ONE + np.float32(5e-4), TRUTH, ONE, LIMIT) == ""
 
 
 def test_made_pictures_are_run_without_being_asked_for(
