@@ -14,6 +14,7 @@ from parity.errors import ParityError
 from parity.references.options import add_cache_arguments, cache_of
 from parity.run import Plan
 from parity.runners.providers import parse_providers
+from parity.seeds import require_seed
 
 OUT = Path("reports/parity")
 
@@ -112,7 +113,18 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads of an operator (default: the backend's choice)",
     )
-    parser.add_argument("--no-shapes", action="store_true", help="leave the shape matrix out")
+    parser.add_argument(
+        "--no-shapes",
+        action="store_true",
+        help="leave the shape matrix and the drawn sizes out; made pictures are run in any case",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="draw sizes anew with this seed (default: one that follows from the files, or the "
+        "bundle's)",
+    )
 
 
 def plan_of(args: argparse.Namespace) -> Plan:
@@ -122,6 +134,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
         ParityError: an option's value cannot be used.
     """
     require_threads(args.threads)
+    require_seed(args.seed)
     return Plan(
         models=models_of(args),
         source=WeightsSource(args.weights, args.stand_in),
@@ -133,6 +146,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
         pixel_scale=args.pixel_scale,
         threads=args.threads,
         shapes=not args.no_shapes,
+        seed=args.seed,
         variants=tuple(name for name in args.variants.split(",") if name),
         cache=None if args.reference else cache_of(args),
         bundle=args.reference,

@@ -1,10 +1,12 @@
-"""What the networks are run on: images, and batches of crops of given shapes."""
+"""What the networks are run on: images, crops and batches of given shapes, made pictures."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +16,15 @@ from chunking.hashing import sha256_file
 from export.preprocess import read_image
 from export.spec import ModelSpec
 from parity.errors import ParityError
+from parity.made import KINDS, Made
 
 SHAPE_PREFIX = "shape:"
+# Sizes that are drawn: sides in pixels, batches.
+LEAST_SIDE, LARGE_SIDE, LARGEST_SIDE = 24, 257, 640
+DRAWN_BATCHES = (4, 6, 7, 8)
+MADE_SIDE = 64
 
-FIXED_BATCHES = (1, 2)  # all that can be varied where the size is fixed
+FIXED_BATCHES = (1, 2, 3, 5)  # all that can be varied where the size is fixed
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -82,23 +89,28 @@ class Picture:
 
 @dataclass(frozen=True)
 class Case:
-    """One thing to run: an image as it is, or a batch of crops of one size.
+    """One thing to run: an image as it is, a batch of crops of one size, or a made picture.
 
     Attributes:
-        name: the picture's name, or ``shape:101x77``, ``shape:2x96x128``.
-        pictures: several make a batch; one that appears again is mirrored, because a batch of
+        name: the picture's name, or ``shape:101x77``, ``shape:2x96x128``, ``made:black``.
+        pictures: several make a batch; one that appears again is turned, because a batch of
             equal images would not show that its members were mixed up.
         size: height and width to crop (or mirror) to, or None for the image as it is.
     """
 
     name: str
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Picture | Made, ...]
     size: tuple[int, int] | None = None
 
     @property
     def label(self) -> str:
         """The first picture's."""
         return self.pictures[0].label
+
+    @property
+    def made(self) -> str:
+        """The kind of a made picture; "" for any other case."""
+        return next((item.kind for item in self.pictures if isinstance(item, Made)), "")
 
     def load(self) -> tuple[Pixels, str]:
         """(B, H, W, 3) uint8 and the digest of the first image's file.
@@ -112,7 +124,7 @@ class Case:
             rgb, sha256 = picture.load()
             first = first or sha256
             image = rgb if self.size is None else fit(rgb, self.size)
-            images.append(image[:, ::-1] if picture in self.pictures[:index] else image)
+            images.append(_turned(image, self.pictures[:index].count(picture)))
         return np.stack(images), first
 
     def digests(self) -> list[str]:
@@ -142,28 +154,42 @@ def readable(pictures: Sequence[Picture], *, wanted: int) -> list[Picture]:
         if len(found) == wanted:
             break
     if not found:
-        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise ParityError(
-            f"no image can be read: {'; '.join(problems[:3])}{more}",
-            hint="name a folder of images with --images",
-        )
+        raise none_readable(problems)
     return found
+
+
+def none_readable(problems: Sequence[str]) -> ParityError:
+    """The error of a data set of which no picture can be used, with the first reasons."""
+    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+    return ParityError(
+        f"no image can be read: {'; '.join(problems[:3])}{more}",
+        hint="name a folder of images with --images",
+    )
 
 
 def shape_cases(spec: ModelSpec, pictures: Sequence[Picture]) -> list[Case]:
     """The shape matrix of a network, cut from readable pictures.
 
     The traced size proves nothing about the others: so a non-square, a non-multiple of 32, an odd
-    size, the smallest allowed and a batch of two are always run.
+    size, the smallest allowed, larger ones than traced, strips, and batches of two, three and five
+    are always run.
     """
-    cases = []
-    own = spec.inputs[0].axes[0]
-    matrix = {(own if isinstance(own, int) else batch, size) for batch, size in _shapes(spec)}
-    for batch, size in sorted(matrix):
-        name = SHAPE_PREFIX + "x".join(map(str, size if batch == 1 else (batch, *size)))
-        batched = tuple(pictures[index % len(pictures)] for index in range(batch))
-        cases.append(Case(name, batched, size))
-    return cases
+    return [_crops(shape, pictures) for shape in _matrix(spec)]
+
+
+def drawn_cases(spec: ModelSpec, pictures: Sequence[Picture], seed: int) -> list[Case]:
+    """Sizes that nobody chose: a large one, any one, an odd one and a batch.
+
+    The same seed gives the same sizes, on every machine.
+
+    Args:
+        spec: the network; one of fixed size has none.
+        pictures: readable ones.
+        seed: 0 or more.
+    """
+    known = _matrix(spec)
+    drawn = dict.fromkeys(_drawn(spec, seed)) if not spec.fixed_size else {}
+    return [_crops(shape, pictures) for shape in drawn if shape not in known]
 
 
 def admitted_shapes(axes: Sequence[int | str]) -> int | None:
@@ -177,18 +203,79 @@ def admitted_shapes(axes: Sequence[int | str]) -> int | None:
     return 1 if isinstance(axes[0], int) else len(FIXED_BATCHES)
 
 
-def _shapes(spec: ModelSpec) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Batch and (height, width)."""
+def made_cases(spec: ModelSpec) -> list[Case]:
+    """Black, grey, white and saturated pictures, which a data set need not hold."""
+    side = max(MADE_SIDE, spec.least_size)
+    size = spec.fixed_size or (side, side)
+    return [Case(made.name, (made,), size) for made in (Made(kind, size) for kind in KINDS)]
+
+
+Shape = tuple[int, tuple[int, int]]  # batch; height and width
+
+
+def _crops(shape: Shape, pictures: Sequence[Picture]) -> Case:
+    batch, size = shape
+    name = SHAPE_PREFIX + "x".join(map(str, size if batch == 1 else (batch, *size)))
+    return Case(name, tuple(pictures[index % len(pictures)] for index in range(batch)), size)
+
+
+def _matrix(spec: ModelSpec) -> list[Shape]:
+    own = spec.inputs[0].axes[0]
+    return sorted({(own if isinstance(own, int) else batch, size) for batch, size in _shapes(spec)})
+
+
+def _shapes(spec: ModelSpec) -> Iterator[Shape]:
     if spec.fixed_size:
         yield from ((batch, spec.fixed_size) for batch in FIXED_BATCHES)
         return
     yield 1, spec.trace_size
     yield 1, (spec.least_size, spec.least_size)
-    # Not square the other way round; multiples of 8 but not of 32; odd; a batch.
-    for batch, (height, width) in ((1, (160, 96)), (1, (200, 136)), (1, (101, 77)), (2, (96, 128))):
+    # Larger than the traced size, whatever that is.
+    height, width = spec.trace_size
+    least = spec.least_size
+    yield 1, (max(512, height + 128, least), max(384, width + 96, least))
+    for batch, size in (
+        # Not square the other way round; multiples of 8 but not of 32; odd.
+        (1, (160, 96)),
+        (1, (200, 136)),
+        (1, (101, 77)),
+        # Strips: sides over 512 and over 1024 at the price of a small picture.
+        (1, (72, 648)),
+        (1, (1032, 40)),
+        (2, (96, 128)),
+        (3, (64, 80)),
+        (5, (51, 67)),
+    ):
         # For networks that take large images only: larger, and the same modulo 32.
-        more = max(0, -(-(spec.least_size - min(height, width)) // 32) * 32)
-        yield batch, (height + more, width + more)
+        more = max(0, -(-(spec.least_size - min(size)) // 32) * 32)
+        yield batch, (size[0] + more, size[1] + more)
+
+
+def _drawn(spec: ModelSpec, seed: int) -> Iterator[Shape]:
+    draw = Random(f"{spec.name} {spec.version} {seed}")
+
+    def side(low: int, high: int) -> int:
+        """Any whole number of low..high; small ones as often as large ones, by ratio."""
+        return min(high, int(low * math.exp(draw.random() * math.log((high + 1) / low))))
+
+    least = max(spec.least_size, LEAST_SIDE)
+    large = max(spec.least_size, LARGE_SIDE)
+    most = max(LARGEST_SIDE, 2 * spec.least_size)
+    yield 1, (side(large, most), side(large, most))
+    yield 1, (side(least, most), side(least, most))
+    yield 1, (side(least, most) | 1, side(least, most) | 1)
+    batch = DRAWN_BATCHES[int(draw.random() * len(DRAWN_BATCHES))]
+    some = max(96, least * 5 // 4)
+    yield batch, (side(least, some), side(least, some))
+
+
+def _turned(image: Pixels, times: int) -> Pixels:
+    """A picture that appears for the n-th time in a batch: mirrored, upside down, both, shifted."""
+    if times & 1:
+        image = image[:, ::-1]
+    if times & 2:
+        image = image[::-1]
+    return np.roll(image, times, axis=1) if times > 3 else image
 
 
 def fit(rgb: Pixels, size: tuple[int, int]) -> Pixels:

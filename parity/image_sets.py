@@ -12,6 +12,7 @@ from export.preprocess import SUFFIXES
 from parity.cases import Picture
 from parity.dataset.manifest import MANIFEST_NAME
 from parity.errors import ParityError
+from parity.made import MADE_PREFIX, is_made
 from parity.manifest import LABELS, read_manifest
 
 NOT_IMAGES = ("masks", "mask")  # folders of ground truth
@@ -43,6 +44,12 @@ def find_images(where: Path, *, most: int | None = None) -> list[Picture]:
     else:
         raise ParityError(
             f"no folder {where}", hint="name a folder of images with --images; `make dataset`"
+        )
+    taken = next((picture.name for picture in found if is_made(picture.name)), None)
+    if taken is not None:  # its rows would be taken for those of a made picture
+        raise ParityError(
+            f"{where}: an image called {taken}",
+            hint=f"rename it: names that begin with {MADE_PREFIX} are those of made pictures",
         )
     if not found:
         raise ParityError(

@@ -10,6 +10,7 @@ from parity.cases import Case
 from parity.compare import compare_names, judge
 from parity.errors import ParityError
 from parity.identity import Identity
+from parity.made import undefined
 from parity.outcomes import flip_problem, outcome
 from parity.references.sketch import sketch
 from parity.results import SOURCE, Row, Status
@@ -90,6 +91,12 @@ class RowMaker:
                 continue
             tolerance = tolerance_for(spec.name, self._variant(runner), name)
             verdict = judge(found[name], reference[name], source[name], tolerance)
+            kind = about.case.made
+            if kind and verdict.status is not Status.PASS:
+                why = undefined(kind, found[name], reference[name], source[name], tolerance)
+                if why:
+                    yield self._row(about, runner, name, Status.NOT_RUN, why)
+                    continue
             if verdict.errors is None:
                 yield self._row(about, runner, name, verdict.status, verdict.reason)
                 continue

@@ -36,7 +36,7 @@ class Row:
             ``weights unproven`` where the file has no lock, ``source`` for PyTorch itself.
         backend: ``torch32`` or ``onnxruntime``.
         provider: the execution provider that really ran.
-        image: the image's path below the data set, or the name of a shape case.
+        image: the image's path below the data set, or the name of a shape case or made picture.
         image_sha256: the digest of the image's file.
         label: ``real``, ``fake`` or "" where the data set does not say.
         shape: of the network's first input.
@@ -100,7 +100,7 @@ class Group:
     """All rows of one model x backend x provider x output.
 
     Attributes:
-        cases: ``images`` or ``shapes``.
+        cases: ``images``, ``shapes`` or ``made``.
         rows: how many rows were measured.
         mean, std, worst: of the rows' ``mae`` against float64.
         mean_torch32, std_torch32, worst_torch32: of the rows' ``mae_torch32``.
@@ -148,7 +148,7 @@ class Report:
         environment: versions, machine, threads, settings.
         models: provenance by model: file, digests, weights, proof, preprocessing.
         rows: every comparison on an image of the data set.
-        shape_rows: the same on the shape matrix.
+        shape_rows: the same on the shape matrix, and on made pictures.
         groups: every model x backend x output, for images and shapes apart.
         resumed_cases: how many cases were measured by an earlier, interrupted run.
         pictures: of the images with the largest errors.

@@ -10,13 +10,14 @@ from typing import Any
 from export.sources import WeightsSource
 from export.variants import DEFAULT_VARIANT
 from parity.bench import Bench
-from parity.cases import Case, readable, shape_cases
+from parity.cases import Case, Picture, drawn_cases, made_cases, shape_cases
 from parity.environment import environment
 from parity.errors import ParityError
 from parity.fingerprint import case_key, model_fingerprint
 from parity.gallery import Gallery
 from parity.image_sets import describe, find_images
 from parity.journal import Journal
+from parity.looks import Look, document, look_at, telling
 from parity.references.bundle import Bundle, BundleSupply
 from parity.references.live import LiveSupply
 from parity.references.store import ReferenceCache
@@ -24,6 +25,7 @@ from parity.references.supply import Supply
 from parity.references.trial import trial_case
 from parity.results import Report, Row
 from parity.runners.providers import Provider
+from parity.seeds import BUNDLE, OPTION, Seed, from_files
 from parity.subjects import Candidates, Subject, make_subject
 from parity.summary import summarise
 from parity.tolerances import tolerances_digest
@@ -43,7 +45,8 @@ class Plan:
         folder: where exported files are.
         pixel_scale: what 8-bit values are divided by, where it is not the network's own.
         threads: threads of an operator; 0 leaves the backend's choice.
-        shapes: run the shape matrix too.
+        shapes: run the shape matrix too, and sizes that are drawn.
+        seed: of those; None: one that follows from the files, or the bundle's.
         variants: which exported files of each network.
         cache: where references that were computed before are, and new ones go; None: nowhere.
         bundle: a file of references to use in place of torch, or None.
@@ -59,6 +62,7 @@ class Plan:
     pixel_scale: float | None = None
     threads: int = 0
     shapes: bool = True
+    seed: int | None = None
     variants: tuple[str, ...] = (DEFAULT_VARIANT,)
     cache: ReferenceCache | None = None
     bundle: Path | None = None
@@ -99,7 +103,7 @@ def run_parity(
 
 def _run(plan: Plan, listener: Listener, journal: Journal | None, bundle: Bundle | None) -> Report:
     images = find_images(plan.images, most=plan.most_images)
-    usable = readable(images, wanted=2)
+    looks: dict[tuple[int, int] | None, list[Look]] = {}
     rows: list[Row] = []
     shape_rows: list[Row] = []
     documents: dict[str, Any] = {}
@@ -117,9 +121,15 @@ def _run(plan: Plan, listener: Listener, journal: Journal | None, bundle: Bundle
             bundle=bundle,
             say=listener.say,
         )
+        fixed = subject.spec.fixed_size
+        if fixed not in looks:
+            looks[fixed] = look_at(images, fixed)
+        usable = telling(looks[fixed], wanted=2)
         shapes = shape_cases(subject.spec, usable)
+        seed = _seed(plan, subject, bundle) if plan.shapes and not fixed else None
         singles = [Case(image.name, (image,)) for image in images]
-        turns = ((rows, singles), (shape_rows, shapes if plan.shapes else []))
+        others = _others(plan, subject, shapes, usable, seed)
+        turns = ((rows, singles), (shape_rows, others))
         listener.model(name, sum(len(cases) for _, cases in turns))
         listener.say(f"{name}: proving the reference reproducible")
         with Bench(
@@ -139,6 +149,8 @@ def _run(plan: Plan, listener: Listener, journal: Journal | None, bundle: Bundle
             )
             # Follows from what the fingerprint covers, but for the shares of time.
             documents[name]["placement"] = bench.placement()
+            documents[name]["data_set"] = document(looks[fixed])
+            documents[name]["seed"] = seed.document() if seed else None
             for target, cases in turns:
                 for case in cases:
                     found = _measured(bench, case, fingerprint, journal, gallery)
@@ -169,6 +181,37 @@ def _supply(plan: Plan, subject: Subject, bundle: Bundle | None) -> Supply:
     if bundle is not None:
         return BundleSupply(bundle, subject.network, threads=plan.threads)
     return LiveSupply(subject.network, cache=plan.cache, threads=plan.threads)
+
+
+def _seed(plan: Plan, subject: Subject, bundle: Bundle | None) -> Seed:
+    """The seed of the sizes that are drawn for one network.
+
+    Raises:
+        ParityError: the bundle was made with another one than the user's.
+    """
+    if bundle is None:
+        if plan.seed is not None:
+            return Seed(plan.seed, OPTION)
+        files = [candidate.identity.file["sha256"] for candidate in subject.candidates]
+        return from_files(subject.network.spec, files)
+    held = bundle.seed(subject.network.spec)
+    if plan.seed not in (None, held):
+        raise ParityError(
+            f"{bundle.path}: its sizes of {subject.network.spec.name} were drawn with seed {held}, "
+            f"not {plan.seed}",
+            hint="leave --seed out, or make a bundle with it: "
+            f"python -m parity reference --seed {plan.seed} --out FILE",
+        )
+    return Seed(held, BUNDLE)
+
+
+def _others(
+    plan: Plan, subject: Subject, shapes: list[Case], usable: list[Picture], seed: Seed | None
+) -> list[Case]:
+    """What is run beside the images; made pictures always are."""
+    # The runtime's reference is the network that it runs, under whose name a bundle drew sizes.
+    drawn = drawn_cases(subject.network.spec, usable, seed.value) if seed else []
+    return [*(shapes if plan.shapes else ()), *drawn, *made_cases(subject.spec)]
 
 
 def _require_models(plan: Plan) -> None:

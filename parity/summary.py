@@ -6,16 +6,18 @@ import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 
+from parity.made import is_made
 from parity.metrics import accuracy_ratio
 from parity.noise import least_mean_ratio
 from parity.outcomes import LABELS, LABELS_FLOOR, worst_outcome
 from parity.results import SOURCE, Group, Row, Status, worst_status
 from parity.tolerances import tolerance_for
 
-Key = tuple[str, str, str, str, str]
+Key = tuple[str, str, str, str, str, bool]
 Sources = dict[tuple[str, str, str], float | None]
 FEW = 5  # cases: of fewer an interval says nothing
 CONFIDENCE = 0.99  # one-sided
+MADE = "made"  # what a group of made pictures is called
 
 
 def summarise(rows: Sequence[Row], cases: str) -> list[Group]:
@@ -26,7 +28,7 @@ def summarise(rows: Sequence[Row], cases: str) -> list[Group]:
 
     Args:
         rows: judged rows.
-        cases: ``images`` or ``shapes``.
+        cases: ``images`` or ``shapes``; made pictures among them are groups of their own, ``made``.
     """
     source = _source(rows)
     return [_group(members, source, cases) for members in _members(rows)]
@@ -55,6 +57,8 @@ def ratio_problem(about: Row, maes: Sequence[float], of_source: Sequence[float])
         of_source: PyTorch float32's, in the same order; fewer where one is not known.
     """
     tolerance = tolerance_for(about.model, about.variant, about.output)
+    if is_made(about.image):
+        return ""  # every pixel of a flat picture repeats one rounding: its ratio is chance
     if LABELS in about.outcome and statistics.fmean(maes) <= LABELS_FLOOR:
         return ""  # a handful of near ties, where PyTorch float32 may have none
     if statistics.fmean(maes) <= tolerance.noise_floor:
@@ -77,7 +81,8 @@ def _members(rows: Sequence[Row]) -> Iterable[list[Row]]:
     by_key: dict[Key, list[Row]] = {}
     for row in rows:
         if row.output:
-            key = (row.model, row.variant, row.backend, row.provider, row.output)
+            made = is_made(row.image)
+            key = (row.model, row.variant, row.backend, row.provider, row.output, made)
             by_key.setdefault(key, []).append(row)
     return by_key.values()
 
@@ -108,7 +113,7 @@ def _group(members: list[Row], source: Sources, cases: str) -> Group:
     maes, of_source = _errors(members, source)
     status, reason = _verdict(members, maes, of_source)
     return Group(
-        cases=cases,
+        cases=MADE if is_made(first.image) else cases,
         model=first.model,
         variant=first.variant,
         weights=first.weights,
@@ -138,7 +143,9 @@ def _verdict(members: list[Row], maes: list[float], of_source: list[float]) -> t
     if status is not Status.PASS:
         bad = [row for row in members if row.status is status]
         return status, f"{len(bad)} of {len(members)}: {bad[0].image}: {bad[0].reason}"
-    if len(maes) != len(members):
+    # A made picture on which the network itself has no answer is said, and not judged.
+    unjudged = sum(is_made(row.image) and row.status is Status.NOT_RUN for row in members)
+    if len(maes) + unjudged != len(members):
         return Status.FAIL, "a row passed without a figure"
     problem = ratio_problem(members[0], maes, of_source)
     return (Status.FAIL, problem) if problem else (status, "")

@@ -13,6 +13,7 @@ from parity.huge_pages import use_huge_pages
 from parity.references.bundling import BundlePlan, write_bundle
 from parity.references.options import add_cache_arguments, cache_of
 from parity.report.text import printable
+from parity.seeds import require_seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the bundle; exit code 2 where an image could not be used, and 0 else."""
     use_huge_pages()
     require_threads(args.threads)
+    require_seed(args.seed)
     plan = BundlePlan(
         models=models_of(args),
         source=WeightsSource(args.weights, args.stand_in),
@@ -42,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
         pixel_scale=args.pixel_scale,
         threads=args.threads,
         shapes=not args.no_shapes,
+        seed=args.seed,
         cache=cache_of(args),
         folder=args.onnx_models,
     )

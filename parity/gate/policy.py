@@ -50,11 +50,15 @@ class Plain:
 
 @dataclass(frozen=True)
 class Cases:
-    """How many different images and shapes a network must have been run on."""
+    """How many different images and shapes a network must have been run on.
+
+    With ``fresh_seed`` a file other than the baseline's must have been run on other drawn sizes.
+    """
 
     reason: str
     least_images: int
     least_shapes: int
+    fresh_seed: bool
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from parity.gate.changes import (
 )
 from parity.gate.costs import Costs, costs_of, is_costs
 from parity.gate.evidence import below
+from parity.made import is_made
 from parity.noise import median_interval
 from parity.references.sketch import ROUNDING, differing, recorded, who_of
 from parity.report.reading import from_document
@@ -184,7 +185,7 @@ def _errors(report: Report, names: Names) -> dict[Place, dict[str, float]]:
     found: dict[Place, dict[str, float]] = {}
     for cases, rows in (("images", report.rows), ("shapes", report.shape_rows)):
         for row in rows:
-            if row.backend != SOURCE and row.mae is not None:
+            if row.backend != SOURCE and row.mae is not None and not is_made(row.image):
                 found.setdefault(_place(row, cases, names), {})[
                     f"{row.image} {row.image_sha256}"
                 ] = row.mae

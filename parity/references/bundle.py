@@ -15,7 +15,7 @@ from export.spec import ModelSpec, Preprocessing
 from parity.cases import Case, Pixels
 from parity.errors import ParityError
 from parity.references.container import Container, ContainerError, Item
-from parity.references.keys import FLOAT64, TORCH32, WEIGHTS, network, pixels_digest
+from parity.references.keys import CASES, FLOAT64, TORCH32, WEIGHTS, network, pixels_digest
 from parity.references.known_weights import KnownWeights, from_facts
 from parity.references.machine import machine
 from parity.references.networks import Network
@@ -88,6 +88,21 @@ class Bundle:
         if source is not None:
             self._require_chosen(spec, source, weights)
         return Network(spec, weights, chosen)
+
+    def seed(self, spec: ModelSpec) -> int:
+        """The seed with which the bundle's sizes of a network were drawn.
+
+        Raises:
+            ContainerError: it says none.
+        """
+        item = self.find({"kind": CASES, "network": network(spec)})
+        seed = item.document.get("seed") if item else None
+        if type(seed) is not int or seed < 0:
+            raise ContainerError(
+                f"{self.path}: says no seed of the sizes drawn for {spec.name}: an older bundle",
+                hint=f"python -m parity reference --models {spec.name} --out {self.path}",
+            )
+        return seed
 
     def close(self) -> None:
         """Close the file."""

@@ -15,19 +15,21 @@ from export.registry import find
 from export.sources import WeightsSource
 from export.spec import ModelSpec
 from export.variants import DEFAULT_OPSET, DEFAULT_VARIANT, VARIANTS, file_stem
-from parity.cases import Case, readable, shape_cases
+from parity.cases import Case, drawn_cases, made_cases, shape_cases
 from parity.errors import ParityError
 from parity.feeds import make_feeds
 from parity.image_sets import find_images
+from parity.looks import look_at, telling
 from parity.proving import Rebuilder, builder, what
 from parity.references.container import Entry, write_container
-from parity.references.keys import FLOAT64, TORCH32, WEIGHTS, key_digest, network
+from parity.references.keys import CASES, FLOAT64, TORCH32, WEIGHTS, key_digest, network
 from parity.references.live import LiveSupply
 from parity.references.networks import Network
 from parity.references.store import ReferenceCache, Tally
 from parity.references.supply import load_feeds
 from parity.references.trial import trial_case
 from parity.runners.base import Feeds
+from parity.seeds import from_weights
 from parity.subjects import make_network
 
 Say = Callable[[str], None]
@@ -45,7 +47,8 @@ class BundlePlan:
         most_images: only the first so many.
         pixel_scale: what 8-bit values are divided by, where it is not the network's own.
         threads: threads of an operator; 0 leaves torch's choice.
-        shapes: hold the shape matrix too.
+        shapes: hold the shape matrix too, and the sizes that are drawn.
+        seed: of those; None: one that follows from the weights.
         cache: where references are that were computed before, or None.
         folder: where exported files are; for each variant whose lock is there, and for the
             portable one, the bundle says what the file must be.
@@ -59,6 +62,7 @@ class BundlePlan:
     pixel_scale: float | None = None
     threads: int = 0
     shapes: bool = True
+    seed: int | None = None
     cache: ReferenceCache | None = None
     folder: Path = Path("onnx_models")
 
@@ -120,13 +124,15 @@ class _Bundling:
     def entries(self) -> Iterator[Entry]:
         plan = self._plan
         images = find_images(plan.images, most=plan.most_images)
-        usable = readable(images, wanted=2)
         for name in dict.fromkeys(plan.models):
             self._say(f"{name}: finding weights")
             subject = make_network(
                 name, plan.source, pixel_scale=plan.pixel_scale, cache=plan.cache
             )
-            shapes = shape_cases(find(name), usable)
+            spec = find(name)
+            usable = telling(look_at(images, spec.fixed_size), wanted=2)
+            shapes = shape_cases(spec, usable)
+            seed = from_weights(spec, subject.weights.digest) if plan.seed is None else plan.seed
             singles = [Case(image.name, (image,)) for image in images]
             supply = LiveSupply(subject, cache=plan.cache, threads=plan.threads)
             try:
@@ -137,7 +143,9 @@ class _Bundling:
                 self._say(f"{name}: proving the reference reproducible")
                 feeds = supply.open(trial_case(shapes))
                 yield from self._once(_proof(subject, supply, feeds))
-                for case in [*singles, *(shapes if plan.shapes else ())]:
+                yield from self._once(_seed(subject, seed))
+                drawn = [*shapes, *drawn_cases(spec, usable, seed)] if plan.shapes else []
+                for case in [*singles, *drawn, *made_cases(spec)]:
                     self._say(f"{name}: {case.name}")
                     yield from self._case(subject, supply, case)
             finally:
@@ -206,6 +214,12 @@ def _facts(member: Network) -> Entry:
         "preprocessing": member.preprocessing.document(),
     }
     return Entry(key, document, {})
+
+
+def _seed(member: Network, seed: int) -> Entry:
+    """The run draws the sizes that the bundle holds."""
+    key = {"what": {"kind": CASES, "network": network(member.spec)}, "made_by": {}}
+    return Entry(key, {"seed": seed}, {})
 
 
 def _proof(subject: Network, supply: LiveSupply, feeds: Feeds) -> Entry:

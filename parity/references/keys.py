@@ -30,7 +30,7 @@ from parity.references.closure import Closure, closure, data_files, strangers
 Key = dict[str, Any]
 
 FLOAT64, TORCH32 = "float64", "torch32"
-WEIGHTS, PROOF = "weights", "proof"
+WEIGHTS, PROOF, CASES = "weights", "proof", "cases"
 # The module that computes references; what it imports is found by reading it.
 COMPUTES = f"{__package__}.live"
 

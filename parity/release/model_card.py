@@ -9,6 +9,8 @@ from typing import Any
 from parity.gate.evidence import Evidence, Subject, below
 from parity.gate.findings import Decision
 from parity.latency.results import BenchReport, Outcome
+from parity.looks import fewest_different
+from parity.made import is_made
 from parity.proof import named, said
 from parity.release.licence import published_by
 from parity.report.text import markdown as escaped
@@ -201,11 +203,17 @@ def _limits(card: Card) -> Iterator[str]:
     report = card.evidence.report
     if report is None:
         return
-    images = len({row.image_sha256 for row in report.rows})
-    shapes = sorted({"x".join(map(str, row.shape)) for row in report.shape_rows if row.shape})
+    images = fewest_different(report)
+    shapes = sorted(
+        {
+            "x".join(map(str, row.shape))
+            for row in report.shape_rows
+            if row.shape and not is_made(row.image)
+        }
+    )
     providers = sorted({row.provider for s in card.evidence.subjects for row in s.rows})
     lines = [
-        f"Compared on {images} images and on these shapes: {', '.join(shapes) or 'none'}.",
+        f"Compared on {images} different images and on these shapes: {', '.join(shapes)}.",
         f"Compared on: {', '.join(providers)}. Other providers round otherwise.",
         "This is how faithful the files are to their network, not how good it is at its task.",
     ]

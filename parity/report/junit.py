@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
+from parity.made import is_made
 from parity.report.references import UNSAID
 from parity.report.text import printable
 from parity.results import Group, Report, Row, Status
+from parity.summary import MADE
 
 MOST_LINES = 20  # rows named in a test case
 ELEMENTS = {Status.FAIL: "failure", Status.ERROR: "error", Status.NOT_RUN: "skipped"}
@@ -24,7 +26,8 @@ def junit(report: Report) -> str:
         for group in report.groups:
             if group.model == model:
                 rows = report.rows if group.cases == "images" else report.shape_rows
-                _group_case(suite, group, rows)
+                made = group.cases == MADE
+                _group_case(suite, group, [row for row in rows if is_made(row.image) == made])
         for row in report.all_rows:
             if row.model == model and not row.output:
                 _case(suite, f"{model}.images", row.image, row.status, row.reason)

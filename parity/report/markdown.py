@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from parity.looks import fewest_different
+from parity.made import is_made
 from parity.proof import said
 from parity.report.placement import placement_lines
 from parity.report.problems import problems
 from parity.report.references import (
     backend_name,
+    case_lines,
     file_lines,
     note_lines,
     reference_lines,
@@ -45,11 +48,15 @@ def markdown(report: Report) -> str:
 
 
 def _data_line(report: Report) -> str:
-    images = len({row.image for row in report.rows})
-    shapes = len({(row.model, row.image) for row in report.shape_rows})
+    images = (
+        f"{len({row.image for row in report.rows})} images ({fewest_different(report)} different)"
+    )
+    others = {(row.model, row.image) for row in report.shape_rows}
+    made = sum(is_made(image) for _, image in others)
     counts = {s: sum(row.status is s for row in report.all_rows) for s in Status}
     shown = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    line = f"{images} images, {shapes} shape cases; rows: {shown or 'none'}."
+    line = f"{images}, {len(others) - made} shape cases, {made} made pictures; "
+    line += f"rows: {shown or 'none'}."
     if report.resumed_cases:
         line += f" {report.resumed_cases} cases were measured by an earlier, interrupted run."
     return line
@@ -120,14 +127,18 @@ def _models(report: Report) -> str:
             f"- {escaped(name)}: {escaped(str(weights.get('label', '')))}; "
             f"{escaped(str(file.get('name', '')))}, {escaped(said(given))}"
         )
-    below = (
+    more = [f"- {escaped(line)}" for line in _lines(report)]
+    return "\n".join(["## Weights", "", *lines, *more])
+
+
+def _lines(report: Report) -> list[str]:
+    return [
         *untrained_lines(report),
         *file_lines(report),
         *note_lines(report),
         *reference_lines(report),
-    )
-    more = [f"- {escaped(line)}" for line in below]
-    return "\n".join(["## Weights", "", *lines, *more])
+        *case_lines(report),
+    ]
 
 
 def _placement(report: Report) -> list[str]:

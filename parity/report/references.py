@@ -1,4 +1,4 @@
-"""Which files were judged and where their references came from, in sentences."""
+"""Which files were judged, on what, and where their references came from, in sentences."""
 
 from __future__ import annotations
 
@@ -74,6 +74,33 @@ def reference_lines(report: Report) -> list[str]:
         bundle = _mapping(given.get("bundle"))
         if bundle:
             lines.append(f"{name}: {_bundle(bundle, _mapping(given.get('torch32')))}")
+    return lines
+
+
+def case_lines(report: Report) -> list[str]:
+    """``net: 12 images: 1 different picture (11 copies)``, and the seed of the drawn sizes."""
+    lines = []
+    for name, given in report.models.items():
+        found = _mapping(given.get("data_set"))
+        less = [
+            f"{found[key]} {text}"
+            for key, text in (
+                ("copies", "copies"),
+                ("nearly_the_same", "nearly the same as another"),
+                ("flat", "of one colour"),
+            )
+            if found.get(key)
+        ]
+        if found:
+            count = found.get("different")
+            noun = "picture" if count == 1 else "pictures"
+            aside = f" ({', '.join(less)})" if less else ""
+            lines.append(f"{name}: {found.get('images')} images: {count} different {noun}{aside}")
+        seed = _mapping(given.get("seed"))
+        if seed:
+            lines.append(
+                f"{name}: sizes drawn with seed {seed.get('value')}, from {seed.get('origin')}"
+            )
     return lines
 
 

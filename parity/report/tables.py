@@ -11,6 +11,7 @@ from parity.proof import said
 from parity.report.placement import placement_lines
 from parity.report.references import (
     backend_name,
+    case_lines,
     file_lines,
     note_lines,
     reference_lines,
@@ -94,7 +95,7 @@ def lines_below(report: Report) -> list[str]:
         for name, given in report.models.items()
     ]
     lines += untrained_lines(report) + file_lines(report) + note_lines(report)
-    lines += reference_lines(report)
+    lines += reference_lines(report) + case_lines(report)
     lines += [
         f"{group.model} {group.output} on {group.cases}, worst: "
         + ", ".join(f"{name} {value:.4g}" for name, value in group.outcome.items())

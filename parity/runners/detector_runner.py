@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from parity.cases import Case, Pixels
+from parity.cases import Case, Picture, Pixels
 from parity.errors import ParityError, ProviderError
 from parity.runners.base import Feeds, Outputs
 from parity.runners.onnxruntime_runner import BACKEND
@@ -84,8 +84,8 @@ class DetectorRunner:
         Raises:
             ParityError: the runtime refuses the image, or reads another file than the reference.
         """
-        if case.size is None and len(case.pictures) == 1:
-            picture = case.pictures[0]
+        picture = case.pictures[0]
+        if case.size is None and len(case.pictures) == 1 and isinstance(picture, Picture):
             sha256 = picture.digest()
             return self._analysed([picture.path], sha256=sha256)
         pixels, _ = case.load()

@@ -245,9 +245,16 @@ class Ran:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """All rows of the candidate, of images and shapes."""
+        """All rows of the candidate, of images and shapes; made pictures are for themselves."""
         rows = self.report["rows"] + self.report["shape_rows"]
-        return [row for row in rows if row["backend"] != "torch32"]
+        candidates = [row for row in rows if row["backend"] != "torch32"]
+        return [row for row in candidates if not row["image"].startswith("made:")]
+
+    @property
+    def made_rows(self) -> list[dict[str, Any]]:
+        """Rows of the candidate on made pictures."""
+        rows = [row for row in self.report["shape_rows"] if row["backend"] != "torch32"]
+        return [row for row in rows if row["image"].startswith("made:")]
 
 
 @pytest.fixture

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from export.sources import WeightsSource
 from parity.errors import ParityError
+from parity.made import KINDS
 from parity.references import supply
 from parity.results import Row
 from parity.run import Listener, Plan, run_parity
@@ -89,7 +91,8 @@ def test_shapes_and_the_yardstick_are_told(exported: Exported, make_images: Imag
     assert about["torch32"]["convolution_kernel"] in ("onednn", "native")
     assert about["reference"] == "torch float64, reproducible"
     assert report.environment["data_set"] == {"images": 1, "real": 0, "fake": 0}
-    assert run_parity(plan(make_images(1), shapes=False)).shape_rows == ()
+    without = run_parity(plan(make_images(1), shapes=False)).shape_rows
+    assert {row.image for row in without} == {f"made:{kind}" for kind in KINDS}
 
 
 def test_images_of_unequal_sizes(exported: Exported, make_images: Images) -> None:
@@ -200,3 +203,39 @@ def test_no_array_outlives_its_case(
     report = run_parity(plan(images, shapes=False))
     assert len(report.rows) == 120
     assert most == 0
+
+
+def test_pictures_that_are_all_flat_prove_nothing(exported: Exported, tmp_path: Path) -> None:
+    """A file that ignores its input is right on twelve black pictures."""
+    exported("tiny_np")
+    (tmp_path / "images").mkdir()
+    for number in range(12):
+        Image.new("RGB", (40, 30)).save(tmp_path / "images" / f"{number}.png")
+    with pytest.raises(ParityError, match="all 12 images are of one colour"):
+        run_parity(plan(tmp_path / "images"))
+
+
+def test_the_seed_follows_from_the_file_or_is_given(
+    exported: Exported, make_images: Images
+) -> None:
+    exported("tiny_np")
+    images = make_images(1)
+
+    def drawn(**changes: Any) -> tuple[dict[str, Any] | None, set[str]]:
+        report = run_parity(plan(images, **changes))
+        return report.models["tiny_np"]["seed"], {row.image for row in report.shape_rows}
+
+    seed, sizes = drawn()
+    assert seed is not None and seed["origin"] == "the files' digests"
+    assert drawn() == (seed, sizes)
+    given, same = drawn(seed=seed["value"])
+    assert (given, same) == ({"value": seed["value"], "origin": "--seed"}, sizes)
+    assert drawn(seed=1)[1] != sizes
+    assert drawn(shapes=False)[0] is None
+
+
+def test_an_image_may_not_be_called_as_a_made_picture(make_images: Images) -> None:
+    images = make_images(1)
+    (images / "image_0000.png").rename(images / "made:black.png")
+    with pytest.raises(ParityError, match=r"an image called made:black\.png"):
+        run_parity(plan(images))

@@ -12,7 +12,10 @@ from parity.cases import admitted_shapes
 from parity.gate.evidence import Evidence, Subject, below
 from parity.gate.findings import Finding, verdict
 from parity.gate.policy import Policy
+from parity.looks import different
+from parity.made import KINDS, MADE_PREFIX, is_made
 from parity.results import SOURCE, Report, Row, Status
+from parity.seeds import BUNDLE
 from parity.summary import summarise
 from parity.tolerances import tolerances_digest
 
@@ -53,7 +56,10 @@ def tolerances_rule(evidence: Evidence, policy: Policy) -> Finding:  # noqa: ARG
 
 
 def cases_rule(evidence: Evidence, policy: Policy) -> Finding:
-    """Enough different images and shapes, for each network; none is never enough."""
+    """Enough different images and shapes, for each network; none is never enough.
+
+    An image counts by its pixels, and only if it is not flat.
+    """
     least = policy.cases
     few: set[str] = set()
 
@@ -61,26 +67,33 @@ def cases_rule(evidence: Evidence, policy: Policy) -> Finding:
         if not evidence.subjects:
             yield "the report has no network"
         for subject in evidence.subjects:
-            measured = [row for row in subject.rows if row.mae is not None]
-            images = {row.image_sha256 for row in _of_images(evidence, measured)}
-            shapes = {row.image for row in measured} - {
-                row.image for row in _of_images(evidence, measured)
-            }
-            if len(images) < least.least_images:
+            images, files = _images(evidence, subject)
+            if images < least.least_images:
                 few.add("images")
-                yield f"{subject.name}: {len(images)} different images were measured"
-            if len(shapes) < _shapes_wanted(subject, least.least_shapes):
+                noun = "image was" if images == 1 else "images were"
+                yield f"{subject.name}: {images} different {noun} measured, in {files} files"
+            shapes = len(_shapes(evidence, subject))
+            if shapes < _shapes_wanted(subject, least.least_shapes):
                 few.add("shapes")
-                yield f"{subject.name}: {len(shapes)} shapes were measured"
+                yield f"{subject.name}: {shapes} shapes were measured"
+            ran = {row.image for row in subject.rows}
+            lacking = [kind for kind in KINDS if MADE_PREFIX + kind not in ran]
+            if lacking:
+                yield f"{subject.name}: made pictures were not run: {', '.join(lacking)}"
+            if least.fresh_seed:
+                stale = list(_stale_seed(evidence, subject))
+                few.update(["seed"] if stale else [])
+                yield from stale
 
-    report = evidence.report
-    images = len({row.image_sha256 for row in report.rows}) if report else 0
-    shapes = len({row.image for row in report.shape_rows}) if report else 0
     found = list(problems())
+    counts = [_images(evidence, subject)[0] for subject in evidence.subjects]
+    shapes = [len(_shapes(evidence, subject)) for subject in evidence.subjects]
+    seeds = [str(seed) for s in evidence.subjects if (seed := s.said("seed", "value")) is not None]
+    drawn = f", sizes drawn with seed {', '.join(dict.fromkeys(seeds))}" if seeds else ""
     return verdict(
         "cases",
         found,
-        saw=f"{images} different images and {shapes} shapes",
+        saw=f"{min(counts, default=0)} different images and {min(shapes, default=0)} shapes{drawn}",
         allows=f"{least.least_images} images and {least.least_shapes} shapes or more (of a network "
         "with a fixed size all that it takes)",
         look=_more_cases(few, least.least_images),
@@ -102,6 +115,7 @@ def _more_cases(few: set[str], least_images: int) -> str:
     """What mends it: only what changes something."""
     advice = {
         "images": f"run on {least_images} different pictures or more: --images, no --max-images",
+        "seed": "run without an old --seed",
         "shapes": "run without --no-shapes",
     }
     return "; ".join(advice[what] for what in sorted(few)) or "python -m parity run --help"
@@ -115,6 +129,7 @@ def complete_rule(evidence: Evidence, policy: Policy) -> Finding:
         report = evidence.report
         rows = report.all_rows if report else ()
         before = {_place(row) for old in evidence.baselines for row in _unmeasured(old.all_rows)}
+        rows = tuple(row for row in rows if not _has_no_answer(row))
         known = {_place(row) for old in evidence.baselines for row in old.all_rows}
         for row in _unmeasured(rows):
             place, must = _place(row), not row.provider or row.provider in required
@@ -139,6 +154,37 @@ def complete_rule(evidence: Evidence, policy: Policy) -> Finding:
         allows=f"all on {', '.join(required)}; elsewhere, what the baseline lacks too",
         look=f"python -m parity report {evidence.report_name} --format markdown",
     )
+
+
+def _images(evidence: Evidence, subject: Subject) -> tuple[int, int]:
+    """How many different images were measured, and how many files."""
+    measured = [row for row in subject.rows if row.mae is not None]
+    files = {row.image_sha256 for row in _of_images(evidence, measured)}
+    return different(subject.about, files), len(files)
+
+
+def _shapes(evidence: Evidence, subject: Subject) -> set[str]:
+    """The shapes that were measured."""
+    measured = [row for row in subject.rows if row.mae is not None and not is_made(row.image)]
+    return {row.image for row in measured} - {r.image for r in _of_images(evidence, measured)}
+
+
+def _stale_seed(evidence: Evidence, subject: Subject) -> Iterator[str]:
+    """A new file on the baseline's drawn sizes; a bundle has its own, which cannot be new."""
+    seed, origin = subject.said("seed", "value"), subject.said("seed", "origin")
+    file = subject.said("file", "sha256")
+    for old in evidence.baselines:
+        before = below(old.models, subject.model)
+        same = seed is not None and seed == below(before, "seed", "value")
+        if same and origin != BUNDLE and file not in _files(before):
+            yield f"{subject.name}: sizes drawn with the baseline's seed, {seed}, for another file"
+
+
+def _files(about: object) -> set[object]:
+    """Digests of all files of a network in a report."""
+    variants = below(about, "variants")
+    of_variants = variants.values() if isinstance(variants, dict) else ()
+    return {below(entry, "file", "sha256") for entry in (about, *of_variants)}
 
 
 def _lost(subject: Subject, evidence: Evidence) -> Iterator[str]:
@@ -166,6 +212,11 @@ def _lost(subject: Subject, evidence: Evidence) -> Iterator[str]:
 def _of_images(evidence: Evidence, rows: list[Row]) -> list[Row]:
     names = {row.image for row in evidence.report.rows} if evidence.report else set()
     return [row for row in rows if row.image in names]
+
+
+def _has_no_answer(row: Row) -> bool:
+    """A made picture on which the network itself gives NaN, or rounding alone."""
+    return is_made(row.image) and row.status is Status.NOT_RUN
 
 
 def _unmeasured(rows: tuple[Row, ...]) -> list[Row]:

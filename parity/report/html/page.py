@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from parity.latency.results import BenchReport
+from parity.looks import fewest_different
+from parity.made import is_made
 from parity.report.html.assets import head_assets, script
 from parity.report.html.costs import latency_section, memory_section
 from parity.report.html.gallery import without_pictures, worst_images
@@ -143,7 +145,10 @@ def _label(weights: object) -> object:
 
 def _facts(report: Report) -> Iterator[tuple[str, Child]]:
     yield "images", len({row.image for row in report.rows})
-    yield "shape cases", len({(row.model, row.image) for row in report.shape_rows})
+    yield "different images", fewest_different(report)
+    others = {(row.model, row.image) for row in report.shape_rows}
+    yield "shape cases", sum(not is_made(image) for _, image in others)
+    yield "made pictures", sum(is_made(image) for _, image in others)
     counts = {status: sum(row.status is status for row in report.all_rows) for status in Status}
     for status, number in counts.items():
         yield TILES[status], number

@@ -14,11 +14,14 @@ import pytest
 from chunking.hashing import sha256_file
 from export.errors import ExportError
 from export.lock import lock_path
+from parity.documents import decode, encode
 from parity.gate.evidence import gather
 from parity.gate.findings import Decision, Finding, Outcome
 from parity.gate.policy import Policy, load_policy
 from parity.gate.rules.whole import cases_rule
 from parity.proof import AS_LOCKED, PROVEN
+from parity.results import Group, Row
+from parity.summary import summarise
 
 Make = Callable[..., Any]
 
@@ -75,12 +78,109 @@ def test_no_cases_are_never_enough(good: Any, policy: Callable[[str], Policy]) -
 
 
 def test_one_image_many_times_is_one_image(good: Any) -> None:
+    """Ten files of the same pixels, whatever their own digests are."""
+
     def same(document: dict[str, Any]) -> None:
-        for row in document["rows"]:
-            row["image_sha256"] = "0" * 64
+        for look in document["models"]["tiny_np"]["data_set"]["looks"].values():
+            look |= {"pixels_sha256": "0" * 64, "like": "0" * 64}
 
     good.edit(same)
-    assert of(good.judged(), "cases").saw.startswith("tiny_np: 1 different images")
+    found = of(good.judged(), "cases")
+    assert found.saw.startswith("tiny_np: 1 different image was measured, in 10 files")
+
+
+@pytest.mark.parametrize("said", ["flat", "nothing", "no look"])
+def test_flat_images_and_unknown_ones_are_not_counted(good: Any, said: str) -> None:
+    def change(document: dict[str, Any]) -> None:
+        about = document["models"]["tiny_np"]
+        looks = about["data_set"]["looks"]
+        for sha256 in list(looks)[:3]:
+            looks[sha256] |= {"flat": True}
+            if said == "no look":
+                del looks[sha256]
+        if said == "nothing":
+            del about["data_set"]
+
+    good.edit(change)
+    left = 0 if said == "nothing" else 7
+    assert of(good.judged(), "cases").saw.startswith(f"tiny_np: {left} different images were")
+
+
+def test_made_pictures_are_among_the_cases(good: Any) -> None:
+    """They are no shapes, and without them NaN on a black picture is not found out."""
+
+    def without(document: dict[str, Any]) -> None:
+        for part in (document["shape_rows"], document["summary"]["groups"]):
+            part[:] = [
+                one
+                for one in part
+                if not str(one.get("image")).startswith("made:") and one.get("cases") != "made"
+            ]
+        counts = document["summary"]["counts"]
+        counts["pass"] = len(document["rows"]) + len(document["shape_rows"])
+
+    shapes = of(good.judged(), "cases").saw
+    good.edit(without)
+    found = of(good.judged(), "cases")
+    assert found.outcome is Outcome.FAIL
+    assert found.details == ("tiny_np: made pictures were not run: black, grey, white, saturated",)
+    assert "15 shapes" in shapes
+
+
+def test_another_file_on_the_baseline_s_drawn_sizes(
+    good: Any, tmp_path: Path, policy: Callable[[str], Policy]
+) -> None:
+    def set_seed(origin: str, file: str = "") -> Callable[[dict[str, Any]], None]:
+        def change(document: dict[str, Any]) -> None:
+            about = document["models"]["tiny_np"]
+            about["seed"] = {"value": 5, "origin": origin}
+            for entry in (about, *about["variants"].values()) if file else ():
+                entry["file"] = entry["file"] | {"sha256": file}
+
+        return change
+
+    old = good.copy(tmp_path / "old")
+    old.edit(set_seed("--seed"))
+    good.edit(set_seed("--seed"))
+    assert of(good.judged(old.report), "cases").outcome is Outcome.PASS  # the same file again
+    old.edit(set_seed("--seed", "0" * 64))
+    found = of(good.judged(old.report), "cases")
+    assert found.outcome is Outcome.FAIL
+    assert "sizes drawn with the baseline's seed, 5, for another file" in found.saw
+    lax = policy("[cases]\nreason = 'x'\nfresh_seed = false\n")
+    assert of(good.judged(old.report, policy=lax), "cases").outcome is Outcome.PASS
+    good.edit(set_seed("the bundle"))
+    assert of(good.judged(old.report), "cases").outcome is Outcome.PASS
+
+
+def test_a_made_picture_without_an_answer_does_not_stop(good: Any) -> None:
+    def not_judged(image: str) -> Callable[[dict[str, Any]], None]:
+        def change(document: dict[str, Any]) -> None:
+            figures = ("mae", "max_abs", "p99_abs", "rel_l2", "mae_torch32", "accuracy_ratio")
+            rows = [row for row in document["shape_rows"] if row["image"] == image]
+            for row in rows:
+                row |= dict.fromkeys(figures) | {"status": "not run", "reason": "NaN there"}
+            counts = document["summary"]["counts"]
+            counts["pass"] -= len(rows)
+            counts["not run"] += len(rows)
+            found = from_rows(document)
+            document["summary"]["groups"] = [encode(group) for group in found]
+
+        return change
+
+    good.edit(not_judged("made:grey"))
+    assert good.judged().exit_code == 0
+    good.edit(not_judged("shape:64x96"))
+    assert good.judged().exit_code != 0
+
+
+def from_rows(document: dict[str, Any]) -> list[Group]:
+    parts = (("rows", "images"), ("shape_rows", "shapes"))
+    return [
+        group
+        for part, cases in parts
+        for group in summarise([decode(Row, row) for row in document[part]], cases)
+    ]
 
 
 def test_a_device_that_ran_before_and_does_not_now(good: Any, tmp_path: Path) -> None:

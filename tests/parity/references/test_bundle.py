@@ -103,9 +103,9 @@ def test_a_bundle_gives_the_figures_that_torch_gives(
     parity: Any, make_bundle: Callable[..., Made], images: Path
 ) -> None:
     models = ("tiny_np", "tiny_mit")
-    made = make_bundle(models=models)
+    made = make_bundle("--seed", "7", models=models)
     assert made.code == 0
-    live = parity("--models", *models)
+    live = parity("--models", *models, "--seed", "7")
     code, report = run("--models", *models, "--reference", made.path, images=images)
     assert (live.code, code) == (0, 0)
     assert rows(report) == rows(live.report)
@@ -113,10 +113,24 @@ def test_a_bundle_gives_the_figures_that_torch_gives(
         about = report["models"][model]
         assert about["weights"] == live.report["models"][model]["weights"]
         assert about["proof"] == "proven"
+        assert about["seed"] == {"value": 7, "origin": "the bundle"}
         assert about["references"]["computed"] == about["references"]["from_cache"] == 0
         assert about["references"]["from_bundle"] > 0
         assert about["bundle"]["same_machine"] is True
         assert len(about["bundle"]["sha256"]) == 64
+
+
+def test_the_sizes_of_another_seed_are_not_in_a_bundle(
+    make_bundle: Callable[..., Made], images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make_bundle()
+    given = ("--models", "tiny_np", "--reference", made.path)
+    code, report = run(*given, images=images)
+    seed = report["models"]["tiny_np"]["seed"]["value"]
+    assert code == 0
+    assert run(*given, "--seed", seed, images=images)[0] == 0
+    assert run(*given, "--seed", seed + 1, images=images) == (2, {})
+    assert f"were drawn with seed {seed}, not {seed + 1}" in capsys.readouterr().err
 
 
 def test_the_same_bytes_twice(make_bundle: Callable[..., Made]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from export.sources import WeightsSource
 from export.spec import ModelSpec
+from parity.made import KINDS
 from parity.references import keys, live
 from parity.runners.torch_runner import TorchRunner
 
@@ -112,8 +113,8 @@ def test_the_noiseprint_that_feeds_another_network_is_computed_once(
     for name in ("tiny_np", "tiny_mit"):
         exported(name)
     parity("--models", "tiny_np", "tiny_mit", shapes=False)
-    # Two images, the trial that both networks share, and the trial on a second build.
-    assert calls.count("run tiny_np torch64") == 2 + 1 + 1
+    # Two images and the made ones, the trial that both share, and the trial on a second build.
+    assert calls.count("run tiny_np torch64") == 2 + len(KINDS) + 1 + 1
 
 
 @pytest.mark.parametrize(

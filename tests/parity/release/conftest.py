@@ -12,6 +12,7 @@ import pytest
 
 from export.lock import encode, file_entry, lock_path
 from parity.gate.policy import load_policy
+from parity.made import KINDS
 from parity.release.assemble import Order, assemble
 from parity.report.json_report import json_text
 from parity.results import SOURCE, Report
@@ -66,14 +67,17 @@ def write_model(folder: Path, seed: int = 0, size: int = 300_000) -> Path:
 
 
 def write_report(path: Path, model: Path, make: Any, *, mae: float = 1e-6) -> Path:
-    """A ``parity.json`` of ten images and six shapes."""
-    rows, shapes = [], []
+    """A ``parity.json`` of ten images, fifteen shapes and the made pictures."""
+    rows, shapes, looks = [], [], {}
     for number in range(10):
         about = {"image": f"{number}.png", "image_sha256": f"{number:064x}"}
         rows.append(make.row(backend=SOURCE, variant="source", **about))
         rows.append(make.row(mae=mae, **about))
-    for number in range(6):
-        about = {"image": f"shape:{number}", "shape": (1, 3, 32, 32 + number)}
+        digest = about["image_sha256"]
+        looks[digest] = {"pixels_sha256": digest, "flat": False, "like": digest}
+    others = [f"shape:{number}" for number in range(15)] + [f"made:{kind}" for kind in KINDS]
+    for number, name in enumerate(others):
+        about = {"image": name, "shape": (1, 3, 32, 32 + number)}
         shapes.append(make.row(backend=SOURCE, variant="source", **about))
         shapes.append(make.row(mae=mae, **about))
     identity = {
@@ -90,6 +94,7 @@ def write_report(path: Path, model: Path, make: Any, *, mae: float = 1e-6) -> Pa
         "weights": WEIGHTS,
         "preprocessing": PREPROCESSING,
         "variants": {"portable": identity},
+        "data_set": {"looks": looks},
         "placement": {"cpu": {"nodes": {"CPUExecutionProvider": 3}, "fell_back_ops": {}}},
     }
     report = Report(

@@ -91,7 +91,13 @@ def test_the_statement_is_over_every_file(released: Path) -> None:
 
 def test_the_card_says_what_counts(released: Path) -> None:
     card = (released / "MODEL_CARD.md").read_text()
-    for text in ("trained.th", "ours, for tests", "pixels / 256.0", "1.000e-06", "10 images"):
+    for text in (
+        "trained.th",
+        "ours, for tests",
+        "pixels / 256.0",
+        "1.000e-06",
+        "10 different images",
+    ):
         assert text in card
     assert "None" not in card
 

@@ -44,7 +44,7 @@ def test_the_first_line_is_the_verdict(make: Any, build: Any, status: Status, ma
 
 def test_a_pass_says_what_was_compared(passing: Report) -> None:
     page = markdown(passing)
-    assert "1 images, 0 shape cases; rows: 2 pass." in page
+    assert "1 images (0 different), 0 shape cases, 0 made pictures; rows: 2 pass." in page
     summary = tables(page)[0]
     assert summary[0][0] == "model"
     assert summary[3][:5] == ["net", "images", "map", "onnxruntime cpu", "1"]
