@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from parity.cases import Case
 from parity.compare import compare_names, judge
 from parity.identity import Identity
+from parity.metrics import values_digest, values_of
 from parity.outcomes import flip_problem, outcome
 from parity.results import SOURCE, Row, Status
 from parity.runners.base import Feeds, Outputs
@@ -89,6 +90,9 @@ class RowMaker:
                 "mae_torch32": verdict.mae_torch32,
                 "accuracy_ratio": verdict.ratio,
                 "outcome": decisions,
+                "reference": values_of(reference[name]),
+                "found": values_of(found[name]),
+                "found_sha256": values_digest(found[name]),
             }
             yield self._row(about, runner, name, status, reason, **figures)
         for name, reason in problems.items():
@@ -103,6 +107,11 @@ class RowMaker:
         for name in self._outputs:
             reason = self._identity.reason
             yield self._plain(about, BACKEND, "", name, Status.FAIL, reason)
+
+    def condemned(self, about: About, runner: Ran, reason: str) -> Iterator[Row]:
+        """Rows of a file that is no function of its inputs: failed without being compared."""
+        for name in self._outputs:
+            yield self._row(about, runner, name, Status.FAIL, reason)
 
     def not_run(self, about: About, provider: Provider, reason: str) -> Iterator[Row]:
         """Rows of a provider that is absent and was not asked for by name."""

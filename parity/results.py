@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from parity.documents import DIGEST, digest_of, encode
+from parity.documents import DIGEST, OPTIONAL, digest_of, encode
 from parity.pictures import Pictures
 
 SCHEMA_VERSION = 1
@@ -22,6 +22,22 @@ class Status(StrEnum):
     FAIL = "fail"
     ERROR = "error"
     NOT_RUN = "not run"
+
+
+@dataclass(frozen=True)
+class Values:
+    """What the values of one output are like.
+
+    Attributes:
+        count: how many there are.
+        low, high, mean, std: least, greatest, mean, standard deviation, in float64.
+    """
+
+    count: int
+    low: float
+    high: float
+    mean: float
+    std: float
 
 
 @dataclass(frozen=True)
@@ -50,6 +66,10 @@ class Row:
         mae_torch32: mean absolute error against PyTorch float32 (the published measure).
         accuracy_ratio: ``mae`` over PyTorch float32's own ``mae``.
         outcome: for outputs that people act on: differences as decisions.
+        bias: mean of ``output - float64``, with its sign.
+        reference: what the float64 network's values are like on this case.
+        found: what this backend's are like.
+        found_sha256: the digest of this backend's values, to tell equal answers.
 
     A figure that is infinite or not a number is null in JSON, as one that was not measured is.
     """
@@ -74,6 +94,10 @@ class Row:
     mae_torch32: float | None = None
     accuracy_ratio: float | None = None
     outcome: Mapping[str, float | bool] = field(default_factory=dict)
+    bias: float | None = field(default=None, metadata={OPTIONAL: True})
+    reference: Values | None = field(default=None, metadata={OPTIONAL: True})
+    found: Values | None = field(default=None, metadata={OPTIONAL: True})
+    found_sha256: str | None = field(default=None, metadata={OPTIONAL: True})
 
     def document(self) -> dict[str, Any]:
         """The row as JSON has it."""

@@ -18,6 +18,7 @@ from parity.fingerprint import case_key, model_fingerprint
 from parity.gallery import Gallery
 from parity.image_sets import describe, find_images
 from parity.journal import Journal
+from parity.limits import settle
 from parity.references.bundle import Bundle, BundleSupply
 from parity.references.live import LiveSupply
 from parity.references.store import ReferenceCache
@@ -26,8 +27,9 @@ from parity.references.trial import trial_case
 from parity.results import Report, Row
 from parity.runners.providers import Provider
 from parity.subjects import Subject, make_subject
-from parity.summary import summarise
+from parity.summary import IMAGES, SHAPES, summarise, witnesses
 from parity.tolerances import tolerances_digest
+from parity.witness import KEY
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,17 @@ def _run(plan: Plan, listener: Listener, journal: Journal | None, bundle: Bundle
             fingerprint = model_fingerprint(documents[name], plan.providers, threads=plan.threads)
             # Follows from what the fingerprint covers, but for the shares of time.
             documents[name]["placement"] = bench.placement()
-            for target, cases in turns:
+            measured: list[list[Row]] = []
+            for _, cases in turns:
+                measured.append([])
                 for case in cases:
                     found = _measured(bench, case, fingerprint, journal, gallery)
-                    target.extend(found)
+                    measured[-1].extend(found)
                     listener.rows(found)
+            settle(measured)
+            documents[name][KEY] = witnesses(bench, measured, singles, shapes)
+            for (target, _), mine in zip(turns, measured, strict=True):
+                target.extend(mine)
             documents[name]["references"] = bench.references()
     return Report(
         environment=environment(
@@ -154,7 +162,10 @@ def _run(plan: Plan, listener: Listener, journal: Journal | None, bundle: Bundle
         models=documents,
         rows=tuple(rows),
         shape_rows=tuple(shape_rows),
-        groups=(*summarise(rows, "images"), *summarise(shape_rows, "shapes")),
+        groups=(
+            *summarise(rows, IMAGES, documents),
+            *summarise(shape_rows, SHAPES, documents),
+        ),
         resumed_cases=journal.resumed if journal else 0,
         pictures=gallery.pictures(),
     )
