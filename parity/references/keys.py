@@ -43,6 +43,7 @@ CODE = (
     "parity/yardstick.py",
     "parity/runners/float32.py",
     "parity/runners/float64.py",
+    "parity/runners/precision.py",
     "parity/runners/torch_runner.py",
 )
 
