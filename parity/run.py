@@ -144,8 +144,10 @@ def _run(plan: Plan, listener: Listener, journal: Journal | None, bundle: Bundle
                     found = _measured(bench, case, fingerprint, journal, gallery)
                     measured[-1].extend(found)
                     listener.rows(found)
-            settle(measured)
-            documents[name][KEY] = witnesses(bench, measured, singles, shapes)
+            alone = [list(part) for part in measured]
+            settle(alone)
+            documents[name][KEY] = witnesses(bench, alone, singles, shapes)
+            settle(measured, documents[name])
             for (target, _), mine in zip(turns, measured, strict=True):
                 target.extend(mine)
             documents[name]["references"] = bench.references()

@@ -9,13 +9,13 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from parity.cases import Case
-from parity.limits import EPS, ROUNDINGS, by_place, slack
+from parity.limits import by_place, is_cleared, slack
 from parity.metrics import accuracy_ratio
 from parity.noise import least_mean, least_mean_ratio
 from parity.outcomes import worst_outcome
 from parity.results import SOURCE, Group, Row, Status, worst_status
 from parity.tolerances import Tolerance, tolerance_for
-from parity.witness import MOST_VALUES, Witness, find_witness
+from parity.witness import EPS, MOST_VALUES, ROUNDINGS, Witness, find_witnesses
 
 Key = tuple[str, str, str, str, str]
 Sources = Mapping[tuple[str, str, str], Row]
@@ -51,7 +51,10 @@ def summarise(rows: Sequence[Row], cases: str, models: Documents | None = None) 
         models: the models' parts of the report, which may hold witnesses.
     """
     source = by_place(rows)
-    return [_group(members, source, cases, models or {}) for members in _members(rows)]
+    return [
+        _group(members, source, cases, (models or {}).get(members[0].model))
+        for members in _members(rows)
+    ]
 
 
 def over_their_ratio(
@@ -61,7 +64,9 @@ def over_their_ratio(
     source = by_place(rows)
     for members in _members(rows):
         if members[0].backend != SOURCE and any(row.mae is not None for row in members):
-            problem = group_problem(members, source, _witness(members[0], cases, models or {}))
+            document = (models or {}).get(members[0].model)
+            witness = _witness(members[0], cases, document)
+            problem = group_problem(members, source, document, witness)
             if problem:
                 yield members[0], problem
 
@@ -87,7 +92,7 @@ def witnesses(
         source = by_place(rows)
         by_name = {case.name: case for case in cases}
         for members in _members(rows):
-            group = _group(members, source, kind, {})
+            group = _group(members, source, kind, None)
             if group.backend == SOURCE or group.status is not Status.FAIL or group.mean is None:
                 continue
             small = [r for r in members if r.mae is not None and math.prod(r.shape) <= MOST_VALUES]
@@ -99,19 +104,19 @@ def witnesses(
     return found
 
 
-def group_problem(members: Sequence[Row], source: Sources, witness: Witness | None) -> str:
+def group_problem(
+    members: Sequence[Row], source: Sources, document: object, witness: Witness | None
+) -> str:
     """Why a group fails where each row passes, or ""."""
     same = ignored_input(members, source)
     if same:
         return same
     problem = ratio_problem(members, source)
-    tolerance = _tolerance(members[0])
-    if problem and witness is not None:
-        # The rows are within a small share of the spread; that it is rounding is shown, not hoped.
-        if tolerance.relative and witness.clears(tolerance):
-            return ""
-        problem = "; ".join(filter(None, (problem, witness.sentence(tolerance))))
-    return problem
+    # The rows are within a small share of the spread; that it is rounding is shown, not hoped.
+    if problem and is_cleared(document, members[0]):
+        return ""
+    said = witness.sentence(_tolerance(members[0])) if problem and witness is not None else ""
+    return "; ".join(filter(None, (problem, said)))
 
 
 def ratio_problem(members: Sequence[Row], source: Sources) -> str:
@@ -211,8 +216,9 @@ def _tolerance(row: Row) -> Tolerance:
     return tolerance_for(row.model, row.variant, row.output)
 
 
-def _witness(row: Row, cases: str, models: Documents) -> Witness | None:
-    return find_witness(models.get(row.model), row.variant, row.provider, cases, row.output)
+def _witness(row: Row, cases: str, document: object) -> Witness | None:
+    found = find_witnesses(document, row.variant, row.provider, row.output, cases)
+    return found[0] if found else None
 
 
 def _members(rows: Sequence[Row]) -> Iterable[list[Row]]:
@@ -239,12 +245,12 @@ def _errors(members: Sequence[Row], source: Sources) -> tuple[list[float], list[
     return maes, [row.mae for row in of_source if row is not None and row.mae is not None]
 
 
-def _group(members: list[Row], source: Sources, cases: str, models: Documents) -> Group:
+def _group(members: list[Row], source: Sources, cases: str, document: object) -> Group:
     first = members[0]
     measured = [row for row in members if row.mae is not None]
     torch32 = [row.mae_torch32 for row in measured if row.mae_torch32 is not None]
     maes, of_source = _errors(members, source)
-    status, reason = _verdict(members, source, _witness(first, cases, models))
+    status, reason = _verdict(members, source, document, _witness(first, cases, document))
     return Group(
         cases=cases,
         model=first.model,
@@ -270,7 +276,9 @@ def _group(members: list[Row], source: Sources, cases: str, models: Documents) -
     )
 
 
-def _verdict(members: list[Row], source: Sources, witness: Witness | None) -> tuple[Status, str]:
+def _verdict(
+    members: list[Row], source: Sources, document: object, witness: Witness | None
+) -> tuple[Status, str]:
     """The worst row, then the group's own limits."""
     status = worst_status([row.status for row in members])
     if status is not Status.PASS:
@@ -282,7 +290,7 @@ def _verdict(members: list[Row], source: Sources, witness: Witness | None) -> tu
         return status, "; ".join(filter(None, reasons))
     if any(row.mae is None for row in members):
         return Status.FAIL, "a row passed without a figure"
-    problem = group_problem(members, source, witness)
+    problem = group_problem(members, source, document, witness)
     return (Status.FAIL, problem) if problem else (status, "")
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parity.limits import EPS, ROUNDINGS
 from parity.metrics import mean_absolute_error
 from parity.runners.base import Feeds, Outputs
 from parity.tolerances import Tolerance
@@ -24,8 +23,10 @@ from runtime.onnxruntime_errors import session_errors
 if TYPE_CHECKING:
     import onnx
 
+EPS = 2.0**-23  # the distance of float32 numbers near 1
+ROUNDINGS = 1.0  # of an output itself, on the mean, in units of EPS times its size
 KEY = "witnesses"  # in a model's part of the report
-MOST_VALUES = 3 * 224 * 224  # of all inputs: onnx's own implementation is slow
+MOST_VALUES = 3 * 256 * 256  # of an input: onnx's own implementation is slow, and takes memory
 LARGEST_FILE = 1 << 30  # bytes
 FLOATS = {"FLOAT", "FLOAT16", "BFLOAT16"}
 
@@ -74,21 +75,22 @@ class Witness:
         return mae is not None and mae <= allowed
 
 
-def find_witness(
-    document: object, variant: str, provider: str, cases: str, output: str
-) -> Witness | None:
-    """A group's witness out of a model's part of a report, if it has one."""
+def find_witnesses(
+    document: object, variant: str, provider: str, output: str, cases: str = ""
+) -> list[Witness]:
+    """The witnesses of an output out of a model's part of a report; of a group with ``cases``."""
     given = document.get(KEY) if isinstance(document, Mapping) else None
-    place = {"variant": variant, "provider": provider, "cases": cases, "output": output}
+    place = {"variant": variant, "provider": provider, "output": output}
+    place |= {"cases": cases} if cases else {}
+    found = []
     for entry in given if isinstance(given, list) else ():
         if isinstance(entry, Mapping) and all(entry.get(k) == v for k, v in place.items()):
             figures = [entry.get(key) for key in ("mae", "mae_source", "size")]
             others = [entry.get(key) for key in ("mae_float64", "mae_plain")]
             if all(map(_finite, figures)) and all(o is None or _finite(o) for o in others):
-                return Witness(
-                    str(entry.get("image")), figures[0], figures[1], *others, size=figures[2]
-                )
-    return None
+                image = str(entry.get("image"))
+                found.append(Witness(image, figures[0], figures[1], *others, size=figures[2]))
+    return found
 
 
 def _finite(given: object) -> bool:
@@ -128,8 +130,8 @@ def in_float64(path: Path, feeds: Feeds) -> Outputs | None:
         _widen_nodes(function.node)
     wide = {name: array.astype(np.float64) for name, array in feeds.items()}
     try:
-        evaluator = ReferenceEvaluator(model)
-        given = evaluator.run(None, wide)
+        with np.errstate(all="ignore"):  # what comes of it is measured, and NaN clears nothing
+            given = ReferenceEvaluator(model).run(None, wide)
     except (
         *(NotImplementedError, RuntimeError, ValueError, TypeError, KeyError, IndexError),
         *(AttributeError, ArithmeticError, MemoryError),

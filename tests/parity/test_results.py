@@ -25,6 +25,7 @@ ROW_KEYS = {
     *("model", "variant", "weights", "backend", "provider", "image", "image_sha256", "shape"),
     *("output", "mae", "max_abs", "mae_torch32", "accuracy_ratio", "status"),
     *("proof", "label", "reason", "p99_abs", "rel_l2", "outcome"),
+    *("bias", "reference", "found", "found_sha256"),
 }
 GROUP_KEYS = {
     *("cases", "model", "variant", "weights", "proof", "backend", "provider", "output", "rows"),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from parity.gate.evidence import Evidence, Subject
 from parity.gate.findings import Finding, verdict
 from parity.gate.policy import Policy
-from parity.limits import Scale, scales, verdict_of
+from parity.limits import Scale, is_cleared, scales, verdict_of
 from parity.proof import REFUTED
 from parity.results import SOURCE, Group, Report, Row, Status
 from parity.summary import IMAGES, SHAPES, over_their_ratio, summarise
@@ -39,7 +39,8 @@ def verdicts_rule(evidence: Evidence, policy: Policy) -> Finding:  # noqa: ARG00
                 if row.mae is None and row.status is not Status.PASS:
                     continue  # `outputs`, `complete` and `weights` speak of these
                 scale = known.get((row.model, row.output))
-                problem = row_problem(row, source.get((row.image, row.output)), scale)
+                cleared = is_cleared(subject.about, row)
+                problem = row_problem(row, source.get((row.image, row.output)), scale, cleared)
                 if problem:
                     yield f"{row.model} {row.output} on {row.image}, {row.provider}: {problem}"
         if not rows:
@@ -77,11 +78,11 @@ def accuracy_rule(evidence: Evidence, policy: Policy) -> Finding:
     )
 
 
-def row_problem(row: Row, source: Row | None, scale: Scale | None) -> str:
+def row_problem(row: Row, source: Row | None, scale: Scale | None, cleared: bool) -> str:
     """Why a row does not pass, from its figures alone, or ""; the run decided by the same."""
     if row.status is not Status.PASS:
         return row.reason or f"stored as {row.status}"
-    return verdict_of(row, source, scale)[1]
+    return verdict_of(row, source, scale, cleared)[1]
 
 
 def _groups(report: Report) -> list[Group]:
