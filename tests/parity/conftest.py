@@ -184,7 +184,7 @@ class Make:
             bias=1e-9,
             reference=Values(1920, 0.0, 1.0, 0.5, 0.25),
             found=Values(1920, 0.0, 1.0, 0.5, 0.25),
-            found_sha256=sha256_bytes(repr(changes.get("image")).encode("utf-8", "backslashreplace")),
+            found_sha256=sha256_bytes(ascii(changes.get("image")).encode()),
         )
         return replace(given, **changes)
 
