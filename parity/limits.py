@@ -101,7 +101,7 @@ def is_cleared(document: object, row: Row) -> bool:
     tolerance = tolerance_for(row.model, row.variant, row.output)
     found = find_witnesses(document, row.variant, row.provider, row.output)
     computed = [one for one in found if one.mae_float64 is not None]
-    return tolerance.relative and bool(computed) and all(o.clears(tolerance) for o in computed)
+    return tolerance.relative and bool(computed) and all(one.clears(tolerance) for one in computed)
 
 
 def verdict_of(

@@ -22,6 +22,7 @@ FAILED = 1  # pytest's exit code where tests ran and failed
 COMPARE, CHANGED = "parity/compare.py", "tests/parity/test_changed_outputs.py"
 UNIT = "tests/parity/test_compare.py"
 FOOLED = "tests/parity/test_ways_to_be_fooled.py"
+LIMITS, SUMMARY = "tests/parity/test_limits.py", "tests/parity/test_summary.py"
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,83 @@ GUARDS = {
         "if False",
         "tests/parity/gate/test_planted_regressions.py",
         "baseline_of_another_machine",
+    ),
+    "limits of outputs of any size": Guard(
+        "parity/limits.py",
+        "getattr(tolerance, name) * times * scale.spread,",
+        "getattr(tolerance, name) * times,",
+        LIMITS,
+        "small_outputs",
+    ),
+    "a constant output": Guard(
+        "parity/limits.py",
+        "if found.low == found.high and given.high - given.low > slack(row, source, tolerance):",
+        "if False:",
+        LIMITS,
+        "constant_is_named",
+    ),
+    "a reference that never varies": Guard(
+        "parity/limits.py", "if not scale.varies and (", "if False and (", LIMITS, "one_value"
+    ),
+    "an error of float32 as large as the outputs' spread": Guard(
+        "parity/limits.py",
+        "if not row.mae <= max(MOST_OF_SPREAD, tolerance.mae) * scale.spread:",
+        "if False:",
+        LIMITS,
+        "no_more_than_the_spread",
+    ),
+    "a row without its values": Guard(
+        "parity/limits.py",
+        "if scale is None or row.reference is None or row.found is None:",
+        "if False:",
+        LIMITS,
+        "without_its_figures",
+    ),
+    "rounding that no witness showed": Guard(
+        "parity/limits.py",
+        "all(one.clears(tolerance) for one in computed)",
+        "True",
+        LIMITS,
+        "right_in_float64",
+    ),
+    "an ignored input": Guard(
+        "parity/summary.py", "    if same:\n", "    if False:\n", SUMMARY, "one_answer"
+    ),
+    "a ratio under the floor": Guard(
+        "parity/summary.py",
+        "return min(tolerance.noise_floor, MOST_OF_SIZE * size)",
+        "return tolerance.noise_floor",
+        SUMMARY,
+        "floor_hides_no_ratio",
+    ),
+    "a bias": Guard(
+        "parity/summary.py",
+        'return bias if len(maes) >= FEW else ""',
+        'return ""',
+        SUMMARY,
+        "bias_under_the_floor",
+    ),
+    "a random operator": Guard(
+        "parity/bench.py",
+        "entrant.random = randomness(entrant.candidate.path)",
+        "pass",
+        "tests/parity/test_steadiness.py",
+        # One whose noise no limit sees; such files can end the whole process where they are run.
+        "random_candidate",
+    ),
+    "a candidate that differs from itself": Guard(
+        "parity/bench.py",
+        "entrant.unsteady[runner.provider] = problem",
+        "pass",
+        "tests/parity/test_bench.py",
+        "otherwise_the_second_time",
+    ),
+    "a reference coarser than float32": Guard(
+        "parity/reference.py",
+        "    if less:\n",
+        "    if False:\n",
+        "tests/parity/test_reference.py",
+        "computes_in_float16",
     ),
 }
 
