@@ -85,16 +85,21 @@ def find_witnesses(
     found = []
     for entry in given if isinstance(given, list) else ():
         if isinstance(entry, Mapping) and all(entry.get(k) == v for k, v in place.items()):
-            figures = [entry.get(key) for key in ("mae", "mae_source", "size")]
+            mae, source, size = (_finite(entry.get(k)) for k in ("mae", "mae_source", "size"))
             others = [entry.get(key) for key in ("mae_float64", "mae_plain")]
-            if all(map(_finite, figures)) and all(o is None or _finite(o) for o in others):
-                image = str(entry.get("image"))
-                found.append(Witness(image, figures[0], figures[1], *others, size=figures[2]))
+            exact, plain = map(_finite, others)
+            if mae is None or source is None or size is None:
+                continue
+            if [exact, plain] == others:  # each a figure, or null as one that was not computed is
+                found.append(Witness(str(entry.get("image")), mae, source, exact, plain, size))
     return found
 
 
-def _finite(given: object) -> bool:
-    return type(given) in (int, float) and math.isfinite(given) and given >= 0.0  # type: ignore[arg-type,operator] # its type was just asked for
+def _finite(given: Any) -> float | None:
+    """A figure that is finite and not negative, else None."""
+    if type(given) not in (int, float) or not math.isfinite(given) or given < 0.0:
+        return None
+    return float(given)
 
 
 def mean_error(found: Outputs | None, reference: Outputs, output: str) -> float | None:

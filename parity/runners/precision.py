@@ -30,7 +30,7 @@ def watching(module: torch.nn.Module) -> Iterator[dict[str, set[str]]]:
     found: dict[str, set[str]] = {}
     inside: list[str] = []
 
-    class Watch(TorchDispatchMode):
+    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's own is untyped
         def __torch_dispatch__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
@@ -54,7 +54,7 @@ def watching(module: torch.nn.Module) -> Iterator[dict[str, set[str]]]:
         hooks.append(layer.register_forward_pre_hook(enter(name or ROOT)))
         hooks.append(layer.register_forward_hook(leave))
     try:
-        with Watch():
+        with Watch():  # type: ignore[no-untyped-call] # as above
             yield found
     finally:
         for hook in hooks:

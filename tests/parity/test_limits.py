@@ -53,11 +53,13 @@ def test_a_row_s_own_spread_is_not_asked_a_flat_picture_s_is_none(make: Any) -> 
 
 
 def test_pytorch_s_own_error_allows_so_many_times_it_and_no_more_than_the_spread(make: Any) -> None:
+    rows, found = [], None
     for share, status in ((0.002, Status.PASS), (0.2, Status.ERROR)):
         rows = pair(make, 1.0, share)
         rows[0] = replace(rows[0], mae=share, max_abs=10 * share)
         found = settled(*rows)
         assert found.status is status
+    assert found is not None
     assert found.reason.startswith("nothing to judge: PyTorch float32 is itself off by 0.2, 0.8 of")
     rows[1] = replace(rows[1], mae=0.7)
     assert settled(*rows).status is Status.FAIL  # more than three times that is no want of a judge
@@ -117,7 +119,8 @@ def test_a_row_without_its_figures_fails(make: Any, gone: str) -> None:
     source, row = pair(make, 1.0, RIGHT)
     scale = scales([source])["net", "map"]
     assert verdict_of(row, source, scale, False)[0] is Status.PASS
-    assert verdict_of(replace(row, **{gone: None}), source, scale, False)[0] is Status.FAIL
+    without: Any = {gone: None}
+    assert verdict_of(replace(row, **without), source, scale, False)[0] is Status.FAIL
     assert verdict_of(row, None, scale, False)[0] is Status.FAIL
     assert verdict_of(row, source, None, False)[0] is Status.FAIL
 

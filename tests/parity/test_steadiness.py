@@ -107,9 +107,7 @@ def test_a_random_candidate_fails_before_it_is_compared(
         name = proto.graph.output[0].name
         for node in proto.graph.node:
             node.output[:] = ["before" if one == name else one for one in node.output]
-        proto.graph.node.append(
-            helper.make_node("RandomNormalLike", ["before"], ["n"], scale=1e-9)
-        )
+        proto.graph.node.append(helper.make_node("RandomNormalLike", ["before"], ["n"], scale=1e-9))
         proto.graph.node.append(helper.make_node("Add", ["before", "n"], [name]))
 
     ran = parity("--candidate", f"tiny_np={edited('tiny_np', noisy)}")

@@ -220,7 +220,7 @@ def moved(w: Workshop, operator: str, by: float) -> Ran:
     import onnx
 
     def nodes(model: Any, before: str, after: str) -> list[Any]:
-        model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(by), "by"))
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(by, np.float32), "by"))
         return [onnx.helper.make_node(operator, [before, "by"], [after])]
 
     w.network("tiny", "Tiny")
