@@ -24,12 +24,14 @@ from parity.identity import REFUTED, UNPROVEN
 from parity.judging import RowMaker
 from parity.references.live import LiveSupply
 from parity.references.supply import Prepared, Supply
-from parity.results import Row
+from parity.results import Group, Row
 from parity.runners.base import Feeds, Outputs
 from parity.runners.detector_runner import DetectorRunner
 from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
 from parity.runners.providers import Provider
+from parity.steadiness import randomness, unsteady
 from parity.subjects import Candidate, Subject
+from parity.witness import Witness, in_float64, mean_error, size_of, without_optimisation
 
 Observer = Callable[[Case, Sequence[Row], Outputs, Outputs], None]
 
@@ -38,10 +40,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class _Entrant:
-    """A candidate with its runners, one a provider, and the providers that are absent."""
+    """A candidate with its runners, one a provider, and the providers that are absent.
+
+    `random` says why it is by its operators; `unsteady` the same of a provider, by two runs.
+    """
 
     candidate: Candidate
     maker: RowMaker
+    random: str = ""
+    unsteady: dict[str, str] = field(default_factory=dict)
     runners: list[OnnxRuntimeRunner | DetectorRunner] = field(default_factory=list)
     refused: str = ""  # why none of them is compared
     notes: list[str] = field(default_factory=list)
@@ -82,12 +89,16 @@ class Bench:
         self._supply = supply or LiveSupply(subject.network, threads=threads)
         self._source_maker = RowMaker(subject)
         self._entrants = [_Entrant(c, RowMaker(subject, c.identity)) for c in subject.candidates]
+        self._trial = trial
+        self._exact: dict[tuple[str, str], Outputs | None] = {}
         self._stack = ExitStack()
         self._stack.callback(self._supply.close)
         try:
             for entrant in self._entrants:
                 # Identity before numbers: others are not run.
                 if entrant.candidate.identity.proof != REFUTED:
+                    if not entrant.candidate.detector:
+                        entrant.random = randomness(entrant.candidate.path)
                     self._open_runners(entrant, providers)
                 else:
                     entrant.refused = entrant.candidate.identity.reason
@@ -117,6 +128,49 @@ class Bench:
     def references(self) -> dict[str, int]:
         """Where the references came from so far."""
         return self._supply.tally.document()
+
+    def witness(self, group: Group, case: Case | None) -> Witness | None:
+        """A group's candidate computed in other ways (`parity.witness`), if it can be.
+
+        Args:
+            group: one that did not pass by its figures.
+            case: on which; None: the trial.
+        """
+        case = case or self._trial
+        for entrant in self._entrants:
+            if entrant.candidate.identity.variant != group.variant or entrant.candidate.detector:
+                continue
+            for runner in entrant.runners:
+                if runner.provider == group.provider:
+                    return self._witness(entrant.candidate, runner, group.output, case)
+        return None
+
+    def _witness(
+        self,
+        candidate: Candidate,
+        runner: OnnxRuntimeRunner | DetectorRunner,
+        output: str,
+        case: Case,
+    ) -> Witness | None:
+        path = candidate.path
+        try:
+            prepared = self._supply.prepare(case)
+            given = runner.run_case(case, prepared.feeds)
+        except UserError:
+            return None
+        key = (candidate.identity.variant, case.name)
+        if key not in self._exact:
+            self._exact[key] = in_float64(path, prepared.feeds)
+        plain = without_optimisation(path, prepared.feeds, threads=self._threads)
+        reference = prepared.reference
+        mae, mae_source, exact, mae_plain = (
+            mean_error(outputs, reference, output)
+            for outputs in (given, prepared.source, self._exact[key], plain)
+        )
+        if mae is None or mae_source is None:
+            return None
+        size = size_of(reference, output)
+        return Witness(case.name, mae, mae_source, exact, mae_plain, size)
 
     def rows(self, case: Case) -> Iterator[Row]:
         """Everything that there is to say of one case."""
@@ -154,6 +208,10 @@ class Bench:
         for provider, reason in entrant.absent:
             yield from maker.not_run(about, provider, reason)
         for runner in entrant.runners:
+            reason = entrant.random or entrant.unsteady.get(runner.provider, "")
+            if reason:
+                yield from maker.condemned(about, runner, reason)
+                continue
             try:
                 found = runner.run_case(case, prepared.feeds)
             except ParityError as error:
@@ -166,11 +224,20 @@ class Bench:
                 yield from rows
 
     def _place(self, feeds: Feeds) -> None:
-        """Run each candidate once, under a profile: a provider that computes no node is absent."""
+        """Run each candidate twice, first under a profile.
+
+        A provider that computes no node is absent; a file that answers otherwise the second time
+        is no function of its inputs.
+        """
         for entrant in self._entrants:
+            if entrant.random:
+                continue  # it fails by that alone
             for runner in tuple(entrant.runners):
                 try:
-                    runner.run(feeds)
+                    first = runner.run(feeds)
+                    problem = unsteady(first, runner.run(feeds), runner.provider)
+                    if problem:
+                        entrant.unsteady[runner.provider] = problem
                 except ProviderError as error:
                     if runner.asked.required:
                         raise

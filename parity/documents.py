@@ -20,6 +20,7 @@ from parity.errors import ParityError
 
 T = TypeVar("T")
 DIGEST = "digest"
+OPTIONAL = "optional"  # in a field's metadata: None is left out of the JSON, as older ones do
 
 
 def read_json(path: Path, *, what: str, largest: int, hint: str) -> Any:
@@ -50,9 +51,9 @@ def encode(value: Any) -> Any:
     JSON has no NaN and no infinity: they become null. A StrEnum becomes its text.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)
-        }
+        found = {field.name: encode(getattr(value, field.name)) for field in _fields(value)}
+        optional = {field.name for field in _fields(value) if field.metadata.get(OPTIONAL)}
+        return {k: v for k, v in found.items() if not (v is None and k in optional)}
     if isinstance(value, Mapping):
         return {key: encode(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -84,11 +85,13 @@ def decode(kind: type[T], document: object) -> T:
     if not isinstance(document, dict):
         raise ValueError(f"{kind.__name__}: {type(document).__name__} instead of an object")
     hints = _hints(typing.cast(Hashable, kind))
-    if document.keys() != hints.keys():
-        names = ", ".join(sorted(document.keys() ^ hints.keys(), key=str))
+    absent = _optional(typing.cast(Hashable, kind)) - document.keys()
+    if document.keys() != hints.keys() - absent:
+        names = ", ".join(sorted(document.keys() ^ (hints.keys() - absent), key=str))
         raise ValueError(f"{kind.__name__}: missing or unknown: {names}")
     values = {}
-    for name, hint in hints.items():
+    for name in hints.keys() - absent:
+        hint = hints[name]
         try:
             values[name] = _value(hint, document[name])
         except ValueError as error:
@@ -96,11 +99,21 @@ def decode(kind: type[T], document: object) -> T:
     return kind(**values)
 
 
+def _fields(of: Any) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(of)
+
+
 @cache
 def _hints(kind: Hashable) -> dict[str, Any]:
     assert isinstance(kind, type) and dataclasses.is_dataclass(kind)
     given = typing.get_type_hints(kind)
     return {field.name: given[field.name] for field in dataclasses.fields(kind)}
+
+
+@cache
+def _optional(kind: Hashable) -> frozenset[str]:
+    assert isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    return frozenset(field.name for field in _fields(kind) if field.metadata.get(OPTIONAL))
 
 
 def _value(hint: Any, given: object) -> Any:

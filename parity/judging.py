@@ -11,6 +11,7 @@ from parity.compare import compare_names, judge
 from parity.errors import ParityError
 from parity.identity import Identity
 from parity.made import undefined
+from parity.metrics import values_digest, values_of
 from parity.outcomes import flip_problem, outcome
 from parity.references.sketch import sketch
 from parity.results import SOURCE, Row, Status
@@ -109,9 +110,12 @@ class RowMaker:
                 "mae_torch32": verdict.mae_torch32,
                 "accuracy_ratio": verdict.ratio,
                 "outcome": decisions,
+                "reference": values_of(reference[name]),
+                "found": values_of(found[name]),
+                "found_sha256": values_digest(found[name]),
             }
             if runner is self.source and about.pixels_sha256:
-                figures["reference"] = {"pixels": about.pixels_sha256, **sketch(reference[name])}
+                figures["sketch"] = {"pixels": about.pixels_sha256, **sketch(reference[name])}
             yield self._row(about, runner, name, status, reason, **figures)
         for name, reason in problems.items():
             yield self._row(about, runner, name, Status.FAIL, reason)
@@ -125,6 +129,11 @@ class RowMaker:
         for name in self._outputs:
             why = reason or self._identity.reason
             yield self._plain(about, Unopened(BACKEND, ""), name, Status.FAIL, why)
+
+    def condemned(self, about: About, runner: Ran, reason: str) -> Iterator[Row]:
+        """Rows of a file that is no function of its inputs: failed without being compared."""
+        for name in self._outputs:
+            yield self._row(about, runner, name, Status.FAIL, reason)
 
     def not_run(self, about: About, provider: Provider, reason: str) -> Iterator[Row]:
         """Rows of a provider that is absent and was not asked for by name."""

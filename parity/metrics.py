@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from parity.results import Values
 
 Array = npt.NDArray[Any]
 
@@ -24,12 +27,14 @@ class Errors:
         max_abs: its maximum.
         p99_abs: its 99th percentile.
         rel_l2: ``||candidate - reference|| / ||reference||`` (0/0 is 0, x/0 is infinite).
+        bias: mean of ``candidate - reference``, with its sign.
     """
 
     mae: float
     max_abs: float
     p99_abs: float
     rel_l2: float
+    bias: float
 
 
 def measure(candidate: Array, reference: Array) -> Errors:
@@ -39,6 +44,9 @@ def measure(candidate: Array, reference: Array) -> Errors:
         ValueError: the shapes differ or the arrays are empty: nothing is broadcast.
     """
     difference = _difference(candidate, reference).ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        bias = 0.0 if are_labels(reference) else float(difference.mean())
+    np.abs(difference, out=difference)
     with np.errstate(over="ignore"):  # a distance beyond float64 is infinite, and fails
         scale = np.ones_like(difference) if are_labels(reference) else reference.ravel()
         norm = float(np.linalg.norm(scale.astype(np.float64, copy=False)))
@@ -50,6 +58,7 @@ def measure(candidate: Array, reference: Array) -> Errors:
         max_abs=float(difference.max()),
         p99_abs=percentile_99(difference),
         rel_l2=ratio,
+        bias=bias,
     )
 
 
@@ -61,13 +70,32 @@ def are_labels(array: Array) -> bool:
     return array.dtype.kind in "iub"
 
 
+def values_of(array: Array) -> Values | None:
+    """What an array's values are like; None of none, and where a figure would not be finite."""
+    if array.size == 0:
+        return None
+    given = array.astype(np.float64, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        low, high, mean, std = given.min(), given.max(), given.mean(), given.std()
+    figures = float(low), float(high), float(mean), float(std)
+    return Values(array.size, *figures) if all(map(math.isfinite, figures)) else None
+
+
+def values_digest(array: Array) -> str:
+    """SHA-256 of an array's type, shape and values."""
+    head = f"{array.dtype.str} {array.shape} ".encode()
+    digest = sha256(head)
+    digest.update(np.ascontiguousarray(array).reshape(-1).data)
+    return digest.hexdigest()
+
+
 def mean_absolute_error(candidate: Array, reference: Array) -> float:
     """The mean of ``|candidate - reference|`` over arrays of the same shape, in float64.
 
     Raises:
         ValueError: the shapes differ or the arrays are empty.
     """
-    return float(_difference(candidate, reference).mean())
+    return float(np.abs(_difference(candidate, reference)).mean())
 
 
 def percentile_99(values: npt.NDArray[np.float64]) -> float:
@@ -95,7 +123,7 @@ def accuracy_ratio(candidate_mae: float, source_mae: float) -> float:
 
 
 def _difference(candidate: Array, reference: Array) -> npt.NDArray[np.float64]:
-    """``|candidate - reference|`` in float64, for equal shapes only; of labels 1 or 0."""
+    """``candidate - reference`` in float64, for equal shapes only; of labels 1 or 0."""
     if candidate.shape != reference.shape or candidate.size == 0:
         raise ValueError(f"cannot compare shapes {candidate.shape} and {reference.shape}")
     if are_labels(reference):
@@ -104,4 +132,4 @@ def _difference(candidate: Array, reference: Array) -> npt.NDArray[np.float64]:
     with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is NaN, and NaN fails
         difference = candidate.astype(np.float64)
         difference -= reference
-    return np.abs(difference, out=difference)
+    return difference

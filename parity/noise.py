@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from statistics import NormalDist, fmean, median
+from statistics import NormalDist, fmean, median, stdev
 
 MOST = 200  # samples of a side; of more, evenly spread ones are taken
 
@@ -94,6 +94,21 @@ def least_mean_ratio(new: Sequence[float], old: Sequence[float], confidence: flo
     squares = sum((ours - ratio * theirs) ** 2 for ours, theirs in zip(new, old, strict=True))
     error = math.sqrt(squares / (count * (count - 1))) / base
     return ratio - _student(count - 1, confidence) * error
+
+
+def least_mean(values: Sequence[float], confidence: float) -> float:
+    """What the mean of independent values is at least; minus infinity for fewer than two.
+
+    The one-sided end of Student's interval.
+
+    Args:
+        values: a number each case.
+        confidence: 0.5 or more, less than 1.
+    """
+    if len(values) < 2:
+        return -math.inf
+    error = stdev(values) / math.sqrt(len(values))
+    return fmean(values) - _student(len(values) - 1, confidence) * error
 
 
 def _student(freedom: int, confidence: float) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from parity.documents import DIGEST, decode, digest_of, encode
+from parity.documents import DIGEST, OPTIONAL, decode, digest_of, encode
 from parity.pictures import Pictures
 
 SCHEMA_VERSION = 1
@@ -22,6 +22,22 @@ class Status(StrEnum):
     FAIL = "fail"
     ERROR = "error"
     NOT_RUN = "not run"
+
+
+@dataclass(frozen=True)
+class Values:
+    """What the values of one output are like.
+
+    Attributes:
+        count: how many there are.
+        low, high, mean, std: least, greatest, mean, standard deviation, in float64.
+    """
+
+    count: int
+    low: float
+    high: float
+    mean: float
+    std: float
 
 
 @dataclass(frozen=True)
@@ -50,8 +66,12 @@ class Row:
         mae_torch32: mean absolute error against PyTorch float32 (the published measure).
         accuracy_ratio: ``mae`` over PyTorch float32's own ``mae``.
         outcome: for outputs that people act on: differences as decisions.
-        reference: of PyTorch's rows: the pixels' digest, and what the float64 output is
+        sketch: of PyTorch's rows: the pixels' digest, and what the float64 output is
             (`parity.references.sketch`), to which the next release is held.
+        bias: mean of ``output - float64``, with its sign.
+        reference: what the float64 network's values are like on this case.
+        found: what this backend's are like.
+        found_sha256: the digest of this backend's values, to tell equal answers.
 
     A figure that is infinite or not a number is null in JSON, as one that was not measured is.
     """
@@ -76,13 +96,15 @@ class Row:
     mae_torch32: float | None = None
     accuracy_ratio: float | None = None
     outcome: Mapping[str, float | bool] = field(default_factory=dict)
-    reference: Mapping[str, Any] = field(default_factory=dict)
+    sketch: Mapping[str, Any] | None = field(default=None, metadata={OPTIONAL: True})
+    bias: float | None = field(default=None, metadata={OPTIONAL: True})
+    reference: Values | None = field(default=None, metadata={OPTIONAL: True})
+    found: Values | None = field(default=None, metadata={OPTIONAL: True})
+    found_sha256: str | None = field(default=None, metadata={OPTIONAL: True})
 
     def document(self) -> dict[str, Any]:
-        """The row as JSON has it; ``reference`` stands where there is one."""
+        """The row as JSON has it."""
         found: dict[str, Any] = encode(self)
-        if not found["reference"]:
-            del found["reference"]
         return found
 
     @classmethod
@@ -92,7 +114,7 @@ class Row:
         Raises:
             ValueError: it is none.
         """
-        return decode(cls, {"reference": {}} | document if isinstance(document, dict) else document)
+        return decode(cls, document)
 
 
 @dataclass(frozen=True)

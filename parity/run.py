@@ -17,6 +17,7 @@ from parity.fingerprint import case_key, model_fingerprint
 from parity.gallery import Gallery
 from parity.image_sets import describe, find_images
 from parity.journal import Journal
+from parity.limits import settle
 from parity.looks import Look, document, look_at, telling
 from parity.references.bundle import Bundle, BundleSupply
 from parity.references.live import LiveSupply
@@ -27,8 +28,9 @@ from parity.results import Report, Row
 from parity.runners.providers import Provider
 from parity.seeds import BUNDLE, OPTION, Seed, from_files
 from parity.subjects import Candidates, Subject, make_subject
-from parity.summary import summarise
+from parity.summary import IMAGES, SHAPES, summarise, witnesses
 from parity.tolerances import tolerances_digest
+from parity.witness import KEY
 
 
 @dataclass(frozen=True)
@@ -151,11 +153,19 @@ def _run(plan: Plan, listener: Listener, journal: Journal | None, bundle: Bundle
             documents[name]["placement"] = bench.placement()
             documents[name]["data_set"] = document(looks[fixed])
             documents[name]["seed"] = seed.document() if seed else None
-            for target, cases in turns:
+            measured: list[list[Row]] = []
+            for _, cases in turns:
+                measured.append([])
                 for case in cases:
                     found = _measured(bench, case, fingerprint, journal, gallery)
-                    target.extend(found)
+                    measured[-1].extend(found)
                     listener.rows(found)
+            alone = [list(part) for part in measured]
+            settle(alone)
+            documents[name][KEY] = witnesses(bench, alone, singles, others)
+            settle(measured, documents[name])
+            for (target, _), mine in zip(turns, measured, strict=True):
+                target.extend(mine)
             documents[name]["references"] = bench.references()
     return Report(
         environment=environment(
@@ -170,7 +180,10 @@ def _run(plan: Plan, listener: Listener, journal: Journal | None, bundle: Bundle
         models=documents,
         rows=tuple(rows),
         shape_rows=tuple(shape_rows),
-        groups=(*summarise(rows, "images"), *summarise(shape_rows, "shapes")),
+        groups=(
+            *summarise(rows, IMAGES, documents),
+            *summarise(shape_rows, SHAPES, documents),
+        ),
         resumed_cases=journal.resumed if journal else 0,
         pictures=gallery.pictures(),
     )

@@ -4,23 +4,44 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
 
+from parity.cases import Case
+from parity.limits import by_place, is_cleared, slack
 from parity.made import is_made
 from parity.metrics import accuracy_ratio
-from parity.noise import least_mean_ratio
+from parity.noise import least_mean, least_mean_ratio
 from parity.outcomes import LABELS, LABELS_FLOOR, worst_outcome
 from parity.results import SOURCE, Group, Row, Status, worst_status
-from parity.tolerances import tolerance_for
+from parity.tolerances import Tolerance, tolerance_for
+from parity.witness import EPS, MOST_VALUES, ROUNDINGS, Witness, find_witnesses
 
 Key = tuple[str, str, str, str, str, bool]
-Sources = dict[tuple[str, str, str], float | None]
+Sources = Mapping[tuple[str, str, str], Row]
+Documents = Mapping[str, Any]
+IMAGES, SHAPES = "images", "shapes"
+MADE = "made"  # what a group of made pictures is called
 FEW = 5  # cases: of fewer an interval says nothing
 CONFIDENCE = 0.99  # one-sided
-MADE = "made"  # what a group of made pictures is called
+# A noise floor in the output's units counts up to this share of the outputs' own size: under it
+# lie some tens of roundings of outputs near 1, not outputs that are as small themselves.
+MOST_OF_SIZE = 1e-5
+# A bias: this share of the error has one sign on every case, and it is this many times PyTorch's.
+ONE_SIDED, TIMES_SOURCE = 0.9, 3.0
+SURE = 0.999  # one-sided
 
 
-def summarise(rows: Sequence[Row], cases: str) -> list[Group]:
+class Witnessing(Protocol):
+    """Computes a candidate in other ways, as `parity.bench.Bench` does."""
+
+    def witness(self, group: Group, case: Case | None) -> Witness | None:
+        """What a group's candidate gives on a case; None: on the trial."""
+        ...
+
+
+def summarise(rows: Sequence[Row], cases: str, models: Documents | None = None) -> list[Group]:
     """Every model x variant x backend x provider x output, in the order of the rows.
 
     The group's accuracy ratio is mean error over mean error, not a mean of ratios: a single image
@@ -29,52 +50,187 @@ def summarise(rows: Sequence[Row], cases: str) -> list[Group]:
     Args:
         rows: judged rows.
         cases: ``images`` or ``shapes``; made pictures among them are groups of their own, ``made``.
+        models: the models' parts of the report, which may hold witnesses.
     """
-    source = _source(rows)
-    return [_group(members, source, cases) for members in _members(rows)]
+    source = by_place(rows)
+    return [
+        _group(members, source, cases, (models or {}).get(members[0].model))
+        for members in _members(rows)
+    ]
 
 
-def over_their_ratio(rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:
-    """A row of each group whose ratio is over its limit, and why, whatever its rows say."""
-    source = _source(rows)
+def over_their_ratio(
+    rows: Sequence[Row], cases: str, models: Documents | None = None
+) -> Iterator[tuple[Row, str]]:
+    """A candidate's row of each group that fails as one, and why, whatever its rows say."""
+    source = by_place(rows)
     for members in _members(rows):
-        maes, of_source = _errors(members, source)
-        problem = ratio_problem(members[0], maes, of_source) if maes else ""
-        if problem:
-            yield members[0], problem
+        if members[0].backend != SOURCE and any(row.mae is not None for row in members):
+            document = (models or {}).get(members[0].model)
+            witness = _witness(members[0], _kind(members[0], cases), document)
+            problem = group_problem(members, source, document, witness)
+            if problem:
+                yield members[0], problem
 
 
-def ratio_problem(about: Row, maes: Sequence[float], of_source: Sequence[float]) -> str:
+def witnesses(
+    bench: Witnessing,
+    parts: Sequence[Sequence[Row]],
+    images: Sequence[Case],
+    shapes: Sequence[Case],
+) -> list[dict[str, Any]]:
+    """Ask a witness for each group of candidates that does not pass by its figures.
+
+    On the worst case that is small enough to be computed in float64, or else on the trial.
+
+    Args:
+        bench: the network's runners.
+        parts: one model's settled rows, of images and of shapes.
+        images: the cases of the first part.
+        shapes: those of the second.
+    """
+    found: list[dict[str, Any]] = []
+    for rows, kind, cases in zip(parts, (IMAGES, SHAPES), (images, shapes), strict=True):
+        source = by_place(rows)
+        by_name = {case.name: case for case in cases}
+        for members in _members(rows):
+            group = _group(members, source, kind, None)
+            if group.backend == SOURCE or group.status is not Status.FAIL or group.mean is None:
+                continue
+            small = [r for r in members if r.mae is not None and math.prod(r.shape) <= MOST_VALUES]
+            small.sort(key=lambda row: row.accuracy_ratio or 0.0)
+            witness = bench.witness(group, by_name.get(small[-1].image) if small else None)
+            if witness is not None:
+                place = {"variant": group.variant, "provider": group.provider}
+                place["cases"] = group.cases
+                found.append(place | {"output": group.output} | asdict(witness))
+    return found
+
+
+def group_problem(
+    members: Sequence[Row], source: Sources, document: object, witness: Witness | None
+) -> str:
+    """Why a group fails where each row passes, or ""."""
+    same = ignored_input(members, source)
+    if same:
+        return same
+    problem = ratio_problem(members, source)
+    # The rows are within a small share of the spread; that it is rounding is shown, not hoped.
+    if problem and is_cleared(document, members[0]):
+        return ""
+    said = witness.sentence(_tolerance(members[0])) if problem and witness is not None else ""
+    return "; ".join(filter(None, (problem, said)))
+
+
+def ratio_problem(members: Sequence[Row], source: Sources) -> str:
     """Why a group's accuracy ratio is too high, or "".
 
     An image's error is a matter of luck where one rounding decides it (`mit_b2/fused_0`: 0.55 to
     2.9 of PyTorch's on 24 images), so a ratio over the limit counts only if its interval's low
     end is over it too. Fewer than `FEW` cases forgive nothing.
-
-    Args:
-        about: a row of the group.
-        maes: mean absolute error of each case.
-        of_source: PyTorch float32's, in the same order; fewer where one is not known.
     """
-    tolerance = tolerance_for(about.model, about.variant, about.output)
-    if is_made(about.image):
+    maes, of_source = _errors(members, source)
+    tolerance = _tolerance(members[0])
+    if not maes or is_made(members[0].image):
         return ""  # every pixel of a flat picture repeats one rounding: its ratio is chance
-    if LABELS in about.outcome and statistics.fmean(maes) <= LABELS_FLOOR:
+    if LABELS in members[0].outcome and statistics.fmean(maes) <= LABELS_FLOOR:
         return ""  # a handful of near ties, where PyTorch float32 may have none
-    if statistics.fmean(maes) <= tolerance.noise_floor:
-        return ""
-    ratio = _ratio(maes, of_source)
+    bias = _bias(members, maes, of_source, tolerance)
+    if statistics.fmean(maes) <= _floor(members, tolerance):
+        return bias if len(maes) >= FEW else ""
+    bias = f"; {bias}" if bias else ""
+    ratio, allowed = _ratio(maes, of_source), tolerance.accuracy_ratio
     if ratio is None:
-        return f"accuracy ratio unknown is over {tolerance.accuracy_ratio:g} ({tolerance.reason})"
-    if ratio <= tolerance.accuracy_ratio:
+        return f"accuracy ratio unknown is over {allowed:g} ({tolerance.reason})"
+    if ratio <= allowed:
         return ""
-    over = f"accuracy ratio {ratio:.3f} is over {tolerance.accuracy_ratio:g}"
+    over = f"accuracy ratio {ratio:.3f} is over {allowed:g}"
     if len(maes) < FEW:
-        return f"{over}; take more than {len(maes)} cases to tell noise ({tolerance.reason})"
+        few = f"{over}; take more than {len(maes)} cases to tell noise ({tolerance.reason})"
+        return few + bias
     least = least_mean_ratio(maes, of_source, CONFIDENCE)
-    if least <= tolerance.accuracy_ratio:
+    if least <= allowed:
         return ""
-    return f"{over}, with noise at least {least:.3f} ({tolerance.reason})"
+    return f"{over}, with noise at least {least:.3f} ({tolerance.reason}){bias}"
+
+
+def ignored_input(members: Sequence[Row], source: Sources) -> str:
+    """Whether a candidate gives one answer to two inputs that the network tells apart."""
+    seen: dict[str, Row] = {}
+    for row in members:
+        of_source = source.get((row.model, row.image, row.output))
+        if not row.found_sha256 or row.reference is None or of_source is None:
+            continue
+        if of_source.max_abs is None:
+            continue
+        first = seen.setdefault(row.found_sha256, row)
+        if first.reference is None or row.backend == SOURCE:
+            continue
+        ours, theirs = row.reference, first.reference
+        apart = max(
+            abs(a - b)
+            for a, b in (
+                (ours.low, theirs.low),
+                (ours.high, theirs.high),
+                (ours.mean, theirs.mean),
+            )
+        )
+        if not apart <= 2.0 * slack(row, of_source, _tolerance(row)):
+            return (
+                f"the file ignores its input: {first.image} and {row.image} give the same values, "
+                f"the float64 network's differ by {apart:.3g}"
+            )
+    return ""
+
+
+def _bias(
+    members: Sequence[Row], maes: Sequence[float], of_source: Sequence[float], given: Tolerance
+) -> str:
+    """Whether every case is off to the same side, by more than PyTorch's rounding, or ""."""
+    biases = [row.bias for row in members if row.mae is not None and row.bias is not None]
+    if given.judges_no_ratio or LABELS in members[0].outcome:
+        return ""
+    if not biases or not len(biases) == len(maes) == len(of_source):
+        return ""
+    mean, error = statistics.fmean(biases), statistics.fmean(maes)
+    if len({math.copysign(1.0, bias) for bias in biases}) > 1 or abs(mean) < ONE_SIDED * error:
+        return ""
+    if not error > TIMES_SOURCE * statistics.fmean(of_source):
+        return ""
+    if len(biases) >= FEW and least_mean([abs(bias) for bias in biases], SURE) <= 0.0:
+        return ""
+    return f"biased: every case is off to the same side, by {mean:.3g} on average"
+
+
+def _floor(members: Sequence[Row], tolerance: Tolerance) -> float:
+    """Up to which mean error a ratio is not judged: rounding of the outputs themselves."""
+    if tolerance.judges_no_ratio:
+        return tolerance.noise_floor
+    known = [row for row in members if row.reference is not None]
+    sizes = [math.hypot(r.reference.mean, r.reference.std) for r in known if r.reference]
+    if not sizes:
+        return 0.0
+    size = statistics.fmean(sizes)
+    if tolerance.relative:
+        return ROUNDINGS * EPS * size
+    # One number an image is decided by one rounding inside, whatever its own size.
+    if all(row.reference is None or row.reference.count <= row.shape[0] for row in known):
+        return tolerance.noise_floor
+    return min(tolerance.noise_floor, MOST_OF_SIZE * size)
+
+
+def _kind(row: Row, cases: str) -> str:
+    """What the group of a row is called."""
+    return MADE if is_made(row.image) else cases
+
+
+def _tolerance(row: Row) -> Tolerance:
+    return tolerance_for(row.model, row.variant, row.output)
+
+
+def _witness(row: Row, cases: str, document: object) -> Witness | None:
+    found = find_witnesses(document, row.variant, row.provider, row.output, cases)
+    return found[0] if found else None
 
 
 def _members(rows: Sequence[Row]) -> Iterable[list[Row]]:
@@ -87,10 +243,6 @@ def _members(rows: Sequence[Row]) -> Iterable[list[Row]]:
     return by_key.values()
 
 
-def _source(rows: Sequence[Row]) -> Sources:
-    return {(row.model, row.image, row.output): row.mae for row in rows if row.backend == SOURCE}
-
-
 def _ratio(maes: Sequence[float], of_source: Sequence[float]) -> float | None:
     """Mean over mean; None where there is no error, or not PyTorch's for each."""
     if not maes or len(of_source) != len(maes):
@@ -98,22 +250,23 @@ def _ratio(maes: Sequence[float], of_source: Sequence[float]) -> float | None:
     return accuracy_ratio(statistics.fmean(maes), statistics.fmean(of_source))
 
 
-def _errors(members: list[Row], source: Sources) -> tuple[list[float], list[float]]:
+def _errors(members: Sequence[Row], source: Sources) -> tuple[list[float], list[float]]:
     """Errors of the rows that have one, and PyTorch's on the same cases as far as known."""
     measured = [row for row in members if row.mae is not None]
     maes = [row.mae for row in measured if row.mae is not None]
     of_source = [source.get((row.model, row.image, row.output)) for row in measured]
-    return maes, [mae for mae in of_source if mae is not None]
+    return maes, [row.mae for row in of_source if row is not None and row.mae is not None]
 
 
-def _group(members: list[Row], source: Sources, cases: str) -> Group:
+def _group(members: list[Row], source: Sources, cases: str, document: object) -> Group:
     first = members[0]
     measured = [row for row in members if row.mae is not None]
     torch32 = [row.mae_torch32 for row in measured if row.mae_torch32 is not None]
     maes, of_source = _errors(members, source)
-    status, reason = _verdict(members, maes, of_source)
+    cases = _kind(first, cases)
+    status, reason = _verdict(members, source, document, _witness(first, cases, document))
     return Group(
-        cases=MADE if is_made(first.image) else cases,
+        cases=cases,
         model=first.model,
         variant=first.variant,
         weights=first.weights,
@@ -137,17 +290,23 @@ def _group(members: list[Row], source: Sources, cases: str) -> Group:
     )
 
 
-def _verdict(members: list[Row], maes: list[float], of_source: list[float]) -> tuple[Status, str]:
-    """The worst row, then the group's own limit."""
+def _verdict(
+    members: list[Row], source: Sources, document: object, witness: Witness | None
+) -> tuple[Status, str]:
+    """The worst row, then the group's own limits."""
     status = worst_status([row.status for row in members])
     if status is not Status.PASS:
         bad = [row for row in members if row.status is status]
-        return status, f"{len(bad)} of {len(members)}: {bad[0].image}: {bad[0].reason}"
+        reasons = [f"{len(bad)} of {len(members)}: {bad[0].image}: {bad[0].reason}"]
+        if status is Status.FAIL:
+            said = witness.sentence(_tolerance(members[0])) if witness is not None else ""
+            reasons += [ignored_input(members, source), said]
+        return status, "; ".join(filter(None, reasons))
     # A made picture on which the network itself has no answer is said, and not judged.
-    unjudged = sum(is_made(row.image) and row.status is Status.NOT_RUN for row in members)
-    if len(maes) + unjudged != len(members):
+    judged = [r for r in members if not (is_made(r.image) and r.status is Status.NOT_RUN)]
+    if any(row.mae is None for row in judged):
         return Status.FAIL, "a row passed without a figure"
-    problem = ratio_problem(members[0], maes, of_source)
+    problem = group_problem(members, source, document, witness)
     return (Status.FAIL, problem) if problem else (status, "")
 
 

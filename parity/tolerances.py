@@ -18,6 +18,9 @@ TABLE = "tolerance"
 ANY = "*"
 NUMBERED = " #"  # between a variant and which of several files of it
 NUMBERS = ("mae", "max_abs", "row_ratio", "accuracy_ratio", "noise_floor")
+UNIT = "unit"
+UNITS = ("output", "spread")  # of `mae` and `max_abs`; the first where an entry says none
+SEVERAL = "|"
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Tolerance:
         noise_floor: a mean error up to this is rounding of the output itself; its ratio to
             another such error says nothing and is not judged.
         reason: the measurement that the limits come from.
+        relative: ``mae`` and ``max_abs`` are shares of the spread of the float64 network's
+            outputs over all cases, not in the output's units.
     """
 
     mae: float
@@ -40,6 +45,12 @@ class Tolerance:
     accuracy_ratio: float
     noise_floor: float
     reason: str
+    relative: bool = False
+
+    @property
+    def judges_no_ratio(self) -> bool:
+        """Whether all that passes is within the noise floor, as in float16."""
+        return not self.relative and self.noise_floor >= self.mae
 
 
 def tolerance_for(model: str, variant: str, output: str) -> Tolerance:
@@ -81,7 +92,7 @@ def tolerances_digest() -> str:
 
 
 def parse(text: str) -> dict[str, Tolerance]:
-    """Entries by ``model/variant/output``.
+    """Entries by ``model/variant/output``; one for several models is called ``one|two/...``.
 
     Raises:
         ParityError: the text is no TOML, holds no entry or something else beside them, or an entry
@@ -96,7 +107,16 @@ def parse(text: str) -> dict[str, Tolerance]:
     if not isinstance(given, dict) or not given or document:
         strange = ", ".join(document) or f"no [{TABLE}] entries"
         raise ParityError(f"parity/{FILE}: {strange}", hint=hint)
-    return {key: _entry(key, value) for key, value in given.items()}
+    found: dict[str, Tolerance] = {}
+    for keys, value in given.items():
+        entry = _entry(keys, value)
+        models, _, rest = keys.partition("/")
+        for model in models.split(SEVERAL):
+            key = f"{model}/{rest}"
+            if key in found or not model.strip():
+                raise ParityError(f"parity/{FILE}: {key!r} twice, or without a model", hint=hint)
+            found[key] = entry
+    return found
 
 
 @cache
@@ -112,7 +132,7 @@ def _entry(key: str, given: Any) -> Tolerance:
     hint = f"every entry has {', '.join(NUMBERS)} and a reason that names a measurement"
     if key.count("/") != 2 or not all(part.strip() for part in key.split("/")):
         raise ParityError(f"parity/{FILE}: {key!r} is not model/variant/output", hint=hint)
-    if not isinstance(given, dict) or set(given) != {*NUMBERS, "reason"}:
+    if not isinstance(given, dict) or set(given) - {UNIT} != {*NUMBERS, "reason"}:
         raise ParityError(f"parity/{FILE}: the entry {key!r} is incomplete", hint=hint)
     reason = given["reason"]
     if not isinstance(reason, str) or not reason.strip():
@@ -122,7 +142,10 @@ def _entry(key: str, given: Any) -> Tolerance:
         raise ParityError(
             f"parity/{FILE}: a limit of {key!r} is no finite number of 0 or more", hint=hint
         )
-    return Tolerance(**numbers, reason=reason.strip())
+    unit = given.get(UNIT, UNITS[0])
+    if unit not in UNITS:
+        raise ParityError(f"parity/{FILE}: the unit of {key!r} is none of {UNITS}", hint=hint)
+    return Tolerance(**numbers, reason=reason.strip(), relative=unit == UNITS[1])
 
 
 def _number(given: Any) -> float:

@@ -20,6 +20,8 @@ from parity.runners.torch_runner import TorchRunner
 from parity.yardstick import choose_yardstick
 
 SAID = "torch float64, reproducible"
+NOT_THROUGHOUT = "not float64 throughout"
+NARROWER = "narrower"  # modules of the reference that compute in float32, a sentence each
 
 
 class LiveSupply:
@@ -42,6 +44,7 @@ class LiveSupply:
         self._stack = ExitStack()
         self._runners: dict[tuple[str, str], TorchRunner] = {}
         self._yardstick: dict[str, Any] = {}
+        self._narrower: list[str] = []
 
     def open(self, trial: Case) -> Feeds:
         """Prove the reference reproducible and choose the yardstick, unless that was done.
@@ -57,20 +60,25 @@ class LiveSupply:
         known = self._cache.find(key, self.tally) if self._cache else None
         if known is not None:
             self._yardstick = dict(known.document["torch32"])
+            self._narrower = list(known.document.get(NARROWER, ()))
             return dict(known.arrays)
         network, threads = self._network, self._threads
         pixels, feeds, _ = load_feeds(trial, network, self.outputs)
         outputs = self.outputs(FLOAT64, network, pixels, feeds, anew=True)
         weights = network.weights.load()
-        require_reproducible(network.spec, weights, feeds, outputs, threads=threads)
+        spec = network.spec
+        self._narrower = require_reproducible(spec, weights, feeds, outputs, threads=threads)
         chosen = choose_yardstick(network.spec, weights, feeds, outputs, threads=threads)
         self._runners[TORCH32, network.spec.name] = self._stack.enter_context(chosen.runner)
         self._yardstick = chosen.document() | {"processor": self._machine["processor"]}
-        self._keep(key, document={"torch32": self._yardstick, "reference": SAID}, arrays=feeds)
+        self._keep(key, document=self.document(), arrays=feeds)
         return feeds
 
     def document(self) -> dict[str, Any]:
         """What the report says of the reference and the yardstick."""
+        if self._narrower:
+            narrower = {"reference": f"{SAID}, {NOT_THROUGHOUT}", NARROWER: self._narrower}
+            return {"torch32": self._yardstick} | narrower
         return {"reference": SAID, "torch32": self._yardstick}
 
     def made_by(self) -> dict[str, Any]:

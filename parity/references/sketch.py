@@ -91,10 +91,10 @@ def recorded(report: Report, name: str) -> Outputs:
     """
     networks: dict[Who, dict[Where, Mapping[str, Any]]] = {}
     for row in report.all_rows:
-        pixels = row.reference.get("pixels")
+        pixels = (row.sketch or {}).get("pixels")
         who = who_of(report.models.get(row.model, {}))
         if who and isinstance(pixels, str):
-            networks.setdefault(who, {})[pixels, row.output] = row.reference
+            networks.setdefault(who, {})[pixels, row.output] = row.sketch or {}
     return Outputs(name, networks)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from parity.proof import named, said
 from parity.results import Group, Report, Row
 
+SHOWN = 5
 # A variant that needs no name beside the backend: the usual file, the user's, PyTorch itself.
 UNSAID = ("portable", "candidate", "source", "")
 
@@ -71,6 +72,12 @@ def reference_lines(report: Report) -> list[str]:
         ]
         if shown:
             lines.append(f"{name}: references: {', '.join(shown)}")
+        narrower = given.get("narrower")
+        if isinstance(narrower, list) and narrower:
+            which = ", ".join(map(str, narrower[:SHOWN]))
+            more = f" and {len(narrower) - SHOWN} more" if len(narrower) > SHOWN else ""
+            lines.append(f"{name}: the reference is not float64 throughout: {which}{more}")
+        lines += _witnesses(name, given.get("witnesses"))
         bundle = _mapping(given.get("bundle"))
         if bundle:
             lines.append(f"{name}: {_bundle(bundle, _mapping(given.get('torch32')))}")
@@ -100,6 +107,21 @@ def case_lines(report: Report) -> list[str]:
         if seed:
             lines.append(
                 f"{name}: sizes drawn with seed {seed.get('value')}, from {seed.get('origin')}"
+            )
+    return lines
+
+
+def _witnesses(name: str, given: object) -> list[str]:
+    """A candidate that rounds more than PyTorch, and what it gives computed in float64."""
+    lines = []
+    for found in given if isinstance(given, list) else ():
+        place = _mapping(found)
+        exact = place.get("mae_float64")
+        if isinstance(exact, float) and isinstance(place.get("mae"), float):
+            lines.append(
+                f"{name} {place.get('output')} on {place.get('cases')}, {place.get('provider')}: "
+                f"on {place.get('image')} mae {place['mae']:.3g}, the same file computed in "
+                f"float64 {exact:.3g}"
             )
     return lines
 

@@ -99,6 +99,15 @@ class TorchRunner:
             for tensor, output in zip(self._spec.outputs, outputs, strict=True)
         }
 
+    def watched(self, feeds: Feeds) -> tuple[Outputs, dict[str, set[str]]]:
+        """As `run`, and which modules made narrower numbers of float64 ones, with their types."""
+        from parity.runners.precision import watching
+
+        assert self._module is not None
+        with watching(self._module) as found:
+            outputs = self.run(feeds)
+        return outputs, found
+
     def __enter__(self) -> Self:
         return self
 

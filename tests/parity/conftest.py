@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from chunking.hashing import sha256_bytes
 from export.build import export_model
 from export.models.mit_b2 import EncoderConfig
 from export.models.noiseprint_pp import NoiseprintConfig
@@ -25,7 +26,7 @@ from export.sources import WeightsSource
 from export.spec import ModelSpec
 from export.trufor_specs import MIT_B2, NOISEPRINT_PP, TRUFOR
 from parity import proving
-from parity.results import Group, Row, Status
+from parity.results import Group, Row, Status, Values
 
 ENCODER = EncoderConfig(
     channels=(4, 8, 12, 16), depths=(1, 1, 1, 1), heads=(1, 2, 3, 4), reductions=(8, 4, 2, 1)
@@ -201,6 +202,10 @@ class Make:
             rel_l2=1e-6,
             mae_torch32=1.5e-6,
             accuracy_ratio=1.0,
+            bias=1e-9,
+            reference=Values(1920, 0.0, 1.0, 0.5, 0.25),
+            found=Values(1920, 0.0, 1.0, 0.5, 0.25),
+            found_sha256=sha256_bytes(ascii(changes.get("image")).encode()),
         )
         return replace(given, **changes)
 

@@ -194,3 +194,20 @@ def test_a_device_that_is_listed_and_computes_nothing_is_no_device(
         ("onnxruntime", "cuda", Status.NOT_RUN),
     ]
     assert "computed no node" in rows[1].reason
+
+
+def test_a_candidate_that_answers_otherwise_the_second_time_fails_uncompared(
+    subject: Subject, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[float] = []
+
+    def run(runner: OnnxRuntimeRunner, feeds: Any, once: Any = OnnxRuntimeRunner.run) -> Any:
+        calls.append(1e-7 * len(calls))
+        return {name: array + np.float32(calls[-1]) for name, array in once(runner, feeds).items()}
+
+    monkeypatch.setattr(OnnxRuntimeRunner, "run", run)
+    with Bench(subject, [CPU], case, threads=1) as ready:
+        row = list(ready.rows(case))[-1]
+    assert (row.status, row.mae) == (Status.FAIL, None)
+    assert "the file differs from itself" in row.reason
+    assert len(calls) == 2

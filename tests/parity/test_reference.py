@@ -52,14 +52,14 @@ class Broken(nn.Module):
 
 def proven(
     spec: ModelSpec, module: type[nn.Module] | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> list[str]:
     if module is not None:
         monkeypatch.setattr(ModelSpec, "build", lambda _: module().eval())
         spec = replace(spec, name="hand_made")
     weights = WeightsSource(stand_in="golden").weights_for(spec, spec.build())
     feeds = {"image": np.random.default_rng(0).random((1, 3, 16, 16)).astype(np.float32)}
     outputs = TorchRunner(spec, weights, precision=64).run(feeds)
-    require_reproducible(spec, weights, feeds, outputs, threads=0)
+    return require_reproducible(spec, weights, feeds, outputs, threads=0)
 
 
 @pytest.mark.parametrize("module", [None, Broken])
@@ -75,3 +75,32 @@ def test_a_network_that_draws_is_refused_with_the_output_s_name(
 ) -> None:
     with pytest.raises(ParityError, match="built twice, differs in noiseprint"):
         proven(tiny["tiny_np"], module, monkeypatch)
+
+
+class HalfInside(Broken):
+    """A reference that is coarser than the file it should judge."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return (image[:, :1] + self.weight).half().to(image.dtype)
+
+
+class SingleInside(Broken):
+    """A norm in float32, as many transformers have it."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return (image[:, :1] + self.weight).float().to(image.dtype)
+
+
+def test_a_reference_that_computes_in_float16_is_none(
+    tiny: dict[str, ModelSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ParityError, match=r"the reference is not float64 throughout: .*float16"):
+        proven(tiny["tiny_np"], HalfInside, monkeypatch)
+
+
+def test_a_reference_that_computes_in_float32_is_said(
+    tiny: dict[str, ModelSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = proven(tiny["tiny_np"], SingleInside, monkeypatch)
+    assert said == ["the network's own forward computes in float32"]
+    assert proven(tiny["tiny_np"], Broken, monkeypatch) == []

@@ -25,8 +25,9 @@ ROW_KEYS = {
     *("model", "variant", "weights", "backend", "provider", "image", "image_sha256", "shape"),
     *("output", "mae", "max_abs", "mae_torch32", "accuracy_ratio", "status"),
     *("proof", "label", "reason", "p99_abs", "rel_l2", "outcome"),
+    *("bias", "reference", "found", "found_sha256"),
 }
-MAY_STAND = {"reference"}  # in PyTorch's rows; reports of before have none
+MAY_STAND = {"sketch"}  # in PyTorch's rows; reports of before have none
 GROUP_KEYS = {
     *("cases", "model", "variant", "weights", "proof", "backend", "provider", "output", "rows"),
     *("counts", "mean", "std", "worst", "mean_torch32", "std_torch32", "worst_torch32"),

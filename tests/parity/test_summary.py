@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from parity.results import SOURCE, Group, Status
-from parity.summary import summarise
+from parity.results import SOURCE, Group, Status, Values
+from parity.summary import over_their_ratio, summarise
 from parity.tolerances import Tolerance
+from parity.witness import KEY
 
 
 @pytest.fixture(autouse=True)
@@ -160,3 +162,82 @@ def test_labels_at_near_ties_are_no_ratio(make: Any) -> None:
     plain = rows(make, (0.0, 2e-6), (0.0, 0.0))
     found = [candidate(summarise(given, "images")).status for given in (few, many, plain)]
     assert found == [Status.PASS, Status.FAIL, Status.FAIL]
+
+
+def outputs(size: float, middle: float = 0.5) -> Values:
+    return Values(1920, (middle - 0.5) * size, (middle + 0.5) * size, middle * size, 0.25 * size)
+
+
+def test_a_floor_hides_no_ratio_of_outputs_that_are_as_small(make: Any) -> None:
+    """All zeros for outputs of 2e-9: within any floor, and four million times PyTorch's error."""
+    reason = ""
+    for size, status in ((1.0, Status.PASS), (2e-9, Status.FAIL)):
+        given = rows(make, *[(1e-16, 1e-9)] * 6, reference=outputs(size), bias=0.0)
+        found = candidate(summarise(given, "images"))
+        assert found.status is status
+        reason = found.reason
+    assert reason.startswith("accuracy ratio")
+
+
+def test_one_number_an_image_keeps_its_floor(make: Any) -> None:
+    one = Values(1, 1e-9, 1e-9, 1e-9, 0.0)
+    given = rows(make, *[(1e-10, 9e-9)] * 6, reference=one, bias=0.0)
+    assert candidate(summarise(given, "images")).status is Status.PASS
+
+
+@pytest.mark.parametrize(
+    ("biases", "status"),
+    [
+        ([9e-9, 8.9e-9, 9.1e-9, 9e-9, 9e-9, 9e-9], Status.FAIL),
+        ([-9e-9, -8.9e-9, -9.1e-9, -9e-9, -9e-9, -9e-9], Status.FAIL),
+        ([9e-9, 9e-9, 9e-9, 9e-9, 9e-9, -9e-9], Status.PASS),  # of both sides
+        ([9e-9] * 4, Status.PASS),  # too few to tell
+        ([2e-9] * 6, Status.PASS),  # rounding with a sign, small beside it
+    ],
+)
+def test_a_bias_under_the_floor_is_named(make: Any, biases: list[float], status: Status) -> None:
+    given = rows(make, *[(1e-9, 9e-9)] * len(biases))
+    given[1::2] = [replace(row, bias=bias) for row, bias in zip(given[1::2], biases, strict=True)]
+    found = candidate(summarise(given, "images"))
+    assert found.status is status
+    assert ("biased: every case is off to the same side" in found.reason) is (status is Status.FAIL)
+
+
+def test_an_error_of_a_few_roundings_is_no_bias(make: Any) -> None:
+    given = rows(make, *[(4e-9, 9e-9)] * 6, bias=9e-9)
+    assert candidate(summarise(given, "images")).status is Status.PASS
+
+
+@pytest.mark.parametrize(("apart", "status"), [(0.2, Status.FAIL), (1e-6, Status.PASS)])
+def test_one_answer_to_two_inputs_is_named(make: Any, apart: float, status: Status) -> None:
+    given = rows(make, (1e-4, 1e-4), (1e-4, 1e-4), max_abs=1e-4)
+    given[1::2] = [replace(row, found_sha256="same") for row in given[1::2]]
+    given[3] = replace(given[3], reference=outputs(1.0, 0.5 + apart))
+    found = candidate(summarise(given, "images"))
+    assert found.status is status
+    if status is Status.FAIL:
+        assert found.reason.startswith("the file ignores its input: 0.png and 1.png give the same")
+        assert next(over_their_ratio(given, "images"))[1] == found.reason
+
+
+def test_a_ratio_is_rounding_only_where_the_file_is_right_in_float64(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = {"variant": "portable", "provider": "cpu", "output": "map", "cases": "images"}
+    reason = ""
+    seen = place | {"image": "0.png", "mae": 1e-5, "mae_source": 1e-6, "size": 0.5}
+    for exact, relative, status in (
+        (1e-7, True, Status.PASS),
+        (1e-5, True, Status.FAIL),
+        (1e-7, False, Status.FAIL),  # limits of its own are not lifted
+    ):
+        own = Tolerance(1.0, 1.0, 2.0, 1.1, 1e-8, "a test", relative=relative)
+        for module in ("summary", "limits"):
+            monkeypatch.setattr(f"parity.{module}.tolerance_for", lambda *_, own=own: own)
+        document = {"net": {KEY: [seen | {"mae_float64": exact, "mae_plain": None}]}}
+        given = rows(make, *[(1e-6, 1e-5)] * 6)
+        found = candidate(summarise(given, "images", document))
+        assert found.status is status
+        assert bool(list(over_their_ratio(given, "images", document))) is (status is Status.FAIL)
+        reason = found.reason
+    assert "the same file computed in float64 is within limits" in reason

@@ -123,3 +123,26 @@ def test_the_digest_is_of_the_file_that_is_used(monkeypatch: pytest.MonkeyPatch)
     assert before == tolerances.tolerances_digest()
     monkeypatch.setattr(tolerances, "_text", lambda: entry())
     assert tolerances.tolerances_digest() != before
+
+
+def test_limits_may_be_shares_of_the_spread() -> None:
+    assert parse(entry(unit='"spread"'))["*/*/*"].relative
+    assert not parse(entry(unit='"output"'))["*/*/*"].relative
+    with pytest.raises(ParityError, match="the unit of"):
+        parse(entry(unit='"range"'))
+
+
+def test_an_entry_may_be_of_several_models() -> None:
+    found = parse(entry("one|two/*/map"))
+    assert set(found) == {"one/*/map", "two/*/map"}
+    for bad in ("one|/*/map", "one|one/*/map"):
+        with pytest.raises(ParityError, match="twice, or without a model"):
+            parse(entry(bad))
+
+
+@pytest.mark.parametrize("output", ["map", "conf", "score", "noiseprint"])
+def test_a_network_of_others_has_no_limits_in_units_whatever_its_outputs_are_called(
+    output: str,
+) -> None:
+    assert tolerance_for("a user's", "portable", output).relative
+    assert not tolerance_for("trufor", "portable", output).relative

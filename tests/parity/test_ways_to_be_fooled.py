@@ -116,11 +116,11 @@ def test_a_provider_that_falls_back_in_the_middle_of_a_run(
     parity: Any, exported: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exported("tiny_np")
-    calls = []  # opening, the trial, the first image, and then
+    calls = []  # opening, the trial twice, the first image, and then
 
     def count(provider: Any, session_providers: list[str]) -> None:
         calls.append(provider.name)
-        said = session_providers if len(calls) < 4 else ["SomethingElse"]
+        said = session_providers if len(calls) < 5 else ["SomethingElse"]
         require_ran(provider, said)
 
     require_ran = onnxruntime_runner.require_ran

@@ -9,14 +9,12 @@ from dataclasses import replace
 from parity.gate.evidence import Evidence, Subject
 from parity.gate.findings import Finding, Outcome, verdict
 from parity.gate.policy import Policy
-from parity.outcomes import flip_problem
+from parity.limits import Scale, is_cleared, scales, verdict_of
 from parity.proof import REFUTED
 from parity.results import SOURCE, Group, Report, Row, Status
-from parity.summary import over_their_ratio, summarise
-from parity.tolerances import tolerance_for
+from parity.summary import IMAGES, SHAPES, over_their_ratio, summarise
 
 Place = tuple[str, str, str, str, str]
-FIGURES = ("mae", "max_abs")
 
 
 def outputs_rule(evidence: Evidence, policy: Policy) -> Finding:  # noqa: ARG001 - as all rules
@@ -37,10 +35,13 @@ def verdicts_rule(evidence: Evidence, policy: Policy) -> Finding:  # noqa: ARG00
     def problems() -> Iterator[str]:
         for subject in evidence.subjects:
             source = {(row.image, row.output): row for row in subject.source_rows}
+            known = scales(subject.source_rows)
             for row in subject.rows:
                 if row.mae is None and row.status is not Status.PASS:
                     continue  # `outputs`, `complete` and `weights` speak of these
-                problem = row_problem(row, source.get((row.image, row.output)))
+                scale = known.get((row.model, row.output))
+                cleared = is_cleared(subject.about, row)
+                problem = row_problem(row, source.get((row.image, row.output)), scale, cleared)
                 if problem:
                     yield f"{row.model} {row.output} on {row.image}, {row.provider}: {problem}"
         if not rows:
@@ -61,12 +62,10 @@ def accuracy_rule(evidence: Evidence, policy: Policy) -> Finding:
     groups = _groups(evidence.report) if evidence.report else []
 
     def problems() -> Iterator[str]:
-        rows = evidence.report.rows if evidence.report else []
-        shape_rows = evidence.report.shape_rows if evidence.report else []
-        for cases, given in (("images", rows), ("shapes", shape_rows)):
-            for row, problem in over_their_ratio(given):
-                if row.backend != SOURCE:
-                    yield f"{row.model} {row.output} on {cases}, {row.provider}: {problem}"
+        report = evidence.report
+        for cases, given in ((IMAGES, report.rows), (SHAPES, report.shape_rows)) if report else ():
+            for row, problem in over_their_ratio(given, cases, report.models if report else {}):
+                yield f"{row.model} {row.output} on {cases}, {row.provider}: {problem}"
         for old in evidence.baselines:
             yield from _grown(evidence.subjects, old, limits.growth, limits.growth_floor)
 
@@ -100,28 +99,18 @@ def _shares_images(subject: Subject, old: Report) -> bool:
     return any((row.variant, row.image_sha256) in images for row in subject.rows)
 
 
-def row_problem(row: Row, source: Row | None) -> str:
-    """Why a row does not pass, from its figures alone, or "".
-
-    The limits are those of `parity.compare.judge`.
-    """
+def row_problem(row: Row, source: Row | None, scale: Scale | None, cleared: bool) -> str:
+    """Why a row does not pass, from its figures alone, or ""; the run decided by the same."""
     if row.status is not Status.PASS:
         return row.reason or f"stored as {row.status}"
-    if source is None:
-        return "PyTorch float32 was not measured on it"
-    tolerance = tolerance_for(row.model, row.variant, row.output)
-    for name in FIGURES:
-        value, of_source = getattr(row, name), getattr(source, name)
-        if value is None or of_source is None:
-            return f"it passed without a {name}"
-        limit = max(getattr(tolerance, name), tolerance.row_ratio * of_source)
-        if not value <= limit:
-            return f"{name} {value:.3g} is over {limit:.3g} ({tolerance.reason})"
-    return flip_problem(row.outcome, tolerance.max_abs)
+    return verdict_of(row, source, scale, cleared)[1]
 
 
 def _groups(report: Report) -> list[Group]:
-    found = [*summarise(report.rows, "images"), *summarise(report.shape_rows, "shapes")]
+    found = [
+        *summarise(report.rows, IMAGES, report.models),
+        *summarise(report.shape_rows, SHAPES, report.models),
+    ]
     return [group for group in found if group.backend != SOURCE]
 
 

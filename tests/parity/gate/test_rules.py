@@ -624,12 +624,12 @@ def test_a_baseline_to_whose_outputs_nothing_can_be_held(
     def forget(document: dict[str, Any]) -> None:
         document["models"]["tiny_np"].pop("reference_network")
         for row in document["rows"] + document["shape_rows"]:
-            row.pop("reference", None)
+            row.pop("sketch", None)
 
     def others(document: dict[str, Any]) -> None:
         for row in document["rows"] + document["shape_rows"]:
-            if "reference" in row:
-                row["reference"]["pixels"] = "0" * 64
+            if "sketch" in row:
+                row["sketch"]["pixels"] = "0" * 64
 
     for change, why in ((others, "no picture in common"), (forget, "does not say what")):
         before.edit(change)

@@ -58,10 +58,10 @@ def test_a_new_file_is_a_change_and_no_fault(
 
 
 def test_worse_is_exit_1_and_comes_first(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-    old, new = write("a.json"), write("b.json", lambda n: (n + 1) * 4e-7)
+    old, new = write("a.json"), write("b.json", lambda n: (n + 1) * 2e-6)
     assert main(["compare", str(old), str(new)]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"worse          {MAE}: 6.500e-07 -> 2.600e-06 (4.000 times")
+    assert lines[0].startswith(f"worse          {MAE}: 6.500e-07 -> 1.300e-05 (20.000 times")
     assert lines[-1] == "1 worse, 1 changed, 3 the same"
 
 

@@ -61,7 +61,7 @@ def recorded(order: Prepare) -> Prepare:
         rows = [row for row in document["rows"] if row["backend"] == "torch32"]
         for number, row in enumerate(rows):
             array = np.arange(16.0).reshape(1, 4, 4) + number
-            row["reference"] = {"pixels": f"{number:064x}", **sketch(array)}
+            row["sketch"] = {"pixels": f"{number:064x}", **sketch(array)}
         document[DIGEST] = digest_of(document)
         given.report.write_text(json.dumps(document))
         return given

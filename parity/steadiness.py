@@ -1,0 +1,115 @@
+"""A candidate must be a function of its inputs: no random operator, and the same answer twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from chunking.errors import ChunkingError
+from chunking.framing import Walker
+from chunking.onnx_records import MODEL_GRAPH
+from chunking.sources import OpenFile, opened
+from export.random_operators import ALWAYS, DROPOUTS, random_operators
+from parity.errors import ParityError
+from parity.initializers import GRAPH_NODE
+from parity.runners.base import Outputs
+from runtime.providers import CPU
+
+Array = npt.NDArray[Any]
+
+MODEL_FUNCTIONS = 25  # field of onnx.proto's ModelProto
+LARGEST_NODE = 1 << 30  # bytes
+# Kernels of a GPU may add up in another order each time: rounding, a share of the largest value.
+ROUNDING_ELSEWHERE = 1e-5
+SHOWN = 3
+
+
+def randomness(path: Path) -> str:
+    """Why a file is random by its operators, or "".
+
+    onnx is imported only where an operator's name stands in the file at all.
+
+    Raises:
+        ParityError: such a name stands there, and onnx is not installed to look closer.
+    """
+    if not _mentions(path):
+        return ""
+    try:
+        import onnx
+    except ImportError as error:
+        raise ParityError(
+            f"{path}: it may hold random operators, and onnx is not here to look",
+            hint="pip install onnx",
+        ) from error
+    found = random_operators(onnx.load(path, load_external_data=False))
+    if not found:
+        return ""
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return f"the file is random: {', '.join(found[:SHOWN])}{more}"
+
+
+def unsteady(first: Outputs, second: Outputs, provider: str) -> str:
+    """Why two answers to one input are not the same, or "".
+
+    Args:
+        first: all outputs by name.
+        second: those of a second run on the same inputs.
+        provider: where it ran; on the CPU the answers must agree bit for bit.
+    """
+    for name in first.keys() | second.keys():
+        if name not in first or name not in second:
+            return f"the file gives {name} in one of two runs only"
+        ours, theirs = first[name], second[name]
+        if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
+            return f"the file differs from itself: two runs on one input give {name} in two shapes"
+        if np.array_equal(ours, theirs, equal_nan=ours.dtype.kind in "fc"):
+            continue
+        far = _distance(ours, theirs)
+        if provider == CPU or not far <= ROUNDING_ELSEWHERE:
+            return (
+                f"the file differs from itself: two runs on one input give {name} off by {far:.3g} "
+                "of its largest value"
+            )
+    return ""
+
+
+def _distance(ours: Array, theirs: Array) -> float:
+    """The largest difference as a share of the largest value; NaN where there is none to take."""
+    if ours.dtype.kind not in "fiu":
+        return float("nan")
+    first, second = ours.astype(np.float64), theirs.astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        return float(np.abs(first - second).max() / max(np.abs(first).max(), np.abs(second).max()))
+
+
+def _mentions(path: Path) -> bool:
+    """Whether the name of an operator that may be random stands in a node or a function."""
+    names = {name for given in ALWAYS.values() for name in given} | {op for _, op in DROPOUTS}
+    wanted = [name.encode() for name in names]
+    try:
+        with opened(path, follow_link=True) as file:
+            return any(word in nodes for nodes in _nodes(file) for word in wanted)
+    except (ChunkingError, OSError, ValueError) as error:
+        reason = error.problem if isinstance(error, ChunkingError) else error
+        raise ParityError(
+            f"{path}: not a readable ONNX file ({reason})", hint="export it again"
+        ) from error
+
+
+def _nodes(file: OpenFile) -> list[bytes]:
+    """Nodes and functions as they stand in the file, without the weights."""
+    walker = Walker(file)
+    found = []
+    for model in walker.fields(0, file.size):
+        if model.number == MODEL_FUNCTIONS:
+            found.append(walker.content(model, LARGEST_NODE))
+        elif model.number == MODEL_GRAPH:
+            found += [
+                walker.content(part, LARGEST_NODE)
+                for part in walker.fields(model.body, model.end)
+                if part.number == GRAPH_NODE
+            ]
+    return found
