@@ -79,6 +79,7 @@ class Tape:
         fixed: tensors that were there before the run: parameters, buffers, constants.
         inputs: values of the network's inputs, by name.
         outputs: values of its outputs, in order.
+        output_shapes: their shapes.
     """
 
     store: Store
@@ -92,6 +93,7 @@ class Tape:
     fixed: dict[int, torch.Tensor] = field(default_factory=dict)
     inputs: dict[str, int] = field(default_factory=dict)
     outputs: list[int] = field(default_factory=list)
+    output_shapes: list[tuple[int, ...]] = field(default_factory=list)
 
     def array(self, value: int) -> npt.NDArray[np.float64]:
         """A value, float64, in the shape in which it was computed."""
@@ -135,6 +137,11 @@ def record(module: torch.nn.Module, feeds: Mapping[str, npt.NDArray[Any]], store
             f"the network failed on {shapes}: {reason}", hint="choose another size with --size"
         ) from error
     outputs = (given,) if isinstance(given, torch.Tensor) else tuple(given)
+    if not all(isinstance(output, torch.Tensor) for output in outputs):
+        raise ParityError(
+            f"the network returns {type(given).__name__}, not a tensor or a tuple of tensors",
+            hint="wrap it in a module whose forward returns a tuple of tensors",
+        )
     return recorder.finish(outputs)
 
 
