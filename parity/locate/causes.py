@@ -17,6 +17,8 @@ EXPLAINS = 1e-3  # of the spread: what a fit may leave
 EQUAL = 2e-4  # relative: two factors are the same number (255 and 256 differ by 4e-3)
 KNOWN_SCALES = (255.0, 256.0, 127.5, 128.0, 65535.0)
 LEAST_SPREAD = 1e-9
+CLEARLY = 0.1  # what a cause may leave of a difference
+LEVELS = 255
 
 
 def of_input(found: Array, own: Array, contract: Preprocessing) -> str:
@@ -40,9 +42,14 @@ def of_input(found: Array, own: Array, contract: Preprocessing) -> str:
     fit = _fit(left, right)
     if fit is not None:
         order, factor, shift = fit
-        return ", ".join(text for text in (_order(order), _factors(factor, shift, contract)) if text)
-    for words, change in _changes(contract):
-        if _is(found, change(own)):
+        words = [w for w in (_order(order), _factors(factor, shift, contract)) if w]
+        if words:
+            return ", ".join(words)
+    low, high = float(found.min()), float(found.max())
+    clip = (f"clipped to {low:.6g}..{high:.6g}", lambda x: np.clip(x, low, high))
+    off = _rms(found - own)
+    for words, change in [*_changes(contract), clip]:
+        if _rms(found - change(own)) <= CLEARLY * off:
             return words
     return ""
 
@@ -58,9 +65,9 @@ def as_if(given: Array, run: Callable[[Array], Array], own: Array, contract: Pre
     """
     if own.ndim < 2 or own.shape[1] != len(RGB) or not np.isfinite(given).all():  # noqa: PLR2004
         return ""
+    off = _rms(given - run(own))
     for words, change in [*_affine(contract), *_changes(contract)]:
-        other = run(change(own))
-        if other.size == given.size and _is(given.reshape(-1), other.reshape(-1)):
+        if _rms(given - run(change(own))) <= CLEARLY * off:
             return words
     return ""
 
@@ -75,9 +82,8 @@ def of_output(found: Array, own: Array) -> str:
     return "" if fit is None else _line(float(fit[1][0]), float(fit[2][0]))
 
 
-def _is(found: Array, other: Array) -> bool:
-    spread = float(np.std(other)) + LEAST_SPREAD
-    return bool(np.sqrt(np.square(found - other).mean()) <= EXPLAINS * spread)
+def _rms(difference: Array) -> float:
+    return float(np.sqrt(np.square(difference.astype(np.float64)).mean()))
 
 
 def _fit(found: Array, own: Array) -> tuple[tuple[int, ...], Array, Array] | None:
@@ -160,6 +166,7 @@ def _known(contract: Preprocessing) -> Iterator[tuple[str, Array, Array]]:
     if normalises:
         sets = {"the network's mean and std": (mean, std), **sets}
         yield "not normalised: the network's mean and std are left out", std, mean
+        yield "raw pixels, neither divided nor normalised", scale * std, scale * mean
         yield "mean and std swapped", std / mean, (mean - std) / mean
     for words, (m, s) in sets.items():
         yield f"normalised {'twice' if normalises else 'once more'}, with {words}", 1 / s, -m / s
@@ -193,6 +200,7 @@ def _changes(contract: Preprocessing) -> Iterator[tuple[str, Callable[[Array], A
     yield "clipped to -1..1", lambda x: np.clip(x, -1.0, 1.0)
     yield "rounded to float16", lambda x: x.astype(np.float16).astype(np.float64)
     yield "rounded to 8 bits", lambda x: levels(x, np.rint)
+    yield "rounded to multiples of 1/255", lambda x: np.rint(x * LEVELS) / LEVELS
     yield "cut to 8 bits", lambda x: levels(x, np.floor)
     yield "mirrored left to right", lambda x: x[..., ::-1]
     yield "upside down", lambda x: x[..., ::-1, :]
@@ -203,5 +211,3 @@ def _changes(contract: Preprocessing) -> Iterator[tuple[str, Callable[[Array], A
 def _shape(array: Array) -> str:
     return f"({', '.join(map(str, array.shape))})"
 
-
-LEVELS = 255

@@ -76,7 +76,7 @@ def enter(
             return entries, runner.run({name: one.array for name, one in entries.items()})
         except ParityError:
             turned = {name: _channels_last(one) for name, one in entries.items()}
-            if turned == entries:
+            if all(turned[name] is one for name, one in entries.items()):
                 raise
             try:
                 return turned, runner.run({name: one.array for name, one in turned.items()})
@@ -134,9 +134,9 @@ def _entry(
     elif wanted.kind == array.dtype.kind:
         array = array.astype(wanted)
         said.append(f"it takes {wanted}, the network {feeds[own].dtype}")
-    elif wanted == np.uint8 and is_image:
-        array, same = _pixels(array, contract), False
-        said.append(f"it takes uint8 pixels, the network {feeds[own].dtype}")
+    elif wanted.kind in "iu" and wanted != np.int8 and is_image:
+        array, same = _pixels(array, contract).astype(wanted), False
+        said.append(f"it takes {wanted} pixels, the network {feeds[own].dtype}")
     else:
         raise ParityError(
             f"the file's input {value.name} is {wanted}; the network's {own} is {array.dtype}",

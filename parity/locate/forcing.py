@@ -178,7 +178,8 @@ class Walk:
         eight = eight or any(self._opened.dequantised(n) for n in node.input if n in self._fixed)
         first = held.get(node.input[0]) if node.input else None
         arranges = node.op_type in LAYOUT_NODES and first is not None
-        if first is not None and arranges and first.value is not None and forced.dtype.kind == "f":
+        keeps = arranges and forced.dtype.kind == "f" and not self._loses(first, forced)
+        if first is not None and keeps and first.value is not None:
             return replace(first, given=forced, free=free, half=half)
         params = self._matcher.params(node).union(
             *(one.params for one in computed if one.value is None)
@@ -191,6 +192,11 @@ class Walk:
             return found
         match = self._matcher.match(forced, since, params, half=half, eight=eight)
         return found if match is None else self._tie(name, found, *match)
+
+    def _loses(self, one: Held | None, made: Array) -> bool:
+        """Whether an input of the network is rounded to float16: a fault of what enters."""
+        enters = one is not None and one.value in self._judge.tape.inputs.values()
+        return enters and made.dtype == np.float16 and not self._half
 
     def _expected(
         self, node: onnx.NodeProto, held: Mapping[str, Held]
@@ -227,7 +233,8 @@ class Walk:
                 f"the output {name} is {one.given.shape}; the reference's is {wanted.shape}",
                 hint="it is another network's file, or its outputs stand in another order",
             )
-        if one.value == value and one.given.shape == wanted.shape:
+        rounded = not self._half and one.value == value and self._judge.rounds(value, one.given)
+        if one.value == value and one.given.shape == wanted.shape and not rounded:
             return
         if one.value is not None:
             one = Held(one.given, one.free, None, frozenset([one.value]), half=one.half)

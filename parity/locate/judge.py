@@ -78,7 +78,8 @@ class Judge:
         reference = tape.array(claim.value)
         arranged = self._arranged(reference, claim)
         created = error_of(claim.given, arranged)
-        full = error_of(claim.free, arranged)
+        same = claim.free.shape == arranged.shape  # else its input was of another size
+        full = error_of(claim.free, arranged) if same else Error(float("inf"), float("inf"))
         own, ops = self._yardstick(claim, reference)
         self._anchored.add(claim.value)
         rounding = ROUNDING["8 bits" if claim.eight else "float16" if claim.half else "float32"]
@@ -132,11 +133,18 @@ class Judge:
         return part, own.astype(found.dtype)
 
     def wide(self, value: int, given: Array) -> Array:
-        """A value of the reference, float64, as the candidate holds it."""
+        """A value of the reference, float64, as the candidate holds it; rounded if that rounds."""
         if given.dtype.kind != "f":
             return given
         reference = self.tape.array(value)
-        return find_layout(reference, given).arrange(reference, given.shape)
+        wide = find_layout(reference, given).arrange(reference, given.shape)
+        return given.astype(np.float64) if _is_rounded(given, wide) else wide
+
+    def rounds(self, value: int, given: Array) -> bool:
+        """Whether a tensor holds a value with fewer digits (a Cast to float16 and back)."""
+        reference = self.tape.array(value)
+        wide = find_layout(reference, given).arrange(reference, given.shape)
+        return given.dtype.kind == "f" and _is_rounded(given, wide)
 
     def arranged(self, other: Array, value: int, given: Array) -> Array:
         """Other numbers in a value's place, as the candidate holds it."""
@@ -168,6 +176,12 @@ class Judge:
         if needed - made <= claim.since:
             return claim.since
         return claim.since | frozenset(self._anchored)
+
+
+def _is_rounded(given: Array, wide: Array) -> bool:
+    """Whether numbers have lost more than a rounding to float32."""
+    limit = 2.0 * ROUNDING["float32"] * float(np.abs(wide).max(initial=0.0))
+    return not float(np.abs(given - wide).max(initial=0.0)) <= limit
 
 
 def _ratio(created: Error, own: Error, reference: Array, rounding: float, absolute: float) -> float:

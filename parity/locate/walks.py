@@ -126,7 +126,7 @@ class Walks:
             own = tape.array(value)
             cause = self._another_output(one, value)
             if not cause and own.size == one.given.size:
-                cause = of_output(one.given, self._judge.wide(value, one.given))
+                cause = of_output(one.given, self._judge.arranged(own, value, one.given))
             return replace(part, place=OUTPUT, cause=cause)
         first = tape.inputs.get(self._subject.spec.inputs[0].name)
         if first is not None and one.since and one.since <= inputs.keys():
