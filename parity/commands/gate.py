@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
+from export.arguments import add_weights_arguments
+from export.sources import WeightsSource
 from parity.gate.evidence import gather
+from parity.gate.locating import located
 from parity.gate.judge import judge
 from parity.gate.policy import load_policy
 from parity.gate.view import json_text, lines
@@ -44,6 +48,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="files, locks and pieces (default: %(default)s)",
     )
+    parser.add_argument(
+        "--locate",
+        action="store_true",
+        help="also look into each file, layer by layer: needs torch and the weights",
+    )
+    add_weights_arguments(parser)
+    parser.add_argument(
+        "--image",
+        type=Path,
+        default=Path("sample_dataset"),
+        metavar="FILE",
+        help="for --locate: an image, or a data set: its first image (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--candidate",
+        action="append",
+        default=[],
+        metavar="MODEL=FILE",
+        help="for --locate: where the report's candidate is, if not in --models-dir",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--explain", action="store_true", help="each rule's reason and details")
 
@@ -54,6 +78,10 @@ def run(args: argparse.Namespace) -> int:
     evidence = gather(
         args.report, models_dir=args.models_dir, bench=args.bench, baselines=args.baseline
     )
+    if args.locate:
+        source = WeightsSource(args.weights, args.stand_in)
+        found = located(evidence, source, args.image, args.candidate)
+        evidence = replace(evidence, located=found)
     decision = judge(evidence, policy)
     if args.json:
         print(json_text(decision, policy), end="")

@@ -57,6 +57,27 @@ class Subject:
 
 
 @dataclass(frozen=True)
+class Location:
+    """What `parity locate` found in one file.
+
+    Attributes:
+        model: the network's name.
+        variant: the exported variant, or ``candidate``.
+        sha256: the digest of the file that was looked at ("" where there was none).
+        sentence: the answer in words.
+        first: the first part that creates error, or "".
+        problem: why it could not be looked at, or "".
+    """
+
+    model: str
+    variant: str
+    sha256: str
+    sentence: str
+    first: str
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What there is to judge.
 
@@ -68,6 +89,7 @@ class Evidence:
         baselines: earlier runs.
         costs: time and memory, or None.
         cost_baselines: those of earlier releases.
+        located: what `parity locate` found in each file; None where nobody asked it.
     """
 
     report_path: Path
@@ -77,6 +99,7 @@ class Evidence:
     baselines: tuple[Report, ...] = ()
     costs: Costs | None = None
     cost_baselines: tuple[Costs, ...] = field(default=())
+    located: tuple[Location, ...] | None = None
 
     @property
     def report_name(self) -> str:

@@ -152,6 +152,7 @@ class Policy:
     memory: Memory
     placement: PlacementRule
     latency: Latency
+    locate: Presence
 
     @property
     def digest(self) -> str:

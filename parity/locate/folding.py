@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,31 +40,36 @@ class Norm:
     shift: Array
     size: Array
 
-    def misfit(self, array: Array, own: Array | None, axis: int, *, named: bool) -> float:
+    def misfit(self, array: Array, forms: Sequence[Array], axis: int, *, named: bool) -> float:
         """How far the median channel is from the layer's own times the scale; infinite if far.
 
         Args:
             array: an initializer.
-            own: the layer's weight in its axes, or None where there is no such form.
+            forms: the layer's weight in its axes, as it is or turned; empty where it has others.
             axis: of output channels.
             named: it has the layer's name: then it is scaled or not, whichever is nearer.
         """
-        if own is None or array.shape[axis] != len(self.scale):
+        if array.shape[axis] != len(self.scale):
             return float("inf")
-        left, right = (
-            np.moveaxis(one, axis, 0).reshape(len(self.scale), -1).astype(np.float64)
-            for one in (array, own)
-        )
-        squares, products = (right * right).sum(axis=1), (left * right).sum(axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            cosines = np.abs(products) / (np.linalg.norm(left, axis=1) * np.sqrt(squares))
-            factors = products / squares
-            scaled = float(np.nanmedian(np.abs(factors / self.scale - 1.0)))
-            plain = float(np.nanmedian(np.abs(factors - 1.0)))
-        if named:
-            return scaled if scaled <= plain else float("inf")
-        sure = left.shape[1] >= LEAST_ELEMENTS and np.nanmedian(cosines) >= LEAST_COSINE
-        return scaled if sure and scaled <= MISFIT else float("inf")
+        left = _rows(array, axis)
+        best = plain = float("inf")
+        for form in forms:
+            right = _rows(form, axis)
+            squares, products = (right * right).sum(axis=1), (left * right).sum(axis=1)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                cosines = np.abs(products) / (np.linalg.norm(left, axis=1) * np.sqrt(squares))
+                factors = products / squares
+                scaled = float(np.nanmedian(np.abs(factors / self.scale - 1.0)))
+                plain = min(plain, float(np.nanmedian(np.abs(factors - 1.0))))
+            sure = left.shape[1] >= LEAST_ELEMENTS and np.nanmedian(cosines) >= LEAST_COSINE
+            if named or (sure and scaled <= MISFIT):
+                best = min(best, scaled)
+        return best if not named or best <= plain else float("inf")
+
+
+def _rows(array: Array, axis: int) -> Array:
+    """An output channel a row, float64."""
+    return np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1).astype(np.float64)
 
 
 def norms_after(tape: Tape, state: Mapping[str, Array]) -> dict[str, Norm]:

@@ -36,6 +36,7 @@ RECORD, NAME, CONTENT, SCALED = "record", "name", "content", "scaled channels"
 ENDINGS = ("_DequantizeLinear_Output", "_quantized", ".T", "_transposed")
 # Which axis of a layer's weight counts output channels.
 OUTPUT_AXIS = {"Conv": 0, "FusedConv": 0, "ConvTranspose": 1, "Gemm": 0, "MatMul": 1}
+ARRANGES = ("Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 ALIKE = 0.05  # relative L2; 8-bit weights are within 0.02
 LEAST_ALIKE = 64  # elements
 
@@ -199,7 +200,7 @@ def _folded(
     """
     norms = norms_after(tape, state)
     taken = {source for sources in origins.sources.values() for source in sources}
-    normed = {node.input[0] for node in proto.graph.node if node.op_type == "BatchNormalization"}
+    normed = _normed(proto)
     for node in proto.graph.node:
         if node.op_type not in OUTPUT_AXIS or node.output[0] in normed:
             continue
@@ -214,8 +215,9 @@ def _folded(
         for name in [known] if known else [name for name in norms if name not in taken]:
             norm = norms.get(name)
             if norm is not None:
-                own = _turned(state[name], arrays[weight])
-                best = min(best, (norm.misfit(arrays[weight], own, axis, named=bool(known)), name))
+                forms = _forms(state[name], arrays[weight])
+                misfit = norm.misfit(arrays[weight], forms, axis, named=bool(known))
+                best = min(best, (misfit, name))
         if best[1]:
             name, norm = best[1], norms[best[1]]
             taken.add(name)
@@ -228,8 +230,21 @@ def _folded(
                 origins.sources[weight] = (name, *norm.biases, *norm.tensors)
 
 
-def _turned(own: Array, array: Array) -> Array | None:
-    """A tensor of the network in the axes of an initializer, or None where they differ."""
-    if own.shape == array.shape:
-        return own
-    return own.T if own.ndim == 2 and own.T.shape == array.shape else None  # noqa: PLR2004
+def _forms(own: Array, array: Array) -> list[Array]:
+    """A tensor of the network in the axes of an initializer; a square matrix has two forms."""
+    forms = [own, own.T] if own.ndim == array.ndim == 2 else [own]  # noqa: PLR2004 - a matrix
+    return [form for form in forms if form.shape == array.shape]
+
+
+def _normed(proto: onnx.ModelProto) -> set[str]:
+    """Tensors that a BatchNormalization of the file reads, perhaps in another arrangement."""
+    makers = {name: node for node in proto.graph.node for name in node.output}
+    found = set()
+    for node in proto.graph.node:
+        if node.op_type == "BatchNormalization":
+            name = node.input[0]
+            found.add(name)
+            while name in makers and makers[name].op_type in ARRANGES:
+                name = makers[name].input[0]
+                found.add(name)
+    return found
