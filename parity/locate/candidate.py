@@ -53,10 +53,13 @@ class Opened:
         ran = any(node.op_type in QUANTISED for node in self.proto.graph.node)
         return ran or any(name in self.roots and self.dequantised(name) for name in self.arrays)
 
+    def stored(self, name: str) -> np.dtype[Any]:
+        """The type in which the file keeps an array, or what it is made of."""
+        return self.arrays[self.roots.get(name, name)].dtype
+
     def dequantised(self, name: str) -> bool:
         """Whether an array was made of one of 8-bit numbers."""
-        root = self.arrays[self.roots.get(name, name)]
-        return root.dtype in (np.int8, np.uint8)
+        return self.stored(name) in (np.int8, np.uint8)
 
 
 def load(path: Path) -> Opened:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from parity.locate.candidate import Opened
-from parity.locate.origins import RECORD, Origins
+from parity.locate.origins import Origins
 from parity.locate.tape import Op
 
 if TYPE_CHECKING:
@@ -49,22 +49,23 @@ def weights_that_differ(
     found = {}
     for name, sources in origins.sources.items():
         array = opened.arrays.get(name)
-        if array is None or array.dtype.name not in COPIED or opened.dequantised(name):
+        kind = "" if array is None else opened.stored(name).name
+        if array is None or kind not in COPIED:  # 8-bit numbers are never the network's
             continue
         fold = origins.folded.get(name)
         if fold is not None:
             expected, size = _folded(array, state[fold.weight], fold)
-            limit = FOLDED[array.dtype.name]
+            limit = FOLDED[kind]
         elif len(sources) == 1 and sources[0] in state:
             expected = size = _arranged(state[sources[0]], array)
-            limit = COPIED[array.dtype.name]
+            limit = COPIED[kind]
         else:
             continue
         if expected is None or size is None:
             continue
-        scale = np.maximum(np.abs(size), np.finfo(np.float32).tiny)
+        scale = np.maximum(np.abs(size), np.finfo(kind).tiny)
         wrong = ~(np.abs(array.astype(np.float64) - expected) <= limit * scale)
-        if 0 < wrong.sum() <= FEW * wrong.size or (origins.how[name] == RECORD and wrong.any()):
+        if 0 < wrong.sum() <= FEW * wrong.size:
             found[name] = _said(sources[0], array, expected, wrong)
     return found
 

@@ -171,8 +171,8 @@ class Walk:
         computed = [one for one in held.values() if one.sources and not _is_shape(one.given)]
         if forced.dtype.kind != "f" and not _carries(node, forced, computed):
             return Held(forced, free)
-        read = [forced, *(self._fixed[n] for n in node.input if n in self._fixed)]
-        rounded = any(a.dtype == np.float16 for a in read) or any(one.half for one in computed)
+        kinds = [forced.dtype, *(self._opened.stored(n) for n in node.input if n in self._fixed)]
+        rounded = np.float16 in kinds or any(one.half for one in computed)
         half = self._half and rounded
         eight = node.op_type in QUANTISED or any(one.eight for one in computed)
         eight = eight or any(self._opened.dequantised(n) for n in node.input if n in self._fixed)
