@@ -9,8 +9,8 @@ from pathlib import Path
 from export.arguments import add_weights_arguments
 from export.sources import WeightsSource
 from parity.gate.evidence import gather
-from parity.gate.locating import located
 from parity.gate.judge import judge
+from parity.gate.locating import located
 from parity.gate.policy import load_policy
 from parity.gate.view import json_text, lines
 

@@ -50,7 +50,9 @@ def _locations(
         path = files.get(subject.model) if subject.variant == CANDIDATE else None
         path = path or subject.path
         if path is None or not path.is_file():
-            yield _nothing(subject, f"no file {path or ''}; --candidate {subject.model}=FILE, or merge")
+            yield _nothing(
+                subject, f"no file {path or ''}; --candidate {subject.model}=FILE, or merge"
+            )
             continue
         try:
             found = locate(Question(subject.model, source, path, image=image))

@@ -34,7 +34,7 @@ def of_input(found: Array, own: Array, contract: Preprocessing) -> str:
     found = found.astype(np.float64)
     if not np.isfinite(found).all():
         return "it has values that are NaN or infinite"
-    if own.ndim < 2 or own.shape[1] > len(RGB):  # noqa: PLR2004 - batch and channels
+    if own.ndim < 2 or own.shape[1] > len(RGB):
         fit = _fit(found.reshape(1, -1), own.reshape(1, -1))
         return "" if fit is None else _factors(fit[1], fit[2], contract)
     channels = own.shape[1]
@@ -63,7 +63,7 @@ def as_if(given: Array, run: Callable[[Array], Array], own: Array, contract: Pre
         own: the network's input, (B, C, H, W) float64.
         contract: how pixels became it.
     """
-    if own.ndim < 2 or own.shape[1] != len(RGB) or not np.isfinite(given).all():  # noqa: PLR2004
+    if own.ndim < 2 or own.shape[1] != len(RGB) or not np.isfinite(given).all():
         return ""
     off = _rms(given - run(own))
     for words, change in [*_affine(contract), *_changes(contract)]:
@@ -160,7 +160,10 @@ def _known(contract: Preprocessing) -> Iterator[tuple[str, Array, Array]]:
     yield f"pixels not divided by {scale:g}", scale + 0 * std, (scale - 1.0) * mean / std
     for other in dict.fromkeys((scale, 255.0, 256.0)):
         again = "again " if other == scale else ""
-        yield f"divided by {other:g} {again}after the network's own division", *_both(1 / other, std)
+        yield (
+            f"divided by {other:g} {again}after the network's own division",
+            *_both(1 / other, std),
+        )
         yield f"multiplied by {other:g}", *_both(other, std)
     sets = {"ImageNet's mean and std": (np.array(IMAGENET_MEAN), np.array(IMAGENET_STD))}
     if normalises:
@@ -210,4 +213,3 @@ def _changes(contract: Preprocessing) -> Iterator[tuple[str, Callable[[Array], A
 
 def _shape(array: Array) -> str:
     return f"({', '.join(map(str, array.shape))})"
-

@@ -98,7 +98,9 @@ def _norm(op: Op, biases: list[str], tape: Tape, state: Mapping[str, Array]) -> 
     eps = arguments[-1]
     given: list[Array] = []
     named: list[str] = []
-    for argument, neutral in zip(arguments[1 : NORM_TENSORS + 1], (1.0, 0.0, 0.0, 1.0), strict=True):
+    for argument, neutral in zip(
+        arguments[1 : NORM_TENSORS + 1], (1.0, 0.0, 0.0, 1.0), strict=True
+    ):
         names = tape.params_of.get(argument.tensor, ()) if isinstance(argument, Ref) else ()
         if argument is not None and len(names) != 1:
             return None

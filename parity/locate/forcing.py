@@ -261,7 +261,10 @@ class Walk:
             )
             differs = self._differences(claim, own)
             if wanted is not None and one.given.shape != wanted.shape:
-                differs = (*differs, f"its shape is {one.given.shape}, the network's {wanted.shape}")
+                differs = (
+                    *differs,
+                    f"its shape is {one.given.shape}, the network's {wanted.shape}",
+                )
             claim = replace(claim, differs=differs)
             part, given = self._judge.measure(claim, lambda: self._exact(name, one))
         if part.creates and not silent:

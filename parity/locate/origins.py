@@ -232,7 +232,7 @@ def _folded(
 
 def _forms(own: Array, array: Array) -> list[Array]:
     """A tensor of the network in the axes of an initializer; a square matrix has two forms."""
-    forms = [own, own.T] if own.ndim == array.ndim == 2 else [own]  # noqa: PLR2004 - a matrix
+    forms = [own, own.T] if own.ndim == array.ndim == 2 else [own]
     return [form for form in forms if form.shape == array.shape]
 
 

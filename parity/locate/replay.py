@@ -39,7 +39,8 @@ def replay(
     import torch
 
     memory: dict[int, torch.Tensor] = {
-        tensor: torch.from_numpy(np.array(array, np.float32)) for tensor, array in (others or {}).items()
+        tensor: torch.from_numpy(np.array(array, np.float32))
+        for tensor, array in (others or {}).items()
     }
     wanted = [value]
     with torch.no_grad():

@@ -137,9 +137,12 @@ class Located:
 
     def _found(self) -> str:
         faults = self.faults
+        step = max(self.parts, key=lambda part: part.created)
+        largest = f"the largest step {100 * step.created:.2g} % ({step.name})"
         if faults:
             first = faults[0]
             more = f" {len(faults) - 1} more parts do." if len(faults) > 1 else ""
+            more += f" The file computes with 8-bit numbers: {largest}." if self.quantised else ""
             if not first.ratio > FACTOR and not math.isnan(first.ratio):
                 return f"{first.sentence()}.{more}"
             share = f"{first.ratio:.0f}x PyTorch float32's own, {100 * first.share:.1f} % of all"
@@ -147,18 +150,16 @@ class Located:
         worst = max(self.parts, key=lambda part: part.ratio)
         count = len(self.parts)
         if self.quantised:
-            step = max(self.parts, key=lambda part: part.created)
             return (
-                f"No part creates more error than 8-bit numbers do: {count} parts, the largest "
-                f"step {100 * step.created:.2g} % ({step.name})."
+                f"No part creates more error than 8-bit numbers do: {count} parts, {largest}."
             )
         kernel = [part for part in self.parts if part.kernel]
         if kernel:
             first = max(kernel, key=lambda part: part.ratio)
             return (
-                f"No part of the file creates error: {count} parts. ONNX Runtime's own kernel rounds "
-                f"badly in {len(kernel)}, most in {first.name} ({', '.join(first.nodes)}): "
-                f"{first.ratio:.1f}x PyTorch float32's own, and right where it is computed in float64."
+                f"No part of the file creates error: {count} parts. ONNX Runtime's own kernel "
+                f"rounds badly in {len(kernel)}, most in {first.name} ({', '.join(first.nodes)}): "
+                f"{first.ratio:.1f}x PyTorch float32's own, and right if computed in float64."
             )
         return (
             f"No part creates error beyond float32 rounding: {count} parts, the "

@@ -132,7 +132,9 @@ class Walks:
         if first is not None and one.since and one.since <= inputs.keys():
 
             def upto(array: Array) -> Array:
-                return self._judge.arranged(self._judge.upto(value, {first: array}), value, one.given)
+                return self._judge.arranged(
+                    self._judge.upto(value, {first: array}), value, one.given
+                )
 
             words = as_if(one.given, upto, tape.array(first), contract)
             place = "" if layers or not words else INPUT

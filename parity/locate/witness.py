@@ -58,4 +58,3 @@ def in_float64(
     except FAILS:
         return None
     return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
-

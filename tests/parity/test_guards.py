@@ -96,6 +96,41 @@ GUARDS = {
         "tests/parity/gate/test_planted_regressions.py",
         "baseline_of_another_machine",
     ),
+    "a BatchNorm folded under the old name": Guard(
+        "parity/locate/origins.py",
+        "            origins.add(weight, (name, *norm.scaling), SCALED)\n",
+        "            continue\n",
+        "tests/parity/locate/test_right_files.py",
+        "old_name_is_no_fault",
+    ),
+    "a difference before the first layer": Guard(
+        "parity/locate/judge.py",
+        'place=INPUT if claim.value in tape.inputs.values() else ""',
+        'place=""',
+        "tests/parity/locate/test_right_files.py",
+        "first_layer_is_the_inputs and BGR",
+    ),
+    "one weight that is 0.1 % off": Guard(
+        "parity/locate/differences.py",
+        "        if 0 < wrong.sum() <= FEW * wrong.size:\n",
+        "        if False:\n",
+        "tests/parity/locate/test_right_files.py",
+        "one_weight_that_no_output_shows",
+    ),
+    "one epsilon that no output shows": Guard(
+        "parity/locate/differences.py",
+        "        if not any(abs(eps - one) <= EPS_AGREES * one for one in wanted if one is not None):",
+        "        if False:",
+        "tests/parity/locate/test_right_files.py",
+        "epsilon_that_no_output_shows",
+    ),
+    "a layer of another network in the gate": Guard(
+        "parity/gate/rules/located.py",
+        "        elif one.first:\n",
+        "        elif False:\n",
+        "tests/parity/gate/test_located.py",
+        "stops_the_gate",
+    ),
 }
 
 

@@ -176,7 +176,8 @@ def after_the_last_layer(w: Workshop) -> str:
         "    def __init__(self, change):\n        super().__init__()\n"
         "        self.net, self.change = net, change\n"
         "    def forward(self, x):\n        return self.change(self.net(x))\n"
-        "save(After(torch.sigmoid), spec, '0.onnx')\nsave(After(lambda y: 0.5 * y), spec, '1.onnx')\n"
+        "save(After(torch.sigmoid), spec, '0.onnx')\n"
+        "save(After(lambda y: 0.5 * y), spec, '1.onnx')\n"
         "save(After(torch.logit), spec, '2.onnx')\n"
         "save(After(lambda y: y.permute(0, 2, 3, 1)), spec, '3.onnx')"
     )
