@@ -78,7 +78,8 @@ def load(path: Path) -> Opened:
             f"{path}: cannot be read ({first_line(error)})",
             hint="a file that keeps its weights in FILE.onnx.data needs that file beside it",
         ) from error
-    kept, roots = [], {}
+    kept: list[onnx.NodeProto] = []
+    roots: dict[str, str] = {}
     for node in proto.graph.node:
         value = next((a.t for a in node.attribute if a.name == "value"), None)
         if node.op_type == "Constant" and value is not None:

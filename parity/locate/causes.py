@@ -42,9 +42,9 @@ def of_input(found: Array, own: Array, contract: Preprocessing) -> str:
     fit = _fit(left, right)
     if fit is not None:
         order, factor, shift = fit
-        words = [w for w in (_order(order), _factors(factor, shift, contract)) if w]
-        if words:
-            return ", ".join(words)
+        said = [text for text in (_order(order), _factors(factor, shift, contract)) if text]
+        if said:
+            return ", ".join(said)
     low, high = float(found.min()), float(found.max())
     clip = (f"clipped to {low:.6g}..{high:.6g}", lambda x: np.clip(x, low, high))
     off = _rms(found - own)

@@ -163,4 +163,5 @@ def _pixels(array: Array, contract: Preprocessing) -> Array:
     """The 8-bit pixels that an input was made of."""
     mean, std = (np.reshape(given, (1, -1, 1, 1)) for given in (contract.mean, contract.std))
     pixels = np.rint((array.astype(np.float64) * std + mean) * contract.scale)
-    return np.clip(pixels, 0, LEVELS).astype(np.uint8)
+    whole: Array = np.clip(pixels, 0, LEVELS).astype(np.uint8)
+    return whole

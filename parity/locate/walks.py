@@ -28,6 +28,8 @@ Array = npt.NDArray[Any]
 OUTPUTS_AGREE = 1e-4
 MUST_SHOW = 1e-2
 MOST_WALKS = 3
+# A part of which nothing is computed: an input of another type, a weight that no part reads.
+NOTHING = Part(-1, (), (), (), "", "", (), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class Walks:
@@ -156,7 +158,7 @@ class Walks:
             at = next((i for i, part in enumerate(found) if part.place == INPUT), None)
             if at is None:
                 shape = self._tape.shapes[value]
-                found.insert(0, Part(-1, (), (), (), name, "input", shape, *[0.0] * 6, place=INPUT))
+                found.insert(0, replace(NOTHING, value=name, shape=shape, place=INPUT))
                 at = 0
             found[at] = replace(found[at], differs=(*found[at].differs, entry.differs))
         return found
@@ -165,14 +167,16 @@ class Walks:
         """Weights that differ in a place that no part ends behind."""
         said = {text for part in parts for text in part.differs}
         return [
-            Part(
-                len(self._tape.ops),
-                (self._origins.sources[name][0].rpartition(".")[0],),
-                (), (), name, "weights", (), *[0.0] * 6, differs=(text,),
+            replace(
+                NOTHING,
+                order=len(self._tape.ops),
+                modules=(self._origins.sources[name][0].rpartition(".")[0],),
+                value=name,
+                differs=(text,),
             )
             for name, text in self._differs.items()
             if text not in said
-        ]  # fmt: skip
+        ]
 
 
 def _faults(parts: Sequence[Part]) -> list[Part]:
