@@ -1,4 +1,4 @@
-"""``parity gate --locate``: run `parity locate` on every file of a report. The rule judges later."""
+"""``parity gate --locate``: `parity locate` on every file of a report. The rule judges later."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def load(path: Path) -> Opened:
         ParityError: it cannot be read, or keeps weights in a file that is not there.
     """
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # no stubs
 
     try:
         proto = onnx.load(path)

@@ -150,9 +150,7 @@ class Located:
         worst = max(self.parts, key=lambda part: part.ratio)
         count = len(self.parts)
         if self.quantised:
-            return (
-                f"No part creates more error than 8-bit numbers do: {count} parts, {largest}."
-            )
+            return f"No part creates more error than 8-bit numbers do: {count} parts, {largest}."
         kernel = [part for part in self.parts if part.kernel]
         if kernel:
             first = max(kernel, key=lambda part: part.ratio)

@@ -74,4 +74,6 @@ def test_one_weight_stops_the_gate_and_its_layer_is_named(
     assert main([str(word) for word in (*words, *options)]) == 1
     decision = json.loads(capsys.readouterr().out)
     assert "locate" in decision["stopped_by"]
-    assert decision["rules"][-1]["saw"].startswith("tiny_np: 5 differs: 5.weight: 1 of ")
+    saw = decision["rules"][-1]["saw"]
+    assert saw.startswith("tiny_np: 5 creates the error: ")
+    assert "5.weight: 1 of 36 numbers differ" in saw
