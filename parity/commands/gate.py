@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
+from export.arguments import add_weights_arguments
+from export.sources import WeightsSource
 from parity.gate.evidence import gather
 from parity.gate.judge import judge
+from parity.gate.locating import located
 from parity.gate.policy import load_policy
 from parity.gate.view import json_text, lines
 
@@ -52,6 +56,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a signed release: its locks are trusted where nothing derived the files again",
     )
     parser.add_argument("--key", type=Path, metavar="PUB.pem", help="who must have signed it")
+    parser.add_argument(
+        "--locate",
+        action="store_true",
+        help="also look into each file, layer by layer: needs torch and the weights",
+    )
+    add_weights_arguments(parser)
+    parser.add_argument(
+        "--image",
+        type=Path,
+        default=Path("sample_dataset"),
+        metavar="FILE",
+        help="for --locate: an image, or a data set: its first image (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--candidate",
+        action="append",
+        default=[],
+        metavar="MODEL=FILE",
+        help="for --locate: where the report's candidate is, if not in --models-dir",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--explain", action="store_true", help="each rule's reason and details")
 
@@ -67,6 +91,10 @@ def run(args: argparse.Namespace) -> int:
         release=args.release,
         key=args.key,
     )
+    if args.locate:
+        source = WeightsSource(args.weights, args.stand_in)
+        found = located(evidence, source, args.image, args.candidate)
+        evidence = replace(evidence, located=found)
     decision = judge(evidence, policy)
     if args.json:
         print(json_text(decision, policy), end="")

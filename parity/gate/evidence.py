@@ -64,6 +64,27 @@ class Subject:
 
 
 @dataclass(frozen=True)
+class Location:
+    """What `parity locate` found in one file.
+
+    Attributes:
+        model: the network's name.
+        variant: the exported variant, or ``candidate``.
+        sha256: the digest of the file that was looked at ("" where there was none).
+        sentence: the answer in words.
+        first: the first part that creates error, or "".
+        problem: why it could not be looked at, or "".
+    """
+
+    model: str
+    variant: str
+    sha256: str
+    sentence: str
+    first: str
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What there is to judge.
 
@@ -76,6 +97,7 @@ class Evidence:
         costs: time and memory, or None.
         cost_baselines: those of earlier releases.
         outputs: what the networks of earlier releases compute, of reports and bundles.
+        located: what `parity locate` found in each file; None where nobody asked it.
     """
 
     report_path: Path
@@ -86,6 +108,7 @@ class Evidence:
     costs: Costs | None = None
     cost_baselines: tuple[Costs, ...] = field(default=())
     outputs: tuple[Outputs, ...] = field(default=())
+    located: tuple[Location, ...] | None = None
 
     def knows(self, model: str) -> bool:
         """Whether a baseline of either kind has a network; one that none has is new."""

@@ -12,6 +12,7 @@ from parity.gate.policy import Policy
 from parity.gate.rules.cost import latency_rule, memory_rule
 from parity.gate.rules.device import placement_rule
 from parity.gate.rules.files import pieces_rule, size_rule
+from parity.gate.rules.located import locate_rule
 from parity.gate.rules.numbers import accuracy_rule, outputs_rule, verdicts_rule
 from parity.gate.rules.origin import contract_rule, digests_rule, weights_rule
 from parity.gate.rules.outputs import references_rule
@@ -35,6 +36,7 @@ RULES: dict[str, Rule] = {
     "memory": memory_rule,
     "placement": placement_rule,
     "latency": latency_rule,
+    "locate": locate_rule,
 }
 assert list(RULES) == [field.name for field in fields(Policy)]
 

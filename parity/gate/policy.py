@@ -177,6 +177,7 @@ class Policy:
     memory: Memory
     placement: PlacementRule
     latency: Latency
+    locate: Presence
 
     @property
     def digest(self) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from chunking.errors import first_line
 from export.finish import VARIANT_KEY
 from export.spec import ModelSpec
 from export.variants import ORT
 from parity.errors import ParityError
+from parity.locate.nodes import NodeRunner
 from parity.locate.tape import Tape
 from parity.runners.base import Outputs
 
@@ -21,24 +23,90 @@ if TYPE_CHECKING:
     import torch
 
 Array = npt.NDArray[Any]
+# Nodes that arrange, convert or dequantise weights, and are done before the walk.
+FOLDED = ("Cast", "DequantizeLinear", "Identity", "Mul", "Reshape", "Squeeze", "Transpose",
+          "Unsqueeze")  # fmt: skip
+# Nodes that make or read 8-bit numbers.
+QUANTISED = ("ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger",
+             "QLinearConv", "QLinearMatMul", "QuantizeLinear")  # fmt: skip
 SAME = 1e-9  # of an output's largest value; 1e-11 in tests of the rewriting
 
 
-def load(path: Path) -> tuple[onnx.ModelProto, dict[str, Array]]:
-    """The file and its initializers; `identify` has read it before, so that it is whole."""
-    import onnx
+@dataclass(frozen=True)
+class Opened:
+    """A candidate's file.
 
-    proto = onnx.load(path)
-    arrays = {t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer}
-    kept = []
+    Attributes:
+        proto: the graph without its initializers, and without the nodes that read only those.
+        arrays: initializers, and what such nodes (``DequantizeLinear`` of a weight) make of them.
+        roots: for what a node made, the initializer that it was made of.
+    """
+
+    proto: onnx.ModelProto
+    arrays: dict[str, Array]
+    roots: dict[str, str]
+
+    @property
+    def quantised(self) -> bool:
+        """Whether it computes with 8-bit numbers anywhere."""
+        ran = any(node.op_type in QUANTISED for node in self.proto.graph.node)
+        return ran or any(name in self.roots and self.dequantised(name) for name in self.arrays)
+
+    def stored(self, name: str) -> np.dtype[Any]:
+        """The type in which the file keeps an array, or what it is made of."""
+        return self.arrays[self.roots.get(name, name)].dtype
+
+    def dequantised(self, name: str) -> bool:
+        """Whether an array was made of one of 8-bit numbers."""
+        return self.stored(name) in (np.int8, np.uint8)
+
+
+def load(path: Path) -> Opened:
+    """Read the file; `identify` has read it before, so that it is whole.
+
+    Raises:
+        ParityError: it cannot be read, or keeps weights in a file that is not there.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # no stubs
+
+    try:
+        proto = onnx.load(path)
+        arrays = {t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer}
+    except (OSError, ValueError, DecodeError, onnx.checker.ValidationError) as error:
+        raise ParityError(
+            f"{path}: cannot be read ({first_line(error)})",
+            hint="a file that keeps its weights in FILE.onnx.data needs that file beside it",
+        ) from error
+    kept: list[onnx.NodeProto] = []
+    roots: dict[str, str] = {}
     for node in proto.graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            arrays[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
-        else:
+        value = next((a.t for a in node.attribute if a.name == "value"), None)
+        if node.op_type == "Constant" and value is not None:
+            arrays[node.output[0]] = onnx.numpy_helper.to_array(value)
+        elif not _fold(proto, node, arrays, roots):
             kept.append(node)
     del proto.graph.node[:], proto.graph.initializer[:]
     proto.graph.node.extend(kept)
-    return proto, arrays
+    return Opened(proto, arrays, roots)
+
+
+def _fold(
+    proto: onnx.ModelProto, node: onnx.NodeProto, arrays: dict[str, Array], roots: dict[str, str]
+) -> bool:
+    """Compute a node that reads initializers only; False where it is none or does not run."""
+    read = [name for name in node.input if name]
+    if node.op_type not in FOLDED or not read or not all(name in arrays for name in read):
+        return False
+    given = {name: arrays[name] for name in read}
+    try:
+        made = NodeRunner(proto, node, given, {}).run({})
+    except ParityError:
+        return False
+    arrays.update(made)
+    root = max(read, key=lambda name: arrays[name].size)
+    roots.update(dict.fromkeys(made, roots.get(root, root)))
+    return True
 
 
 def variant_of(proto: onnx.ModelProto) -> str:
@@ -77,25 +145,37 @@ def require_same(tape: Tape, written: Outputs, name: str) -> None:
             )
 
 
-def inputs_of(
-    proto: onnx.ModelProto, arrays: Mapping[str, Array], feeds: Mapping[str, Array]
-) -> dict[str, str]:
-    """The network's input for each of the file's: by name, or the only one there is."""
-    names = [value.name for value in proto.graph.input if value.name not in arrays]
-    if set(names) == set(feeds):
-        return {name: name for name in names}
-    if len(names) == len(feeds) == 1:
-        return {names[0]: next(iter(feeds))}
-    raise ParityError(
-        f"the file's inputs are {', '.join(names)}; the network has {', '.join(feeds)}",
-        hint="it is another network's file, or its inputs were renamed",
-    )
+@dataclass(frozen=True)
+class Output:
+    """What an output of the file should be.
+
+    Attributes:
+        name: the network's name of it.
+        value: the reference's value.
+        shape: its shape.
+    """
+
+    name: str
+    value: int
+    shape: tuple[int, ...]
 
 
-def outputs_of(proto: onnx.ModelProto, spec: ModelSpec, tape: Tape) -> list[int]:
-    """The reference's value of each of the file's outputs: by name, or the only one there is."""
+def outputs_of(proto: onnx.ModelProto, spec: ModelSpec, tape: Tape) -> list[Output]:
+    """What each of the file's outputs should be: by name, or the only one there is.
+
+    Raises:
+        ParityError: the file has other outputs, or one of the network's does not depend on its
+            inputs.
+    """
     names = [value.name for value in proto.graph.output]
-    own = dict(zip((tensor.name for tensor in spec.outputs), tape.outputs, strict=True))
+    given = zip(spec.outputs, tape.outputs, tape.output_shapes, strict=True)
+    own = {tensor.name: Output(tensor.name, value, shape) for tensor, value, shape in given}
+    for output in own.values():
+        if output.value not in tape.shapes:
+            raise ParityError(
+                f"the network's output {output.name} does not depend on its inputs",
+                hint="there is nothing to locate in it; see the network's forward",
+            )
     if set(names) == set(own):
         return [own[name] for name in names]
     if len(names) == len(own) == 1:

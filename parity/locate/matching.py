@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 # Relative L2 below which a tensor is the reference's value, if it was computed from the same ones.
-AGREES = {"float16": 4e-3, "float32": 1e-4}
+AGREES = {"8 bits": 5e-2, "float16": 4e-3, "float32": 1e-4}
+CLEARLY = 0.1  # as far from a value as from the first that reads the weights: it is that value
 LEAST_ELEMENTS = 64  # of a tensor that is tied by nothing but its content
 WITH_WEIGHTS = ("Conv", "FusedConv", "ConvTranspose", "MatMul", "FusedMatMul", "Gemm", "FusedGemm",
                 "LayerNormalization", "BatchNormalization")  # fmt: skip
@@ -58,7 +59,13 @@ class Matcher:
         )
 
     def match(
-        self, array: Array, since: frozenset[int], params: frozenset[str], *, half: bool = False
+        self,
+        array: Array,
+        since: frozenset[int],
+        params: frozenset[str],
+        *,
+        half: bool = False,
+        eight: bool = False,
     ) -> tuple[int, str] | None:
         """The reference's value that a tensor is, and how that is known.
 
@@ -67,20 +74,24 @@ class Matcher:
             since: those.
             params: the tensors of the state dict that took part.
             half: float16 numbers took part.
+            eight: 8-bit numbers took part.
         """
         candidates = [
             value
             for value in reachable(self._tape, since, params)
             if self._tape.size(value) == array.size
         ]
-        limit = AGREES["float16" if half else "float32"]
+        limit = AGREES["8 bits" if eight and params else "float16" if half else "float32"]
         if candidates:
             errors = {value: self._distance(array, value) for value in candidates}
             best = min(errors, key=lambda value: errors[value])
             if errors[best] <= limit:
+                if not params and self._is_unchanged(array, since, errors[best]):
+                    return None  # an Expand of one, before the epsilon is added to it
                 return best, "weights" if params else "values"
             if params:  # a fault is in it; it is that value all the same
-                return candidates[0], "weights"
+                clear = errors[best] < CLEARLY * errors[candidates[0]]
+                return best if clear else candidates[0], "weights"
             return None
         return self._anywhere(array, since, limit)
 
@@ -103,6 +114,11 @@ class Matcher:
         if any(op.index < readers[0].index for name in others for op in self._readers[name]):
             return None
         return node.input[1 - at], readers[0].data[0]
+
+    def _is_unchanged(self, array: Array, since: frozenset[int], distance: float) -> bool:
+        """Whether a tensor is rather one of the values that it was computed from."""
+        same = [v for v in since if self._tape.size(v) == array.size]
+        return any(self._distance(array, value) < distance for value in same)
 
     def _distance(self, array: Array, value: int) -> float:
         reference = self._tape.array(value)

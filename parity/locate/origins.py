@@ -2,7 +2,8 @@
 
 In this order: what the file's own record says (metadata, or the lock beside it); the name, where
 a tensor of that name and shape is in the state dict; the content, as it is or transposed; a
-convolution's weight with each output channel scaled, which is how a folded BatchNorm looks.
+layer's weight with each output channel scaled, which is how a folded BatchNorm looks, also under
+the layer's own name; numbers that are nearly those of one tensor.
 """
 
 from __future__ import annotations
@@ -20,18 +21,39 @@ from export.lock import METADATA_KEY, read_lock
 from export.provenance import array_digest, is_constant
 from export.weights import Weights
 from parity.errors import ParityError
-from parity.locate.tape import Op, Tape
+from parity.locate.candidate import Opened
+from parity.locate.folding import Norm, norms_after
+from parity.locate.measure import error_of
+from parity.locate.nodes import names_read
+from parity.locate.tape import Tape
 
 if TYPE_CHECKING:
     import onnx
 
 Array = npt.NDArray[Any]
 RECORD, NAME, CONTENT, SCALED = "record", "name", "content", "scaled channels"
-LEAST_COSINE = 0.9999
-SCALE_AGREES = 1e-3  # the median channel; a fault in some channels must not hide the layer
-NORM = "native_batch_norm"
-NORM_TENSORS = 4  # weight, bias, mean, variance: its arguments after the data
-LEAST_ELEMENTS = 9  # of an output channel; fewer are parallel by chance
+# What exporters and quantisers append to a tensor's name.
+ENDINGS = ("_DequantizeLinear_Output", "_quantized", ".T", "_transposed")
+# Which axis of a layer's weight counts output channels.
+OUTPUT_AXIS = {"Conv": 0, "FusedConv": 0, "ConvTranspose": 1, "Gemm": 0, "MatMul": 1}
+ARRANGES = ("Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+ALIKE = 0.05  # relative L2; 8-bit weights are within 0.02
+LEAST_ALIKE = 64  # elements
+
+
+@dataclass(frozen=True)
+class Fold:
+    """An initializer that a BatchNorm was folded into.
+
+    Attributes:
+        weight: the layer's weight in the state dict.
+        norm: the BatchNorm.
+        axis: of the initializer that counts output channels; None for the shift.
+    """
+
+    weight: str
+    norm: Norm
+    axis: int | None
 
 
 @dataclass
@@ -42,11 +64,13 @@ class Origins:
         sources: tensors of the state dict, by initializer; the first is the main one.
         how: ``record``, ``name``, ``content`` or ``scaled channels``, by initializer.
         unknown: floating-point initializers of some size of which nothing is known.
+        folded: those that hold a BatchNorm too, and which.
     """
 
     sources: dict[str, tuple[str, ...]] = field(default_factory=dict)
     how: dict[str, str] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+    folded: dict[str, Fold] = field(default_factory=dict)
 
     def add(self, name: str, sources: tuple[str, ...], how: str) -> None:
         """Write one initializer down."""
@@ -59,36 +83,35 @@ class Origins:
         return {**counted, "unknown": len(self.unknown)}
 
 
-def find_origins(
-    path: Path, proto: onnx.ModelProto, arrays: Mapping[str, Array], weights: Weights, tape: Tape
-) -> Origins:
+def find_origins(path: Path, opened: Opened, weights: Weights, tape: Tape) -> Origins:
     """Trace every initializer of a file to the reference's tensors.
 
     Args:
         path: the file, for the lock beside it.
-        proto: the file.
-        arrays: its initializers.
+        opened: the file.
         weights: the reference's.
-        tape: the recorded reference, for which BatchNorm follows which convolution.
+        tape: the recorded reference, for which BatchNorm follows which layer.
 
     Raises:
         ParityError: the file's record says that it holds other weights, or nothing ties its
             weights to the reference's.
     """
     origins = Origins()
-    recorded = _recorded(path, proto, weights)
+    recorded = _recorded(path, opened.proto, weights)
     state = {name: tensor.detach().cpu().numpy() for name, tensor in weights.tensors.items()}
     by_digest: dict[str, str] = {}
     for name, digest in weights.digests.items():
         by_digest.setdefault(digest, name)
+    read = {name for node in opened.proto.graph.node for name in names_read(node)}
+    arrays = {name: array for name, array in opened.arrays.items() if name in read}
     for name, array in arrays.items():
-        base = name.removesuffix(".T")
-        if name in recorded:
-            if recorded[name]:
-                origins.add(name, recorded[name], RECORD)
+        root = opened.roots.get(name, name)
+        if root in recorded:
+            if recorded[root]:
+                origins.add(name, recorded[root], RECORD)
         elif array.dtype.kind != "f":
             continue
-        elif base in state and sorted(state[base].shape) == sorted(array.shape):
+        elif (base := _named(root, array, state)) is not None:
             origins.add(name, (base,), NAME)
         elif (array != array.flat[:1]).any():  # one number throughout is nobody's
             turned = array.transpose()
@@ -96,7 +119,8 @@ def find_origins(
             same = next((by_digest[d] for d in digests if d in by_digest), None)
             if same is not None:
                 origins.add(name, (same,), CONTENT)
-    _folded(proto, arrays, state, tape, origins)
+    _folded(opened.proto, arrays, state, tape, origins)
+    _alike(arrays, state, origins)
     origins.unknown = [
         name
         for name, array in arrays.items()
@@ -108,6 +132,32 @@ def find_origins(
             hint="it is another network's file, or holds other weights; name them with --weights",
         )
     return origins
+
+
+def _named(name: str, array: Array, state: Mapping[str, Array]) -> str | None:
+    """The tensor that an initializer is called after, if it has its axes."""
+    base = name
+    for ending in ENDINGS:
+        base = base.removesuffix(ending)
+    found = state.get(base)
+    return base if found is not None and sorted(found.shape) == sorted(array.shape) else None
+
+
+def _alike(arrays: Mapping[str, Array], state: Mapping[str, Array], origins: Origins) -> None:
+    """Tensors without a name that are nearly one of the network's: one weight off, or 8 bits."""
+    taken = {source for sources in origins.sources.values() for source in sources}
+    for name, array in arrays.items():
+        if name in origins.sources or array.dtype.kind != "f" or array.size < LEAST_ALIKE:
+            continue
+        best = ALIKE, ""
+        for own, tensor in state.items():
+            if own in taken or sorted(tensor.shape) != sorted(array.shape):
+                continue
+            forms = [form for form in (tensor, tensor.transpose()) if form.shape == array.shape]
+            best = min([best, *((error_of(array, f.astype(float)).rel_l2, own) for f in forms)])
+        if best[1]:
+            taken.add(best[1])
+            origins.add(name, (best[1],), CONTENT)
 
 
 def _recorded(path: Path, proto: onnx.ModelProto, weights: Weights) -> dict[str, tuple[str, ...]]:
@@ -144,58 +194,57 @@ def _folded(
     tape: Tape,
     origins: Origins,
 ) -> None:
-    """Convolutions whose weight is one of the network's with each output channel scaled."""
-    norms = _norms_after(tape)
+    """Layers whose weight is one of the network's with each output channel scaled by a BatchNorm.
+
+    An exporter may leave the weight its name, so that a name proves nothing here.
+    """
+    norms = norms_after(tape, state)
     taken = {source for sources in origins.sources.values() for source in sources}
+    normed = _normed(proto)
     for node in proto.graph.node:
-        inputs = list(node.input)
-        if node.op_type != "Conv" or inputs[1] in origins.sources or inputs[1] not in arrays:
+        if node.op_type not in OUTPUT_AXIS or node.output[0] in normed:
             continue
-        array = arrays[inputs[1]]
-        for name, (own, norm) in norms.items():
-            if name in taken or state[name].shape != array.shape:
-                continue
-            if _is_scaled(array, state[name], _scale(norm, tape, state)):
-                taken.add(name)
-                origins.add(inputs[1], (name, *own), SCALED)
-                if len(inputs) > 2:
-                    origins.add(inputs[2], own, SCALED)
-                break
+        weight = node.input[1]
+        if weight not in arrays or origins.how.get(weight) == RECORD:
+            continue
+        known = origins.sources.get(weight, ("",))[0]
+        axis = OUTPUT_AXIS[node.op_type]
+        if node.op_type == "Gemm":
+            axis = 1 - next((a.i for a in node.attribute if a.name == "transB"), 0)
+        best = np.inf, ""
+        for name in [known] if known else [name for name in norms if name not in taken]:
+            norm = norms.get(name)
+            if norm is not None:
+                forms = _forms(state[name], arrays[weight])
+                misfit = norm.misfit(arrays[weight], forms, axis, named=bool(known))
+                best = min(best, (misfit, name))
+        if best[1]:
+            name, norm = best[1], norms[best[1]]
+            taken.add(name)
+            origins.add(weight, (name, *norm.scaling), SCALED)
+            origins.folded[weight] = Fold(name, norm, axis)
+            if len(node.input) > 2 and node.input[2] in arrays:
+                origins.add(node.input[2], (*norm.biases, *norm.tensors), SCALED)
+                origins.folded[node.input[2]] = Fold(name, norm, None)
+            else:  # a BatchNorm without a shift leaves nothing of it
+                origins.sources[weight] = (name, *norm.biases, *norm.tensors)
 
 
-def _norms_after(tape: Tape) -> dict[str, tuple[tuple[str, ...], Op]]:
-    """For each convolution's weight: its bias, and the tensors of the BatchNorm behind it."""
-    found = {}
-    for op in tape.ops:
-        if op.name != NORM or len(op.params) != NORM_TENSORS:
-            continue
-        before = tape.producer.get(op.data[0])
-        if before is None or before.name != "convolution":
-            continue
-        weight = [name for name in before.params if name.endswith("weight")]
-        if len(weight) == 1:
-            others = before.params - {weight[0]}
-            found[weight[0]] = (*sorted(others), *sorted(op.params)), op
+def _forms(own: Array, array: Array) -> list[Array]:
+    """A tensor of the network in the axes of an initializer; a square matrix has two forms."""
+    forms = [own, own.T] if own.ndim == array.ndim == 2 else [own]
+    return [form for form in forms if form.shape == array.shape]
+
+
+def _normed(proto: onnx.ModelProto) -> set[str]:
+    """Tensors that a BatchNormalization of the file reads, perhaps in another arrangement."""
+    makers = {name: node for node in proto.graph.node for name in node.output}
+    found = set()
+    for node in proto.graph.node:
+        if node.op_type == "BatchNormalization":
+            name = node.input[0]
+            found.add(name)
+            while name in makers and makers[name].op_type in ARRANGES:
+                name = makers[name].input[0]
+                found.add(name)
     return found
-
-
-def _scale(norm: Op, tape: Tape, state: Mapping[str, Array]) -> Array:
-    """What a BatchNorm multiplies each channel by."""
-    _, arguments, _ = norm.call
-    names = [next(iter(tape.params_of[ref.tensor])) for ref in arguments[1 : NORM_TENSORS + 1]]
-    weight, _, _, variance = (state[name].astype(np.float64) for name in names)
-    scale: Array = weight / np.sqrt(variance + float(arguments[-1]))
-    return scale
-
-
-def _is_scaled(array: Array, own: Array, scale: Array) -> bool:
-    """Each output channel is the network's times a number, for most channels the right one."""
-    left = array.reshape(len(array), -1).astype(np.float64)
-    right = own.reshape(len(own), -1).astype(np.float64)
-    squares = (right * right).sum(axis=1)
-    products = (left * right).sum(axis=1)
-    lengths = np.linalg.norm(left, axis=1) * np.sqrt(squares)
-    if left.shape[1] < LEAST_ELEMENTS or not (np.abs(products) >= LEAST_COSINE * lengths).all():
-        return False
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return bool(np.nanmedian(np.abs(products / squares / scale - 1.0)) <= SCALE_AGREES)

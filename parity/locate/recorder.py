@@ -60,6 +60,7 @@ class Recorder:
     def finish(self, outputs: Sequence[torch.Tensor]) -> Tape:
         """The tape, with the network's outputs."""
         self.tape.outputs = [self.tape.value_of[self._of(tensor)] for tensor in outputs]
+        self.tape.output_shapes = [tuple(tensor.shape) for tensor in outputs]
         return self.tape
 
     def __enter__(self) -> None:

@@ -21,6 +21,7 @@ def replay(
     *,
     half: bool = False,
     half_inputs: bool = False,
+    others: Mapping[int, npt.NDArray[Any]] | None = None,
 ) -> npt.NDArray[np.float32]:
     """What float32 makes of a value, from other values that are given.
 
@@ -30,13 +31,17 @@ def replay(
         frontier: values that are given, rounded to float32; the network's inputs always are.
         half: round every result to float16, as a half-precision file does.
         half_inputs: round what is given to float16.
+        others: in place of the network's inputs.
 
     Returns:
         The value in the shape in which the reference computed it.
     """
     import torch
 
-    memory: dict[int, torch.Tensor] = {}
+    memory: dict[int, torch.Tensor] = {
+        tensor: torch.from_numpy(np.array(array, np.float32))
+        for tensor, array in (others or {}).items()
+    }
     wanted = [value]
     with torch.no_grad():
         while wanted:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # A sound part is within this many times PyTorch float32's own error on the same inputs
 # (docs/decisions/locate.md says what was measured).
 FACTOR = 8.0
+INPUT, OUTPUT = "input", "output"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,12 @@ class Part:
         ratio: the larger of both quotients; the yardstick is at least one rounding of the output.
         full_run: relative L2 error of the candidate's tensor in the whole run.
         share: of the sum of squares of all parts' ``created``.
-        creates: whether it creates error: ``ratio`` above `FACTOR`.
+        place: ``input`` before the first layer, ``output`` after the last one, else "".
+        cause: what was done there, in words, where numbers say it; else "".
+        differs: numbers of the file that are not the network's: weights, an epsilon.
+        exact: the ratio with the file's operators computed in float64, None where that was not
+            needed or not possible. Within `FACTOR`, the file is right and the kernel rounds.
+        creates: whether it creates error: ``ratio`` (and ``exact``) above `FACTOR`, or ``differs``.
     """
 
     order: int
@@ -50,16 +56,42 @@ class Part:
     ratio: float
     full_run: float
     share: float = 0.0
+    place: str = ""
+    cause: str = ""
+    differs: tuple[str, ...] = ()
+    exact: float | None = None
 
     @property
     def creates(self) -> bool:
         """NaN is above every limit."""
-        return not self.ratio <= FACTOR
+        return bool(self.differs) or not (self.ratio <= FACTOR or self.kernel)
+
+    @property
+    def kernel(self) -> bool:
+        """Whether the file is right and ONNX Runtime's own kernel rounds badly."""
+        return not self.ratio <= FACTOR and self.exact is not None and self.exact <= FACTOR
 
     @property
     def name(self) -> str:
-        """The modules as one name."""
-        return " + ".join(self.modules)
+        """The modules as one name; "the input", "the output mask" where it is none of theirs."""
+        if self.place == INPUT:
+            return "the input"
+        if self.place == OUTPUT:
+            return f"the output {self.value}"
+        return " + ".join(self.modules) or "the network itself"
+
+    def sentence(self) -> str:
+        """What was found, in words, where it creates error."""
+        where = {OUTPUT: ", after the last layer,"}.get(self.place, "")
+        if self.ratio <= FACTOR or self.kernel:
+            return f"{self.name}{where} differs: {'; '.join(self.differs)}"
+        shown = f"{self.created:.1e}" if math.isfinite(self.created) else "without limit"
+        does = ", ".join(self.operators) or "the network computes nothing there"
+        has = ", ".join(self.nodes) or "nothing"
+        text = f"{self.name}{where} creates the error: {shown} ({does}; in the file {has})"
+        if self.cause:
+            text += f": {self.cause}"
+        return text + "".join(f"; {difference}" for difference in self.differs)
 
 
 @dataclass(frozen=True)
@@ -76,6 +108,8 @@ class Located:
         origins: how many initializers were tied to the reference's weights, in which way.
         parts: in network order.
         outputs: relative L2 error of each output in the whole run of the file as it is.
+        quantised: whether the file computes with 8-bit numbers; its parts are then judged by those.
+        notes: what could not be looked at, or is otherwise than the network has it, in words.
         environment: versions and machine.
     """
 
@@ -88,6 +122,8 @@ class Located:
     origins: dict[str, int]
     parts: tuple[Part, ...]
     outputs: dict[str, float]
+    quantised: bool
+    notes: tuple[str, ...]
     environment: dict[str, Any]
 
     @property
@@ -97,19 +133,35 @@ class Located:
 
     def sentence(self) -> str:
         """The answer in words."""
+        return " ".join((self._found(), *(f"Note: {note}." for note in self.notes)))
+
+    def _found(self) -> str:
         faults = self.faults
-        if not faults:
-            worst = max(self.parts, key=lambda part: part.ratio)
+        step = max(self.parts, key=lambda part: part.created)
+        largest = f"the largest step {100 * step.created:.2g} % ({step.name})"
+        if faults:
+            first = faults[0]
+            more = f" {len(faults) - 1} more parts do." if len(faults) > 1 else ""
+            more += f" The file computes with 8-bit numbers: {largest}." if self.quantised else ""
+            if not first.ratio > FACTOR and not math.isnan(first.ratio):
+                return f"{first.sentence()}.{more}"
+            share = f"{first.ratio:.0f}x PyTorch float32's own, {100 * first.share:.1f} % of all"
+            return f"{first.sentence()}, {share} that is created.{more}"
+        worst = max(self.parts, key=lambda part: part.ratio)
+        count = len(self.parts)
+        if self.quantised:
+            return f"No part creates more error than 8-bit numbers do: {count} parts, {largest}."
+        kernel = [part for part in self.parts if part.kernel]
+        if kernel:
+            first = max(kernel, key=lambda part: part.ratio)
             return (
-                f"No part creates error beyond float32 rounding: {len(self.parts)} parts, the "
-                f"largest {worst.ratio:.1f}x PyTorch float32's own ({worst.name})."
+                f"No part of the file creates error: {count} parts. ONNX Runtime's own kernel "
+                f"rounds badly in {len(kernel)}, most in {first.name} ({', '.join(first.nodes)}): "
+                f"{first.ratio:.1f}x PyTorch float32's own, and right if computed in float64."
             )
-        first = faults[0]
-        more = f" {len(faults) - 1} more parts do." if len(faults) > 1 else ""
         return (
-            f"{first.name or 'the network itself'} creates the error: {first.created:.1e} "
-            f"({', '.join(first.operators)}), {first.ratio:.0f}x PyTorch float32's own, "
-            f"{100 * first.share:.1f} % of all that is created.{more}"
+            f"No part creates error beyond float32 rounding: {count} parts, the "
+            f"largest {worst.ratio:.1f}x PyTorch float32's own ({worst.name})."
         )
 
 

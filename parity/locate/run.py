@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,6 @@ from export.registry import find
 from export.sources import WeightsSource
 from export.spec import ModelSpec
 from export.trufor_specs import NOISEPRINT_PP
-from export.variants import FP16
 from export.weights import Weights
 from parity.cases import Case, Pixels
 from parity.environment import environment
@@ -24,23 +23,20 @@ from parity.feeds import Feeds, make_feeds
 from parity.identity import REFUTED
 from parity.image_sets import find_images
 from parity.locate.candidate import (
+    Output,
     in_its_pieces,
-    inputs_of,
     load,
     outputs_of,
     require_same,
-    variant_of,
 )
-from parity.locate.forcing import Walk
-from parity.locate.judge import Judge
-from parity.locate.matching import Matcher
+from parity.locate.entering import enter, size_of
 from parity.locate.measure import error_of
 from parity.locate.origins import find_origins
 from parity.locate.results import Located, shares
 from parity.locate.store import Store
 from parity.locate.tape import Tape, record
-from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
-from parity.runners.providers import parse_providers
+from parity.locate.walks import Walks
+from parity.runners.base import Outputs
 from parity.runners.torch_runner import TorchRunner
 from parity.subjects import Subject, make_subject
 
@@ -98,28 +94,23 @@ def locate(question: Question, listener: Listener | None = None) -> Located:
     """
     listener = listener or Listener()
     subject = _subject(question, listener.say)
+    opened = load(subject.path)
     picture = find_images(question.image, most=1)[0]
-    size = question.size or _default_size(subject.spec)
+    size = question.size or size_of(opened) or _default_size(subject.spec)
     pixels, _ = Case(picture.name, (picture,), size).load()
     noiseprint = None if subject.noiseprint is None else _noiseprint(subject.noiseprint)
     feeds = make_feeds(subject.spec, pixels, subject.preprocessing, noiseprint)
-    proto, arrays = load(subject.path)
-    names = inputs_of(proto, arrays, feeds)
+    entries, whole = enter(subject.path, opened, feeds, subject.spec, subject.preprocessing)
     listener.say("reference in float64")
     with Store() as store:
-        tape = _reference(subject, proto, feeds, store)
-        outputs = outputs_of(proto, subject.spec, tape)
-        origins = find_origins(subject.path, proto, arrays, subject.weights, tape)
+        tape = _reference(subject, opened.proto, feeds, store)
+        outputs = outputs_of(opened.proto, subject.spec, tape)
+        origins = find_origins(subject.path, opened, subject.weights, tape)
         listener.say("layer by layer")
-        matcher, judge = Matcher(tape, origins), Judge(tape)
-        walk = Walk(
-            proto, arrays, matcher, judge, listener.node, half=variant_of(proto) == FP16.name
-        )
-        given = {name: (tape.inputs[own], feeds[own]) for name, own in names.items()}
-        parts = walk.run(given, outputs)
+        errors = _errors(whole, opened.proto, outputs, tape)
+        walks = Walks(opened, origins, subject, tape, outputs, entries, listener.node)
+        parts, notes = walks.run(max(errors.values()))
         found = shares([part.created for part in parts])
-        whole = {name: feeds[own] for name, own in names.items()}
-        errors = _whole_run(subject.path, whole, proto, outputs, tape)
     return Located(
         model=subject.spec.name,
         file=subject.identity.file,
@@ -130,6 +121,8 @@ def locate(question: Question, listener: Listener | None = None) -> Located:
         origins=origins.counts(),
         parts=tuple(replace(p, share=s) for p, s in zip(parts, found, strict=True)),
         outputs=errors,
+        quantised=opened.quantised,
+        notes=tuple(notes),
         environment=environment(threads=1, settings={}),
     )
 
@@ -197,16 +190,13 @@ def _reference(subject: Subject, proto: onnx.ModelProto, feeds: Feeds, store: St
     return tape
 
 
-def _whole_run(
-    path: Path, feeds: Feeds, proto: onnx.ModelProto, values: list[int], tape: Tape
+def _errors(
+    found: Outputs, proto: onnx.ModelProto, outputs: Sequence[Output], tape: Tape
 ) -> dict[str, float]:
     """Each output's relative L2 error in one run of the file as it is."""
-    provider = parse_providers("cpu")[0]
-    with OnnxRuntimeRunner(path, provider) as runner:
-        found = runner.run(feeds)
     errors = {}
-    for output, value in zip(proto.graph.output, values, strict=True):
-        array, reference = found[output.name], tape.array(value)
+    for output, wanted in zip(proto.graph.output, outputs, strict=True):
+        array, reference = np.asarray(found[output.name]), tape.array(wanted.value)
         if array.size == reference.size:
             errors[output.name] = error_of(array.reshape(-1), reference.reshape(-1)).rel_l2
         else:

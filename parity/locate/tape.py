@@ -80,6 +80,7 @@ class Tape:
         fixed: tensors that were there before the run: parameters, buffers, constants.
         inputs: values of the network's inputs, by name.
         outputs: values of its outputs, in order.
+        output_shapes: their shapes.
     """
 
     store: Store
@@ -93,6 +94,7 @@ class Tape:
     fixed: dict[int, torch.Tensor] = field(default_factory=dict)
     inputs: dict[str, int] = field(default_factory=dict)
     outputs: list[int] = field(default_factory=list)
+    output_shapes: list[tuple[int, ...]] = field(default_factory=list)
 
     def array(self, value: int) -> npt.NDArray[np.float64]:
         """A value, float64, in the shape in which it was computed."""

@@ -62,7 +62,7 @@ def test_json_and_files_say_the_same(
     assert run("--candidate", faulty, "--json", "--out", tmp_path / "out") == 1
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "out" / "locate.json").read_text())
-    assert (printed["schema_version"], printed["first"]) == (1, "0")
+    assert (printed["schema_version"], printed["first"]) == (2, "0")
     assert [part["creates"] for part in printed["parts"]] == [True, False, False, False, False]
     page = (tmp_path / "out" / "locate.md").read_text()
     assert printed["sentence"].split(":")[0] in page

@@ -1,0 +1,79 @@
+"""``parity gate --locate``: a layer that no output shows stops a release; not asked is no pass."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from export.spec import ModelSpec
+from parity.cli import main
+from parity.gate.evidence import Location, gather
+from parity.gate.findings import Finding, Outcome
+from parity.gate.judge import judge
+from parity.gate.policy import load_policy
+
+
+def rule(release: Any, *found: Location, absent: str = "allow", asked: bool = True) -> Finding:
+    policy = load_policy()
+    presence = replace(policy.locate, when_absent=type(policy.locate.when_absent)(absent))
+    evidence = gather(release.report, models_dir=release.models)
+    evidence = replace(evidence, located=found if asked else None)
+    return judge(evidence, replace(policy, locate=presence)).findings[-1]
+
+
+def test_it_is_the_last_rule_and_not_judged_unless_asked(good: Any) -> None:
+    finding = rule(good, asked=False)
+    assert (finding.rule, finding.outcome) == ("locate", Outcome.NOT_JUDGED)
+    assert rule(good, asked=False, absent="refuse").outcome is Outcome.COULD_NOT
+
+
+def test_a_fault_a_file_of_other_bytes_and_a_missing_one_are_no_pass(good: Any) -> None:
+    right = Location("tiny_np", "portable", good.sha256, "No part creates error.", "")
+    assert rule(good, right).outcome is Outcome.PASS
+    faulty = replace(right, sentence="5 creates the error: 1e-3", first="5")
+    finding = rule(good, faulty)
+    assert finding.outcome is Outcome.FAIL
+    assert "5 creates the error" in finding.saw
+    assert rule(good, replace(right, sha256="0" * 64)).outcome is Outcome.COULD_NOT
+    assert rule(good, replace(right, problem="no image")).outcome is Outcome.COULD_NOT
+    assert rule(good).outcome is Outcome.COULD_NOT
+
+
+@pytest.fixture
+def one_weight() -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        proto = onnx.load(path)
+        tensor = next(t for t in proto.graph.initializer if t.name == "5.weight")
+        array = onnx.numpy_helper.to_array(tensor).copy()
+        array.reshape(-1)[np.abs(array).argmin()] *= np.float32(1.001)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+        onnx.save(proto, path)
+
+    return change
+
+
+def test_one_weight_stops_the_gate_and_its_layer_is_named(
+    make_release: Callable[..., Any],
+    one_weight: Callable[[Path], None],
+    tiny: dict[str, ModelSpec],  # noqa: ARG001 - registers the tiny networks
+    make_images: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    release = make_release(change=one_weight)
+    images = make_images(1, folder="for_locate", size=(96, 128))
+    capsys.readouterr()
+    words = ["gate", release.report, "--models-dir", release.models, "--json", "--locate"]
+    options = ["--weights", release.weights, "--image", images]
+    assert main([str(word) for word in (*words, *options)]) == 1
+    decision = json.loads(capsys.readouterr().out)
+    assert "locate" in decision["stopped_by"]
+    saw = decision["rules"][-1]["saw"]
+    assert saw.startswith("tiny_np: 5 creates the error: ")
+    assert "5.weight: 1 of 36 numbers differ" in saw
