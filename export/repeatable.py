@@ -51,10 +51,8 @@ def require_repeatable(spec: ModelSpec, module: torch.nn.Module) -> None:
     Raises:
         ExportError: names the module that draws.
     """
-    for size in _sizes(spec):
-        answer = _answer(spec, module, size)
-        if answer is not None:
-            break
+    tried = ((size, _answer(spec, module, size)) for size in _sizes(spec))
+    size, answer = next((one for one in tried if one[1] is not None), (spec.trace_size, None))
     if answer is None or answer == _answer(spec, module, size):
         return
     first: dict[str, list[tuple[bytes, bytes]]] = {}

@@ -32,8 +32,6 @@ FINEST = 20.0  # roundings that an output's spread must hold for its values to t
 
 Place = tuple[str, str]
 FIGURES = ("mae", "max_abs")
-# A row that is not judged has no figures.
-UNMEASURED = dict.fromkeys(("mae", "max_abs", "p99_abs", "rel_l2", "mae_torch32", "accuracy_ratio"))
 
 
 @dataclass(frozen=True)
@@ -99,8 +97,21 @@ def settle(parts: Sequence[list[Row]], document: object = None) -> None:
                 scale = known.get((row.model, row.output))
                 status, reason = verdict_of(row, of_source, scale, is_cleared(document, row))
                 rows[index] = replace(row, status=status, reason=reason)
-                if status is Status.NOT_RUN:
-                    rows[index] = replace(rows[index], **UNMEASURED)
+                if status is Status.NOT_RUN:  # what is not judged has no figures
+                    rows[index] = _unmeasured(rows[index])
+
+
+def _unmeasured(row: Row) -> Row:
+    return replace(
+        row,
+        mae=None,
+        max_abs=None,
+        p99_abs=None,
+        rel_l2=None,
+        mae_torch32=None,
+        accuracy_ratio=None,
+        outcome={},
+    )
 
 
 def is_cleared(document: object, row: Row) -> bool:
