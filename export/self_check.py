@@ -197,6 +197,7 @@ def _runs(spec: ModelSpec) -> list[tuple[dict[str, int], bool]]:
     least = max(spec.least_size, 24)
     traced = trace_sizes(spec)
     free = spec.free_axes()
+    other: dict[str, tuple[int, ...]]
     other = {axis: (traced[axis] - 3, 2 * traced[axis] + 1, 1) for axis in free}
     other |= {"batch": (1, 3), "height": (least + 45, least), "width": (least + 1, least)}
     other |= {axis: tuple(given[1:]) for axis, given in spec.sizes.items()}
