@@ -47,8 +47,8 @@ constraints: ## write constraints.txt anew from a fresh environment
 	@build/constraints/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//' > build/constraints.txt
 	@(sed -n '/^#/p' constraints.txt; cat build/constraints.txt) > build/new && mv build/new constraints.txt
 
-export: $(READY) ## export MODELS (all four unless given) to onnx_models/; WEIGHTS=file or folder, VARIANT=ort
-	@$(BIN)/python -m export $(EXPORT_MODELS) --variant $(VARIANT) $(W)
+export: $(READY) ## export MODELS (all four unless given) to onnx_models/; WEIGHTS=file or folder, VARIANT=ort, REPLACE=1
+	@$(BIN)/python -m export $(EXPORT_MODELS) --variant $(VARIANT) $(W) $(if $(REPLACE),--replace)
 
 export-check: $(READY) ## rebuild the committed locks and compare: 0 same, 1 different, 2 could not
 	@$(BIN)/python -m export check

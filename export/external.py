@@ -46,7 +46,7 @@ class Outside:
         for offset, array in self.arrays:
             yield memoryview(bytes(offset - position))
             little = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
-            content = little.reshape(-1).view(np.uint8).data
+            content: memoryview = little.reshape(-1).view(np.uint8).data
             yield from (content[start : start + BLOCK] for start in range(0, len(content), BLOCK))
             position = offset + len(content)
 

@@ -51,8 +51,8 @@ def require_repeatable(spec: ModelSpec, module: torch.nn.Module) -> None:
     Raises:
         ExportError: names the module that draws.
     """
-    tried = ((size, _answer(spec, module, size)) for size in _sizes(spec))
-    size, answer = next((one for one in tried if one[1] is not None), (spec.trace_size, None))
+    answers = ((size, _answer(spec, module, size)) for size in _sizes(spec))
+    size, answer = next(((s, a) for s, a in answers if a is not None), ((0, 0), None))
     if answer is None or answer == _answer(spec, module, size):
         return
     first: dict[str, list[tuple[bytes, bytes]]] = {}
