@@ -6,10 +6,12 @@ the distance behind NaN, what fails is the reason that the user is given.)
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -691,7 +693,8 @@ GUARDS = {
     ),
     "one epsilon that no output shows": Guard(
         "parity/locate/differences.py",
-        "        if not any(abs(eps - one) <= EPS_AGREES * one for one in wanted if one is not None):",
+        "        if not any(abs(eps - one) <= EPS_AGREES * one for one in wanted "
+        "if one is not None):",
         "        if False:",
         "tests/parity/locate/test_right_files.py",
         "epsilon_that_no_output_shows",
@@ -706,8 +709,26 @@ GUARDS = {
 }
 
 
+@dataclass(frozen=True)
+class CopyOfTheCode:
+    """A copy of the code, and a process that runs its tests."""
+
+    folder: Path
+    server: subprocess.Popen[str]
+
+    def run(self, guard: Guard) -> tuple[int, str]:
+        """The exit code of a guard's test, and what pytest printed."""
+        log = self.folder / "pytest.log"
+        options = ["-q", "-p", "no:cacheprovider", "-m", "not slow", "-k", guard.only]
+        assert self.server.stdin is not None and self.server.stdout is not None
+        asked = [str(self.folder), str(log), [guard.test, *options]]
+        self.server.stdin.write(json.dumps(asked) + "\n")
+        self.server.stdin.flush()
+        return int(self.server.stdout.readline()), log.read_text("utf-8", errors="replace")
+
+
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CopyOfTheCode]:
     folder = tmp_path_factory.mktemp("copy")
     ignored = shutil.ignore_patterns("__pycache__", "*.onnx")
     for part in PARTS:
@@ -715,29 +736,29 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(ROOT / part, folder / part, ignore=ignored)
         else:
             shutil.copy(ROOT / part, folder / part)
-    return folder
-
-
-def run(folder: Path, guard: Guard) -> subprocess.CompletedProcess[str]:
-    options = ["-q", "-p", "no:cacheprovider", "-m", "not slow", "-k", guard.only]
-    command = [sys.executable, "-m", "pytest", guard.test, *options]
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-P", str(folder / "tests" / "parity" / "forked.py")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdin=pipe, stdout=pipe, text=True
+    ) as server:
+        yield CopyOfTheCode(folder, server)
+        assert server.stdin is not None
+        server.stdin.close()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", GUARDS)
-def test_without_the_guard_its_test_fails(what: str, copy: Path) -> None:
+def test_without_the_guard_its_test_fails(what: str, tests: CopyOfTheCode) -> None:
     guard = GUARDS[what]
-    whole = run(copy, guard)
-    assert whole.returncode == 0, whole.stdout
-    path = copy / guard.file
-    code = path.read_text("utf-8")
-    assert code.count(guard.line) == 1, f"{guard.file}: no such guard, or several"
-    path.write_text(code.replace(guard.line, guard.without), "utf-8")
+    code, printed = tests.run(guard)
+    assert code == 0, printed
+    path = tests.folder / guard.file
+    source = path.read_text("utf-8")
+    assert source.count(guard.line) == 1, f"{guard.file}: no such guard, or several"
+    path.write_text(source.replace(guard.line, guard.without), "utf-8")
     try:
-        assert run(copy, guard).returncode == FAILED
+        code, printed = tests.run(guard)
+        assert code == FAILED, printed
     finally:
-        path.write_text(code, "utf-8")
+        path.write_text(source, "utf-8")
