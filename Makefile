@@ -28,7 +28,7 @@ W      := $(if $(WEIGHTS),--weights "$(WEIGHTS)")
 REVISION = $(shell git diff-index --quiet HEAD -- 2>/dev/null && echo --revision $$(git rev-parse HEAD))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup constraints export export-check split merge parity gate release release-verify bench bench-history bench-variants report dataset weights check format test test-slow clean
+.PHONY: help setup constraints export export-check split merge parity gate release release-verify bench bench-history bench-variants report dataset weights check format test test-slow wrong-answers clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -115,8 +115,15 @@ format: $(READY) ## format the code
 test: $(READY) ## fast tests, a process a core (JOBS=0: none)
 	@$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --maxprocesses 8 --dist loadfile
 
-test-slow: $(READY) ## full-size networks and long fault tests
-	@$(BIN)/python -m pytest -m slow --timeout 1800
+# Guards and set-ups run beside each other; what takes gigabytes or is timed runs alone.
+BESIDE := tests/parity/test_guards.py tests/wrong_answers
+
+test-slow: $(READY) ## full-size networks, long fault tests, guards taken out, set-ups that once fooled us
+	@$(BIN)/python -m pytest -m slow --timeout 1800 $(BESIDE) -n $(JOBS) --maxprocesses 8
+	@$(BIN)/python -m pytest -m slow --timeout 1800 $(BESIDE:%=--ignore %)
+
+wrong-answers: $(READY) ## the set-ups in which a wrong file must not pass, as a table
+	@$(BIN)/python -m tests.wrong_answers
 
 clean: ## remove reports, caches and exported models (not weights/, not .venv)
 	@rm -rf reports .benchmarks .cache .hypothesis .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info

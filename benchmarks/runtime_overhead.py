@@ -1,6 +1,6 @@
 """What `python -m runtime` costs beside the networks: a folder against the bare sessions.
 
-    python benchmarks/runtime_overhead.py --images ../shared/data/cocoglide50 --block 5
+    python benchmarks/runtime_overhead.py --images photos --block 5
 
 Blocks of images alternate between the two, so that both meet the same noise of the machine: the
 bare sessions on inputs made beforehand, and the whole batch from files to written results

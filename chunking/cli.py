@@ -59,7 +59,9 @@ def _main(argv: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=PROGRAM, description="Cut files into pieces that git hosts take, and merge them."
+        allow_abbrev=False,
+        prog=PROGRAM,
+        description="Cut files into pieces that git hosts take, and merge them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -116,7 +118,9 @@ def _command(
     expand: Callable[[Path], list[Path]],
     text: str,
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+    parser = commands.add_parser(
+        name, allow_abbrev=False, help=text, description=text.capitalize() + "."
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run, expand=expand)
     return parser

@@ -37,6 +37,7 @@ def _main(argv: list[str]) -> int:
 
 def _export(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="python -m export",
         description="Export networks to ONNX: the same bytes on every run, every weight proven.",
         epilog="Other commands: `list` the networks, `check` (rebuild and compare with the "
@@ -94,6 +95,7 @@ def _export(argv: list[str]) -> int:
 
 def _list(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="python -m export list",
         description="Which networks can be exported, and in which variants.",
     )
@@ -105,6 +107,7 @@ def _list(argv: list[str]) -> int:
 
 def _check(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="python -m export check",
         description="Rebuild models in memory and compare them with their lock files. Exit 0: "
         "the same bytes; 1: other bytes; 2: could not compare (another toolchain, no lock).",
@@ -130,6 +133,7 @@ def _weights(argv: list[str]) -> int:
     from export.publication import WEIGHTS, WEIGHTS_TERMS
 
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="python -m export weights",
         description="Download the published weights, check their digest, unpack the one file "
         "that is needed. An interrupted download is continued.",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LEAST_CORRELATION = 0.999
 LEAST_GAIN = 1.2
-GAIN_OF_A_LAYER = 2.5  # of all layers quantised, on a processor with VNNI: design/measurements.md
+GAIN_OF_A_LAYER = 2.5  # of all layers quantised, on a processor with VNNI: docs/decisions/int8.md
 
 
 @dataclass

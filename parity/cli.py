@@ -31,10 +31,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m parity", description=__doc__)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, prog="python -m parity", description=__doc__
+    )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands = {
-        name: subparsers.add_parser(name, help=text) for name, (_, text) in COMMANDS.items()
+        name: subparsers.add_parser(name, allow_abbrev=False, help=text)
+        for name, (_, text) in COMMANDS.items()
     }
     name = next((word for word in argv if not word.startswith("-")), "")
     if name not in COMMANDS:

@@ -69,6 +69,7 @@ def _main(argv: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=PROGRAM,
         description="Localization map, reliability map and integrity score of images (TruFor).",
     )

@@ -1,4 +1,4 @@
-"""The layout of design/style.md, held by reading the imports of every file."""
+"""The layout, held by reading the imports of every file."""
 
 from __future__ import annotations
 
@@ -220,6 +220,25 @@ def test_no_broad_except() -> None:
 
     faults_of(wrong())
     assert allowed == 1
+
+
+def test_options_are_not_abbreviated() -> None:
+    """`--on ray` was taken for `--onnx-models ray`, and exported into a folder called ray."""
+
+    def wrong() -> Iterator[str]:
+        for source in sources():
+            for node in ast.walk(source.tree):
+                if not isinstance(node, ast.Call):
+                    continue
+                made = ast.unparse(node.func).rpartition(".")[2]
+                named = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                if (
+                    made in ("ArgumentParser", "add_parser")
+                    and named.get("allow_abbrev") != "False"
+                ):
+                    yield f"{source.name}:{node.lineno}"
+
+    faults_of(wrong())
 
 
 def test_files_have_one_job() -> None:

@@ -4,7 +4,7 @@ Tokens stay on their grid, as ``(B, h, w, C)``: LayerNorm and Linear work on the
 and a convolution needs a permutation only. The two axes become one for the products of attention
 alone, so that no size has to be carried along or multiplied (which a recorded graph would show).
 
-Source: Xie et al., 2021 (SegFormer), as described in ``design/networks.md``.
+Source: Xie et al., 2021 (SegFormer), as described in ``docs/networks.md``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How two branches meet after a stage: rectification (FRM), then fusion (FFM).
 
 ``rgb`` is the branch of the image, ``extra`` the branch of Noiseprint++.
-Source: Zhang et al., 2022 (CMX), as described in ``design/networks.md``.
+Source: Zhang et al., 2022 (CMX), as described in ``docs/networks.md``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """TruFor, whole: Noiseprint++, encoder, two decoders and the score (68.7 M parameters).
 
-Source: Guillaro et al., CVPR 2023 (TruFor), as described in ``design/networks.md``.
+Source: Guillaro et al., CVPR 2023 (TruFor), as described in ``docs/networks.md``.
 """
 
 from __future__ import annotations

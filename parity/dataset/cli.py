@@ -97,7 +97,9 @@ def main(argv: list[str] | None = None) -> int:
     """``python -m parity.dataset``."""
 
     def command(arguments: list[str]) -> int:
-        parser = argparse.ArgumentParser(prog="python -m parity dataset", description=__doc__)
+        parser = argparse.ArgumentParser(
+            allow_abbrev=False, prog="python -m parity dataset", description=__doc__
+        )
         add_arguments(parser)
         return run(parser.parse_args(arguments))
 

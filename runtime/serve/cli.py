@@ -57,7 +57,9 @@ def _main(argv: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=PROGRAM, description="A local page: drop an image, see map, reliability and score."
+        allow_abbrev=False,
+        prog=PROGRAM,
+        description="A local page: drop an image, see map, reliability and score.",
     )
     parser.add_argument(
         "--host", default=LOOPBACK, metavar="ADDRESS", help="to listen on (default: %(default)s)"
