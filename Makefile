@@ -60,7 +60,7 @@ merge: $(READY) ## put the pieces in onnx_models/ back together, verified
 	@$(BIN)/python -m chunking merge onnx_models
 
 parity: $(READY) ## export what is missing, compare MODELS with PyTorch on IMAGES, print the table
-	@$(BIN)/python -m export $(PARITY_MODELS) --missing-only $(W)
+	@$(BIN)/python -m export $(PARITY_MODELS) --missing-only $(W) $(if $(REPLACE),--replace)
 	@$(BIN)/python -m parity run --models $(PARITY_MODELS) --images "$(IMAGES)" --out "$(OUT)" $(W)
 
 gate: $(READY) ## judge the last parity run; GATE="--bench B.json --baseline OLD.json --explain"
