@@ -60,8 +60,9 @@ def foreign(
 ) -> Iterator[None]:
     """Run code of others inside the block; whatever it raises becomes one of our errors.
 
-    Our own errors and Ctrl-C pass through. So does nothing else: a builder that calls
-    ``sys.exit(0)`` would end a command with the exit code of success. What the code prints goes to
+    Our own errors and Ctrl-C pass through, and a generator's end. So does nothing else: a builder
+    that calls ``sys.exit(0)`` would end a command with the exit code of success, and one that
+    raises what is no `Exception` with that of a failed comparison. What the code prints goes to
     standard error, because standard output may be somebody's JSON.
 
     Args:
@@ -76,7 +77,7 @@ def foreign(
     try:
         with redirect_stdout(sys.stderr), _torchvision_importable():
             yield
-    except (UserError, KeyboardInterrupt):
+    except (UserError, KeyboardInterrupt, GeneratorExit):
         raise
     except SystemExit as error:
         raise kind(f"{what} ended the process (exit code {error.code})", hint=hint) from error
@@ -86,7 +87,7 @@ def foreign(
             f"{what} needs {error.name}, which is not installed{_place(error)}",
             hint=INSTALL_HINT if own else f"pip install what provides {error.name}; or {hint}",
         ) from error
-    except Exception as error:
+    except BaseException as error:
         logger.debug("%s", what, exc_info=True)
         memory = out_of_memory(error)
         failed = "ran out of memory" if memory else "failed"
@@ -98,8 +99,14 @@ def foreign(
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether memory was what was missing: torch has no narrower error than RuntimeError for it."""
-    text = str(error)
+    text = _said(error)
     return isinstance(error, MemoryError) or any(sign in text for sign in MEMORY_SIGNS)
+
+
+def _said(error: BaseException) -> str:
+    """An error's text; "" also where making it is an error again, as ``traceback`` finds out."""
+    shown = traceback.format_exception_only(error)[-1]
+    return "" if shown.rstrip().endswith("<exception str() failed>") else str(error)
 
 
 def reason_of(error: BaseException) -> str:
@@ -108,7 +115,7 @@ def reason_of(error: BaseException) -> str:
     Without torch's advice to load files unsafely, without where to file bugs of torch, and with
     the error's kind where the text alone says little (``KeyError: 'int64'``).
     """
-    line = first_line(error)
+    line = first_line(error) if _said(error) else type(error).__name__
     if "weights_only" in line or "Weights only load failed" in line:
         line = "it reads a file that holds more than tensors, which is refused"
     line = re.split(r"\. Please|\s+\[Caused by", line)[0]

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,9 @@ def self_check(
     with _on_disk(data, spec, outside) as file:
         check = _Check(_session(file, spec), spec, module, worst)
         done = [sizes for sizes, must in _runs(spec) if check.at(sizes, must=must)]
-        return _other_ways(check, done, decisions) if decisions and spec.free_axes() else ()
+        others = decisions and spec.free_axes()
+        notes = _other_ways(check, done, decisions) if others else ()
+        return (*check.empty(), *notes)
 
 
 @contextmanager
@@ -124,6 +126,7 @@ class _Check:
         module: the network with its weights.
         worst: the worst difference allowed, as a share of an output's range.
         largest: elements of the largest inputs so far, and the seconds that they took.
+        compared: outputs that had elements to compare.
     """
 
     session: onnxruntime.InferenceSession
@@ -131,6 +134,7 @@ class _Check:
     module: torch.nn.Module
     worst: float
     largest: tuple[int, float] = (0, 0.0)
+    compared: set[str] = field(default_factory=set)
 
     def at(self, sizes: Mapping[str, int], *, must: bool = True, why: str = "") -> bool:
         """Compare at the sizes of free axes; False where the network itself does not run there.
@@ -160,6 +164,8 @@ class _Check:
         )
         with foreign(running, hint=_fix_hint(spec)):
             found = self.session.run([tensor.name for tensor in spec.outputs], feeds)
+        named = zip(spec.outputs, expected, strict=True)
+        self.compared |= {tensor.name for tensor, array in named if array.size}
         seconds = (time.perf_counter_ns() - started) / 1e9
         self.largest = max(self.largest, (self.elements(sizes), seconds))
         if _suspicious(spec, where, expected, found, self.worst):
@@ -167,6 +173,15 @@ class _Check:
             self.module.float()
             _judge(spec, where, exact, expected, found, self.worst)
         return True
+
+    def empty(self) -> list[str]:
+        """Outputs of which nothing was compared, a sentence each."""
+        return [
+            f"{self.spec.name}: its output {tensor.name} was empty at every size that was "
+            "checked, so that none of its values was compared"
+            for tensor in self.spec.outputs
+            if tensor.name not in self.compared
+        ]
 
     def elements(self, sizes: Mapping[str, int]) -> int:
         """How many numbers the inputs have."""
@@ -364,10 +379,15 @@ def _judge(
 
 
 def _distance(spec: ModelSpec, output: str, candidate: Array, reference: Array) -> float:
-    """The worst difference as a share of the output's range; NaN where there is one."""
+    """The worst difference as a share of the output's range; NaN where there is one.
+
+    Of an output without elements 0: `_Check` counts what was compared.
+    """
     answer = output in (spec.judged.score, *spec.judged.maps)  # in 0..1: that is its range
-    scale = 1.0 if answer else float(np.abs(reference).max()) or 1.0
-    return float(np.abs(candidate - reference).max()) / scale
+    # Differences of yes and no, and of unsigned numbers, are none in their own type.
+    found, wanted = (a if a.dtype.kind == "f" else a.astype(float) for a in (candidate, reference))
+    scale = 1.0 if answer else float(np.abs(wanted).max(initial=0.0)) or 1.0
+    return float(np.abs(found - wanted).max(initial=0.0)) / scale
 
 
 def _fix_hint(spec: ModelSpec) -> str:

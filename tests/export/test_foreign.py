@@ -57,6 +57,25 @@ def recurses() -> nn.Module:
     return recurses()
 
 
+class Base(BaseException):
+    """Not even an Exception."""
+
+
+class Mute(Exception):
+    """Its text is an error too."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+def raises_no_exception() -> nn.Module:
+    raise Base("left in a hurry")
+
+
+def raises_mutely() -> nn.Module:
+    raise Mute
+
+
 def loads_unsafely() -> nn.Module:
     raise RuntimeError(
         "Weights only load failed. You can set `weights_only=False`, do it only if you trust it"
@@ -90,6 +109,8 @@ def theirs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModelSpec]:
     ("builder", "reason"),
     [
         ("exits", "building the network ended the process (exit code 0)"),
+        ("raises_no_exception", "Base: left in a hurry (test_foreign.py, line "),
+        ("raises_mutely", "building the network failed: Mute (test_foreign.py, line "),
         ("recurses", "RecursionError: maximum recursion depth exceeded"),
         ("no_module", "its builder gave int, not a network"),
         ("wrong_argument", "TypeError: wrong_argument() missing 1 required positional argument"),
@@ -178,7 +199,7 @@ def test_only_want_of_memory_is_called_so(error: Exception, memory: bool) -> Non
 
 
 def test_our_own_errors_and_the_users_interrupt_pass_through() -> None:
-    for error in (UserError("ours", hint="as it was"), KeyboardInterrupt()):
+    for error in (UserError("ours", hint="as it was"), KeyboardInterrupt(), GeneratorExit()):
         with pytest.raises(type(error)) as caught, foreign("x", hint="mend"):
             raise error
         assert caught.value is error

@@ -190,6 +190,53 @@ class Amplifying(nn.Module):
         return torch.sin(found * self.factor)
 
 
+class Above(Network):
+    """Yes or no; a graph of ``Below`` answers the opposite."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.conv(image) > 0
+
+
+class Below(Network):
+    def forward(self, image: Tensor) -> Tensor:
+        return self.conv(image) <= 0
+
+
+class Bytes(Network):
+    """0 to 255, and the graph of ``Wrapped`` 255 where this has 0: one apart in uint8."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return (self.conv(image) > 0).to(torch.uint8)
+
+
+class Wrapped(Network):
+    def forward(self, image: Tensor) -> Tensor:
+        return (self.conv(image) <= 0).to(torch.uint8) * 255
+
+
+@pytest.mark.parametrize(("right", "wrong"), [("Above", "Below"), ("Bytes", "Wrapped")])
+def test_outputs_of_other_types(right: str, wrong: str) -> None:
+    built = build_file(small(wrong), SEED)
+    with pytest.raises(ExportError, match="output result: off by"):
+        self_check(built.data, small(right), loaded(small(right)))
+    assert build_file(small(right), SEED).warnings == ()
+
+
+class Few(Network):
+    """Finds nothing in any picture."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.nonzero(self.conv(image)[:, 0] > 1e6)
+
+
+def test_an_output_that_is_always_empty_is_said() -> None:
+    found = build_file(small("Few", outputs=(TensorSpec("result", ("n", 3), ""),)), SEED)
+    assert found.warnings == (
+        "small: its output result was empty at every size that was checked, so that none of its "
+        "values was compared",
+    )
+
+
 def test_weights_that_amplify_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     judged = []
     original = module_under_test._judge
