@@ -30,7 +30,7 @@ MOST_OF_SPREAD = 0.01
 WHERE_CLEARED = 20.0
 # A witness speaks of a small picture. On another one up to this many times its error is the same
 # rounding, and as many times more as that has more pixels: sums over a picture round so
-# (InstanceNorm: 11.7 times over 7.8 times the pixels). What only larger pictures have is the file's.
+# (InstanceNorm: 11.7 times over 7.8 times the pixels). What larger ones have alone is the file's.
 REACH = 4.0
 FINEST = 20.0  # roundings that an output's spread must hold for its values to tell networks apart
 
