@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -170,7 +171,8 @@ class Bench:
         if mae is None or mae_source is None:
             return None
         size = size_of(reference, output)
-        return Witness(case.name, mae, mae_source, exact, mae_plain, size)
+        values = math.prod(prepared.feeds[self._subject.spec.inputs[0].name].shape[1:])
+        return Witness(case.name, mae, mae_source, exact, mae_plain, size, values)
 
     def rows(self, case: Case) -> Iterator[Row]:
         """Everything that there is to say of one case."""

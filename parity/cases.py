@@ -188,7 +188,8 @@ def drawn_cases(spec: ModelSpec, pictures: Sequence[Picture], seed: int) -> list
         seed: 0 or more.
     """
     known = _matrix(spec)
-    drawn = dict.fromkeys(_drawn(spec, seed)) if not spec.fixed_size else {}
+    own = [(_batch(spec, batch), size) for batch, size in _drawn(spec, seed)]
+    drawn = dict.fromkeys(own) if not spec.fixed_size else {}
     return [_crops(shape, pictures) for shape in drawn if shape not in known]
 
 
@@ -220,8 +221,13 @@ def _crops(shape: Shape, pictures: Sequence[Picture]) -> Case:
 
 
 def _matrix(spec: ModelSpec) -> list[Shape]:
+    return sorted({(_batch(spec, batch), size) for batch, size in _shapes(spec)})
+
+
+def _batch(spec: ModelSpec, batch: int) -> int:
+    """A batch that the network takes: its own where that is fixed."""
     own = spec.inputs[0].axes[0]
-    return sorted({(own if isinstance(own, int) else batch, size) for batch, size in _shapes(spec)})
+    return own if isinstance(own, int) else batch
 
 
 def _shapes(spec: ModelSpec) -> Iterator[Shape]:

@@ -42,6 +42,7 @@ class Witness:
         mae_float64: of the same graph in float64; None where it cannot be computed.
         mae_plain: of the same graph without optimisation, or None.
         size: root mean square of the float64 network's output.
+        values: of the first input, a picture: three a pixel.
     """
 
     image: str
@@ -50,6 +51,7 @@ class Witness:
     mae_float64: float | None
     mae_plain: float | None
     size: float
+    values: int
 
     def clears(self, tolerance: Tolerance) -> bool:
         """Whether the file is as near to the float64 network as PyTorch float32 is."""
@@ -88,10 +90,13 @@ def find_witnesses(
             mae, source, size = (_finite(entry.get(k)) for k in ("mae", "mae_source", "size"))
             others = [entry.get(key) for key in ("mae_float64", "mae_plain")]
             exact, plain = map(_finite, others)
-            if mae is None or source is None or size is None:
+            values = entry.get("values")
+            if mae is None or source is None or size is None or type(values) is not int:
                 continue
-            if [exact, plain] == others:  # each a figure, or null as one that was not computed is
-                found.append(Witness(str(entry.get("image")), mae, source, exact, plain, size))
+            # Each a figure, or null as one that was not computed is.
+            if [exact, plain] == others and values > 0:
+                image = str(entry.get("image"))
+                found.append(Witness(image, mae, source, exact, plain, size, values))
     return found
 
 

@@ -203,6 +203,13 @@ def test_sizes_are_drawn_from_the_seed(pictures: list[Picture], least: int) -> N
     assert not known & {case.name for cases in drawn.values() for case in cases}
 
 
+def test_a_network_of_one_batch_is_given_no_other(pictures: list[Picture]) -> None:
+    taken = replace(NOISEPRINT_PP.inputs[0], axes=(1, 3, "height", "width"))
+    spec = replace(NOISEPRINT_PP, inputs=(taken,))
+    cases = [*shape_cases(spec, pictures), *drawn_cases(spec, pictures, 7), *made_cases(spec)]
+    assert {len(case.pictures) for case in cases} == {1}
+
+
 def test_the_sizes_of_a_seed_are_the_same_on_every_machine(pictures: list[Picture]) -> None:
     spec = replace(NOISEPRINT_PP, name="net", version="1")
     assert [case.name for case in drawn_cases(spec, pictures, 2026)] == DRAWN_2026

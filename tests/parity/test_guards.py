@@ -631,6 +631,20 @@ GUARDS = {
         LIMITS,
         "right_in_float64",
     ),
+    "an error that a witness does not explain": Guard(
+        "parity/limits.py",
+        "return row.mae <= REACH * explained",
+        "return True",
+        LIMITS,
+        "far_over_what_a_witness_explains",
+    ),
+    "another picture's witness for a made one": Guard(
+        "parity/limits.py",
+        "return any(one.image == row.image for one in computed)",
+        "return True",
+        LIMITS,
+        "witness_of_its_own",
+    ),
     "an ignored input": Guard(
         "parity/summary.py", "    if same:\n", "    if False:\n", SUMMARY, "one_answer"
     ),

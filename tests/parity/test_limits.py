@@ -150,11 +150,12 @@ def document(**changes: Any) -> dict[str, Any]:
         "output": "map",
         "cases": "images",
         "image": "a",
-        "mae": 1e-5,
+        "mae": 1e-4,
         "mae_source": 1e-7,
         "mae_float64": 1e-8,
         "mae_plain": None,
         "size": 0.5,
+        "values": 3 * 48 * 40,
     }
     return {KEY: [given | changes]}
 
@@ -183,6 +184,37 @@ def test_only_a_file_that_is_right_in_float64_may_round_more(
     assert settled(*rows).status is Status.FAIL
     assert settled(*rows, document=given).status is (Status.PASS if cleared else Status.FAIL)
     assert settled(*pair(make, 1.0, 1e-2), document=given).status is Status.FAIL
+
+
+def test_an_error_far_over_what_a_witness_explains_is_the_file_s(make: Any) -> None:
+    rows, given = pair(make, 1.0, 1e-4), document(mae=1e-6)  # right on small pictures only
+    assert not is_cleared(given, rows[1])
+    assert settled(*rows, document=given).status is Status.FAIL
+    assert is_cleared(document(mae=2.6e-5), rows[1])
+    assert is_cleared(document(mae=1.3e-5, values=3 * 48 * 20), rows[1])  # half the pixels
+    both = {KEY: document(mae=1.3e-5)[KEY] + document(mae=1.3e-5, values=3 * 48 * 20)[KEY]}
+    assert not is_cleared(both, rows[1])  # the larger picture speaks of the size
+    for values in (0, -1, None, 1.5):
+        assert not is_cleared(document(values=values), rows[1])
+
+
+def test_a_made_picture_takes_a_witness_of_its_own(make: Any) -> None:
+    rows = [*pair(make, 1.0, RIGHT, "made:grey"), *pair(make, 1.0, RIGHT)]
+    rows = [*rows[2:], *rows[:2]]
+    rows[3] = replace(rows[3], mae=0.1, max_abs=0.9)
+    assert settled(*rows).status is Status.FAIL
+    assert settled(*rows, document=document()).status is Status.FAIL
+    made = {"image": "made:grey", "cases": "made", "mae": 0.1}
+    found = settled(*rows, document=document(**made))
+    assert found.status is Status.NOT_RUN and "computed in float64" in found.reason
+    assert settled(*rows, document=document(**made, mae_float64=0.1)).status is Status.FAIL
+    assert not is_cleared(document(**made), rows[1])  # nor does it speak of others
+
+
+def test_a_made_picture_that_float32_has_no_answer_to_stops_nothing(make: Any) -> None:
+    made = [replace(row, mae=0.02, max_abs=0.1) for row in pair(make, 1.0, RIGHT, "made:grey")]
+    found = settled(*pair(make, 1.0, RIGHT), *made)
+    assert found.status is Status.NOT_RUN and "PyTorch float32 is itself off" in found.reason
 
 
 def test_a_file_that_is_wrong_on_one_witness_is_not_cleared(make: Any) -> None:

@@ -57,6 +57,11 @@ def test_no_rounding_is_enlarged_on_a_saturated_picture() -> None:
     assert undefined("saturated", ONE + np.float32(5e-4), TRUTH, ONE, LIMIT) == ""
 
 
+def test_wide_limits_are_not_enlarged() -> None:
+    half = replace(LIMIT, mae=5e-3, max_abs=5e-2, noise_floor=5e-3)  # float16: no ratio is judged
+    assert undefined("grey", ONE + np.float32(0.4), TRUTH, ONE, half) == ""
+
+
 def test_made_pictures_are_run_without_being_asked_for(
     parity: Any, exported: Any, make_images: Any
 ) -> None:

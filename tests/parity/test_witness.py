@@ -21,7 +21,7 @@ from parity.witness import (
 )
 
 GIVEN = Tolerance(1e-5, 1e-4, 3.0, 1.5, 0.0, "a test", relative=True)
-RIGHT = Witness("a.png", 1e-5, 1e-7, 1e-8, 1e-5, 0.5)
+RIGHT = Witness("a.png", 1e-5, 1e-7, 1e-8, 1e-5, 0.5, 3)
 TEXT = """
 <ir_version: 8, opset_import: ["" : 17]>
 g (float[N] x) => (float[N] y)
@@ -81,9 +81,9 @@ def test_it_says_that_the_file_is_right_only_where_it_is() -> None:
     assert RIGHT.clears(GIVEN)
     assert "ONNX Runtime's kernels round, the file is right" in RIGHT.sentence(GIVEN)
     for wrong in (1e-5, float("nan")):
-        other = Witness("a.png", 1e-5, 1e-7, wrong, 1e-5, 0.5)
+        other = Witness("a.png", 1e-5, 1e-7, wrong, 1e-5, 0.5, 3)
         assert (other.clears(GIVEN), other.sentence(GIVEN)) == (False, "")
-    optimiser = Witness("a.png", 1e-5, 1e-7, None, 1e-8, 0.5)
+    optimiser = Witness("a.png", 1e-5, 1e-7, None, 1e-8, 0.5, 3)
     assert not optimiser.clears(GIVEN)
     assert "ONNX Runtime's optimiser, not the file" in optimiser.sentence(GIVEN)
 
