@@ -162,7 +162,8 @@ def verdict_of(
             return Status.FAIL, over_limit(name, value, limit, scale, tolerance)
     status, reason = _too_coarse(row, source, scale, tolerance)
     if status is not Status.PASS:
-        return status, reason
+        why = _undefined(row, source, scale, tolerance) if is_made(row.image) else ""
+        return (Status.NOT_RUN, why) if why else (status, reason)
     flip = flip_problem(row.outcome, tolerance.max_abs)
     return (Status.FAIL, flip) if flip else (Status.PASS, "")
 
