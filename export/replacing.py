@@ -112,7 +112,9 @@ def require_here(path: Path, error: Callable[..., Error]) -> None:
     if has_content(path):
         return
     pieces = path.with_suffix(PIECES)
-    pointers = [path.with_name(path.name + DVC), path.parent.with_name(path.parent.name + DVC)]
+    folder = path.absolute().parent
+    pointers = [path.with_name(path.name + DVC)]
+    pointers += [folder.with_name(folder.name + DVC)] if folder.name else []
     found = _pointer(path) if path.is_file() else None
     if found is None and pieces.exists():
         found = (

@@ -15,14 +15,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
 from export.errors import ExportError
 from export.external import Outside
 from export.foreign import foreign, out_of_memory
 from export.other_ways import Watch, probes
-from export.registry import TIMM_PREFIX
+from export.rounding import HINT, WORST_RELATIVE, OtherWays, fix_hint, judge, suspicious
 from export.spec import PIXEL_AXES, ModelSpec
 from export.to_onnx import example_inputs, input_shapes, network_outputs, trace_sizes
 
@@ -30,20 +29,12 @@ if TYPE_CHECKING:
     import onnxruntime
     import torch
 
-# A traced constant or a swapped operator moves outputs by 1e-2 of their range and more; rounding
-# moves them by 1e-5 (docs/networks.md, "How right they are").
-WORST_RELATIVE = 1e-3
-# Weights that amplify rounding (stand-in weights in timm's ghostnet: 30 times torch's own error)
-# get this much of torch's own distance to float64, as long as a wrong graph would still be seen.
-AMPLIFICATION = 100.0
-WORST_AMPLIFIED = 0.05
 # What a comparison at a size that was not asked for may cost; all of looking for them likewise.
 MOST_SECONDS, MOST_ELEMENTS = 20.0, 1 << 23
 LARGER = {"height": 520, "width": 392, "batch": 3}
 SHOWN = 3  # places that a sentence names
 LEAST_TRIED = (32, 48, 64, 96, 128, 192, 256, 384, 512)  # pixels, to find what a network takes
 STEPS_TRIED = (2, 4, 8, 16, 32, 64)
-HINT = "the file was not written; please report this with the command you ran"
 
 Array = npt.NDArray[Any]
 
@@ -69,18 +60,24 @@ def self_check(
         outside: the file beside it with its weights, or None.
 
     Returns:
-        What could not be checked, a sentence each.
+        What could not be checked, and what ONNX Runtime rounds coarsely, a sentence each.
 
     Raises:
         ExportError: ONNX Runtime cannot run the graph; the network does not run at a size; or an
             output has another shape, is not finite, or is far from the network's.
     """
     with _on_disk(data, spec, outside) as file:
-        check = _Check(_session(file, spec), spec, module, worst)
+        names = [tensor.name for tensor in spec.outputs]
+        others = OtherWays(
+            spec,
+            file,
+            lambda feeds: _session(file, spec, plain=True).run(names, dict(feeds)),
+            applies=worst <= WORST_RELATIVE,
+        )
+        check = _Check(_session(file, spec), spec, module, worst, others)
         done = [sizes for sizes, must in _runs(spec) if check.at(sizes, must=must)]
-        others = decisions and spec.free_axes()
-        notes = _other_ways(check, done, decisions) if others else ()
-        return (*check.empty(), *notes)
+        ways = _other_ways(check, done, decisions) if decisions and spec.free_axes() else ()
+    return (*check.empty(), *(note for _, note in others.notes.values()), *ways)
 
 
 @contextmanager
@@ -103,12 +100,16 @@ def _on_disk(data: bytes, spec: ModelSpec, outside: Outside | None) -> Iterator[
         yield str(path)
 
 
-def _session(file: bytes | str, spec: ModelSpec) -> onnxruntime.InferenceSession:
+def _session(
+    file: bytes | str, spec: ModelSpec, *, plain: bool = False
+) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised; the log would say it twice
     options.intra_op_num_threads = 1
+    if plain:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # Packing weights for speed would only cost memory here.
     options.add_session_config_entry("session.disable_prepacking", "1")
     loading = f"{spec.name}: ONNX Runtime cannot load the graph: it"
@@ -125,6 +126,7 @@ class _Check:
         spec: the network.
         module: the network with its weights.
         worst: the worst difference allowed, as a share of an output's range.
+        others: the graph in other ways.
         largest: elements of the largest inputs so far, and the seconds that they took.
         compared: outputs that had elements to compare.
     """
@@ -133,6 +135,7 @@ class _Check:
     spec: ModelSpec
     module: torch.nn.Module
     worst: float
+    others: OtherWays
     largest: tuple[int, float] = (0, 0.0)
     compared: set[str] = field(default_factory=set)
 
@@ -162,16 +165,16 @@ class _Check:
         running = (
             f"{where}: the graph does not run, a size of the traced example is fixed in it: it"
         )
-        with foreign(running, hint=_fix_hint(spec)):
+        with foreign(running, hint=fix_hint(spec)):
             found = self.session.run([tensor.name for tensor in spec.outputs], feeds)
         named = zip(spec.outputs, expected, strict=True)
         self.compared |= {tensor.name for tensor, array in named if array.size}
         seconds = (time.perf_counter_ns() - started) / 1e9
         self.largest = max(self.largest, (self.elements(sizes), seconds))
-        if _suspicious(spec, where, expected, found, self.worst):
+        if suspicious(spec, where, expected, found, self.worst):
             exact = _run(spec, self.module.double(), tuple(x.double() for x in inputs))
             self.module.float()
-            _judge(spec, where, exact, expected, found, self.worst)
+            judge(where, exact, expected, found, self.worst, feeds, self.others)
         return True
 
     def empty(self) -> list[str]:
@@ -328,70 +331,3 @@ def _size_hint(spec: ModelSpec, module: torch.nn.Module) -> str:
             )
     height, width = spec.trace_size
     return f"if it runs at one size only, say fixed_size=({height}, {width}) in its spec"
-
-
-def _suspicious(
-    spec: ModelSpec, where: str, expected: list[Array], found: list[Array], worst: float
-) -> bool:
-    """Whether any output is further from torch's than rounding usually is, or is NaN.
-
-    Raises:
-        ExportError: an output has another shape.
-    """
-    far = False
-    for tensor, reference, candidate in zip(spec.outputs, expected, found, strict=True):
-        if reference.shape != candidate.shape:
-            raise ExportError(
-                f"{where}, output {tensor.name}: shape {candidate.shape}, not {reference.shape}",
-                hint=_fix_hint(spec),
-            )
-        distance = _distance(spec, tensor.name, candidate, reference)
-        far = far or not distance <= worst  # NaN ends here too
-    return far
-
-
-def _judge(
-    spec: ModelSpec,
-    where: str,
-    exact: list[Array],
-    source: list[Array],
-    found: list[Array],
-    limit: float,
-) -> None:
-    """Is every output's distance to float64 what rounding explains, going by torch's own?"""
-    for tensor, *arrays in zip(spec.outputs, exact, source, found, strict=True):
-        reference, own, candidate = arrays
-        least = _distance(spec, tensor.name, own, reference)
-        if not least <= WORST_AMPLIFIED:
-            raise ExportError(
-                f"{where}, output {tensor.name}: cannot be checked, in torch itself float32 is "
-                f"off by {least:.2g} of its range",
-                hint="these weights amplify rounding beyond use; export with trained ones",
-            )
-        allowed = min(max(limit, AMPLIFICATION * least), max(limit, WORST_AMPLIFIED))
-        worst = _distance(spec, tensor.name, candidate, reference)
-        if not worst <= allowed:
-            raise ExportError(
-                f"{where}, output {tensor.name}: off by {worst:.2g} of its range (at most "
-                f"{allowed:.2g})",
-                hint=_fix_hint(spec),
-            )
-
-
-def _distance(spec: ModelSpec, output: str, candidate: Array, reference: Array) -> float:
-    """The worst difference as a share of the output's range; NaN where there is one.
-
-    Of an output without elements 0: `_Check` counts what was compared.
-    """
-    answer = output in (spec.judged.score, *spec.judged.maps)  # in 0..1: that is its range
-    # Differences of yes and no, and of unsigned numbers, are none in their own type.
-    found, wanted = (a if a.dtype.kind == "f" else a.astype(float) for a in (candidate, reference))
-    scale = 1.0 if answer else float(np.abs(wanted).max(initial=0.0)) or 1.0
-    return float(np.abs(found - wanted).max(initial=0.0)) / scale
-
-
-def _fix_hint(spec: ModelSpec) -> str:
-    if spec.fixed_size is None and spec.name.startswith(TIMM_PREFIX):
-        height, width = spec.trace_size
-        return f"let its size be fixed: {spec.name}@{height}x{width}"
-    return HINT

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from chunking.errors import UserError
+from export.in_float64 import in_float64
 from parity.cases import Case
 from parity.contract import (
     Contract,
@@ -32,7 +33,7 @@ from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
 from parity.runners.providers import Provider
 from parity.steadiness import randomness, unsteady
 from parity.subjects import Candidate, Subject
-from parity.witness import Witness, in_float64, mean_error, size_of, without_optimisation
+from parity.witness import Witness, mean_error, size_of, without_optimisation
 
 Observer = Callable[[Case, Sequence[Row], Outputs, Outputs], None]
 

@@ -10,7 +10,7 @@ from parity.cases import Case
 from parity.compare import compare_names, judge
 from parity.errors import ParityError
 from parity.identity import Identity
-from parity.made import undefined
+from parity.limits import undefined
 from parity.metrics import values_digest, values_of
 from parity.outcomes import flip_problem, outcome
 from parity.references.sketch import sketch

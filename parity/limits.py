@@ -11,9 +11,14 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from parity.compare import label_problem
-from parity.made import FLAT_ENLARGES, LEVELS, MADE_PREFIX, is_made
+from parity.made import LEVELS, MADE_PREFIX, is_made
+from parity.metrics import measure
 from parity.outcomes import LABELS, flip_problem
 from parity.results import SOURCE, Row, Status, Values
 from parity.tolerances import Tolerance, tolerance_for
@@ -34,6 +39,11 @@ WHERE_CLEARED = 20.0
 REACH = 4.0
 FINEST = 20.0  # roundings that an output's spread must hold for its values to tell networks apart
 
+# On a flat picture the rounding of a mean is divided by the root of the epsilon beside a spread:
+# 1e-6 makes it a thousand times larger. A right InstanceNorm file is 50 limits off on grey.
+FLAT_ENLARGES = 1000.0
+
+Array = npt.NDArray[Any]
 Place = tuple[str, str]
 FIGURES = ("mae", "max_abs")
 
@@ -182,7 +192,8 @@ def verdict_of(
             return Status.FAIL, over_limit(name, value, limit, scale, tolerance)
     status, reason = _too_coarse(row, source, scale, tolerance)
     if status is not Status.PASS:
-        return status, reason
+        why = _undefined(row, source, scale, tolerance, cleared) if is_made(row.image) else ""
+        return (Status.NOT_RUN, why) if why else (status, reason)
     flip = flip_problem(row.outcome, tolerance.max_abs)
     return (Status.FAIL, flip) if flip else (Status.PASS, "")
 
@@ -210,8 +221,48 @@ def row_limits(
     }
 
 
+def undefined(
+    kind: str, candidate: Array, reference: Array, source: Array, tolerance: Tolerance
+) -> str:
+    """Why a distance on a made picture says nothing of the candidate, or "".
+
+    A right file is not to fail where the network itself has no answer: PyTorch gives NaN, or its
+    float32 is further from float64 than any file may be, or rounding is all that differs. A
+    candidate whose values alone are not finite is wrong in any case, and so is a distance that no
+    rounding makes.
+
+    Args:
+        kind: the made picture's.
+        candidate: what the backend gave.
+        reference: what the float64 network gave.
+        source: what PyTorch float32 gave.
+        tolerance: what is allowed.
+    """
+    if candidate.shape != reference.shape or candidate.dtype != source.dtype:
+        return ""
+    for precision, given in (("float64", reference), ("float32", source)):
+        if not np.isfinite(given).all():
+            return f"PyTorch {precision} itself gives NaN or infinite values on a picture like this"
+    if candidate.size == 0 or not np.isfinite(candidate).all() or tolerance.relative:
+        return ""  # limits that are shares of other cases' spread: `verdict_of` decides
+    of_source, errors = measure(source, reference), measure(candidate, reference)
+    if of_source.mae > tolerance.mae or of_source.max_abs > tolerance.max_abs:
+        return (
+            f"PyTorch float32 itself is off by {of_source.max_abs:.3g} on a picture like this: "
+            "the network amplifies rounding there"
+        )
+    # Limits of float16 are wide already: a thousand of them would be any output at all.
+    most = FLAT_ENLARGES if kind in LEVELS and not tolerance.judges_no_ratio else 0.0
+    if errors.mae <= most * tolerance.mae and errors.max_abs <= most * tolerance.max_abs:
+        return (
+            f"off by {errors.max_abs:.3g}, which the rounding of a mean can be on a flat picture; "
+            "finite, as the network is"
+        )
+    return ""
+
+
 def _undefined(row: Row, source: Row, scale: Scale, tolerance: Tolerance, cleared: bool) -> str:
-    """As `parity.made.undefined`, where limits are shares of what other pictures give."""
+    """As `undefined`, where limits are shares of what other pictures give."""
     if not tolerance.relative:
         return ""  # decided when it was measured
     if cleared:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
+from export.in_float64 import MOST_VALUES
 from parity.cases import Case
 from parity.limits import by_place, is_cleared, slack
 from parity.made import is_made
@@ -16,7 +17,7 @@ from parity.noise import least_mean, least_mean_ratio
 from parity.outcomes import LABELS, LABELS_FLOOR, worst_outcome
 from parity.results import SOURCE, Group, Row, Status, worst_status
 from parity.tolerances import Tolerance, tolerance_for
-from parity.witness import EPS, MOST_VALUES, ROUNDINGS, Witness, find_witnesses
+from parity.witness import EPS, ROUNDINGS, Witness, find_witnesses
 
 Key = tuple[str, str, str, str, str, bool]
 Sources = Mapping[tuple[str, str, str], Row]

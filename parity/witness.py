@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,15 +20,9 @@ from parity.runners.base import Feeds, Outputs
 from parity.tolerances import Tolerance
 from runtime.onnxruntime_errors import session_errors
 
-if TYPE_CHECKING:
-    import onnx
-
 EPS = 2.0**-23  # the distance of float32 numbers near 1
 ROUNDINGS = 1.0  # of an output itself, on the mean, in units of EPS times its size
 KEY = "witnesses"  # in a model's part of the report
-MOST_VALUES = 3 * 256 * 256  # of an input: onnx's own implementation is slow, and takes memory
-LARGEST_FILE = 1 << 30  # bytes
-FLOATS = {"FLOAT", "FLOAT16", "BFLOAT16"}
 
 
 @dataclass(frozen=True)
@@ -120,37 +114,6 @@ def size_of(reference: Outputs, output: str) -> float:
     return float(np.sqrt(np.mean(np.square(reference[output], dtype=np.float64))))
 
 
-def in_float64(path: Path, feeds: Feeds) -> Outputs | None:
-    """A file's outputs with every floating number in float64.
-
-    None where that cannot be done: no onnx, too much to compute, an operator that onnx's reference
-    implementation has not.
-    """
-    try:
-        import onnx
-        from onnx.reference import ReferenceEvaluator
-    except ImportError:
-        return None
-    values = sum(array.size for array in feeds.values())
-    if values > MOST_VALUES or path.stat().st_size > LARGEST_FILE:
-        return None
-    model = onnx.load(path)
-    _widen(model.graph)
-    for function in model.functions:
-        _widen_nodes(function.node)
-    wide = {name: array.astype(np.float64) for name, array in feeds.items()}
-    try:
-        with np.errstate(all="ignore"):  # what comes of it is measured, and NaN clears nothing
-            given = ReferenceEvaluator(model).run(None, wide)
-    except (
-        *(NotImplementedError, RuntimeError, ValueError, TypeError, KeyError, IndexError),
-        *(AttributeError, ArithmeticError, MemoryError),
-    ):  # onnx's implementations raise what numpy does; then there is no witness
-        return None
-    names = [output.name for output in model.graph.output]
-    return {name: np.asarray(array) for name, array in zip(names, given, strict=True)}
-
-
 def without_optimisation(path: Path, feeds: Feeds, *, threads: int) -> Outputs | None:
     """A file's outputs by ONNX Runtime on the CPU, its graph left as it is; None if it does not."""
     import onnxruntime
@@ -167,55 +130,3 @@ def without_optimisation(path: Path, feeds: Feeds, *, threads: int) -> Outputs |
         return dict(zip(names, session.run(names, dict(feeds)), strict=True))
     except session_errors(onnxruntime):
         return None
-
-
-def _widen(graph: onnx.GraphProto) -> None:
-    for tensor in graph.initializer:
-        _widen_tensor(tensor)
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        if value.type.tensor_type.elem_type in _narrow():
-            value.type.tensor_type.elem_type = _double()
-    _widen_nodes(graph.node)
-
-
-def _widen_nodes(nodes: Any) -> None:
-    """Constants, subgraphs, and the types that operators are told."""
-    import onnx
-
-    for node in nodes:
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.TENSOR:
-                _widen_tensor(attribute.t)
-            elif attribute.type == onnx.AttributeProto.GRAPH:
-                _widen(attribute.g)
-            elif attribute.name == "to" and attribute.i == onnx.TensorProto.FLOAT:
-                attribute.i = _double()  # a cast to float16 stays: that is the file's own rounding
-            elif attribute.name in ("value_float", "value_floats") and node.op_type == "Constant":
-                given = attribute.f if attribute.name == "value_float" else list(attribute.floats)
-                attribute.CopyFrom(onnx.helper.make_attribute("value", _array(given)))
-
-
-def _array(given: Any) -> onnx.TensorProto:
-    import onnx
-
-    return onnx.numpy_helper.from_array(np.asarray(np.float32(given), dtype=np.float64))
-
-
-def _widen_tensor(tensor: onnx.TensorProto) -> None:
-    import onnx
-
-    if tensor.data_type in _narrow():
-        wide = onnx.numpy_helper.to_array(tensor).astype(np.float64)
-        tensor.CopyFrom(onnx.numpy_helper.from_array(wide, tensor.name))
-
-
-def _narrow() -> set[int]:
-    import onnx
-
-    return {onnx.TensorProto.DataType.Value(name) for name in FLOATS}
-
-
-def _double() -> int:
-    import onnx
-
-    return int(onnx.TensorProto.DOUBLE)

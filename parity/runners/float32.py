@@ -10,17 +10,19 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from parity.runners.float64 import is_plain
+
 if TYPE_CHECKING:
     import torch
 
 
 def use_native_convolutions(module: torch.nn.Module) -> int:
     """Let dense convolutions larger than 1 x 1 run without oneDNN. Returns how many do."""
-    import torch
-
     count = 0
     for layer in module.modules():
-        if isinstance(layer, torch.nn.Conv2d) and layer.groups == 1 and max(layer.kernel_size) > 1:
+        if not is_plain(layer) or layer.padding_mode != "zeros":
+            continue
+        if layer.groups == 1 and max(layer.kernel_size) > 1:
             layer.forward = partial(_convolve, layer)  # type: ignore[method-assign] # an instance
             count += 1
     return count

@@ -10,7 +10,7 @@ Only the order of the additions differs (measured 3e-13 on Noiseprint++).
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
     import torch
@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 
 def replace_convolutions(module: torch.nn.Module) -> int:
     """Let every convolution that allows it run as a sum over its taps. Returns how many do."""
-    import torch
-
     count = 0
     for layer in module.modules():
-        if not isinstance(layer, torch.nn.Conv2d) or not _keeps_size(layer):
+        if not is_plain(layer) or not _keeps_size(layer):
             continue
         if layer.groups == 1:
             convolve = _dense
@@ -33,6 +31,22 @@ def replace_convolutions(module: torch.nn.Module) -> int:
         layer.forward = partial(convolve, layer)  # type: ignore[method-assign] # an instance
         count += 1
     return count
+
+
+def is_plain(layer: torch.nn.Module) -> TypeGuard[torch.nn.Conv2d]:
+    """Whether a layer computes what `torch.nn.Conv2d` does, of its own weight as it is.
+
+    A class of its own may standardise the weight or pad by itself (timm's ``ScaledStdConv2d``): it
+    is the network, and nothing else may run in its place.
+    """
+    import torch
+
+    if not isinstance(layer, torch.nn.Conv2d):
+        return False
+    return not any(
+        getattr(type(layer), name) is not getattr(torch.nn.Conv2d, name) or name in vars(layer)
+        for name in ("forward", "_conv_forward")
+    )
 
 
 def _keeps_size(layer: torch.nn.Conv2d) -> bool:

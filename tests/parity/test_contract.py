@@ -150,7 +150,7 @@ def test_a_pixel_scale_that_contradicts_the_file_fails(
     assert all(
         "scale 256.0, the run prepares pictures with scale 255.0" in r["reason"] for r in ran.rows
     )
-    assert ran.err.count("the file says that it was made for") == 2  # as a whole, and its rows
+    assert ran.err.count("the file says that it was made for") == 3  # images, made pictures, rows
 
 
 def test_a_file_that_says_nothing_is_judged_as_the_run_says(
@@ -206,7 +206,7 @@ def test_a_size_that_a_file_does_not_take_is_said_once(
     assert ran.code == 2
     assert "index: 2 Got: 48 Expected: 50, index: 3 Got: 40 Expected: 60" in ran.err
     assert "9 comparisons: " in ran.err
-    assert ran.err.count("Got: ") == 4  # the output as a whole and its rows, of two axes
+    assert ran.err.count("Got: ") == 8  # the output as a whole and its rows, of two axes; made ones
 
 
 def test_reordered_outputs_are_said(parity: Any, edited: Callable[..., Path]) -> None:

@@ -65,6 +65,18 @@ def test_pytorch_s_own_error_allows_so_many_times_it_and_no_more_than_the_spread
     assert settled(*rows).status is Status.FAIL  # more than three times that is no want of a judge
 
 
+def test_a_made_picture_on_which_float32_says_nothing_is_not_run(make: Any) -> None:
+    """timm's levit_128s on the saturated one: PyTorch is off by 0.014 of the spread itself."""
+    photograph, made = pair(make, 1.0, RIGHT), pair(make, 1.0, 0.2, "made:saturated")
+    made[0] = replace(made[0], mae=0.2, max_abs=2.0)
+    row = settled(*photograph, *made)
+    assert row.status is Status.NOT_RUN
+    assert "amplifies rounding" in row.reason
+    assert row.mae is None  # what is not judged has no figures
+    made[0] = replace(made[0], mae=RIGHT, max_abs=10 * RIGHT)
+    assert settled(*photograph, *made).status is Status.FAIL  # PyTorch is right there, the file not
+
+
 def test_a_constant_is_named_though_its_error_is_allowed(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,8 @@ import onnx
 import pytest
 
 from parity.cases import Case
-from parity.made import KINDS, Made, undefined
+from parity.limits import undefined
+from parity.made import KINDS, Made
 from parity.results import SOURCE, Status
 from parity.summary import summarise
 from parity.tolerances import Tolerance

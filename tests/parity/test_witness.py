@@ -9,13 +9,12 @@ import numpy as np
 import onnx
 import pytest
 
+from export.in_float64 import MOST_VALUES, in_float64
 from parity.tolerances import Tolerance
 from parity.witness import (
     KEY,
-    MOST_VALUES,
     Witness,
     find_witnesses,
-    in_float64,
     mean_error,
     without_optimisation,
 )

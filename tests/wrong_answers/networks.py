@@ -399,3 +399,21 @@ class UsesBlocks(nn.Module):
 
     def forward(self, x):
         return self.net(x)
+
+
+class OwnConv(nn.Conv2d):
+    """Weight standardisation: what it multiplies by is not its weight (timm's NFNet)."""
+
+    def forward(self, x):
+        w = self.weight
+        w = (w - w.mean((1, 2, 3), keepdim=True)) / (w.var((1, 2, 3), keepdim=True) + 1e-6).sqrt()
+        return self._conv_forward(x, w, self.bias)
+
+
+class Standardised(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.h = OwnConv(3, 16, 3, padding=1), nn.Conv2d(16, 1, 1)
+
+    def forward(self, x):
+        return torch.sigmoid(self.h(F.relu(self.a(x))))

@@ -61,3 +61,21 @@ def test_onednn_comes_back_after_an_error() -> None:
     with pytest.raises(RuntimeError):
         native(torch.rand(1, 5, 16, 16))
     assert torch._C._get_mkldnn_enabled()
+
+
+class Doubled(nn.Conv2d):
+    """A convolution with a way of its own."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return self._conv_forward(maps, 2.0 * self.weight, self.bias)
+
+
+@pytest.mark.parametrize(
+    "layer", [Doubled(3, 4, 3, padding=1), nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")]
+)
+def test_a_layer_that_does_more_than_convolve_is_left_as_it_is(layer: nn.Conv2d) -> None:
+    maps = torch.rand(1, 3, 9, 9)
+    with torch.no_grad():
+        expected = layer(maps)
+        assert use_native_convolutions(nn.Sequential(layer)) == 0
+        assert torch.equal(layer(maps), expected)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -115,6 +117,52 @@ def test_what_it_cannot_do_is_left_to_torch(change: dict[str, object]) -> None:
     expected = layer(maps)
     assert replace_convolutions(nn.Sequential(layer)) == 0
     assert torch.equal(layer(maps), expected)
+
+
+class Standardised(nn.Conv2d):
+    """As timm's ScaledStdConv2d: what it multiplies by is not its weight."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return self._conv_forward(maps, weight, self.bias)
+
+
+class Shifted(nn.Conv2d):
+    """Overrides what `forward` calls."""
+
+    def _conv_forward(
+        self, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        return super()._conv_forward(input, 2.0 * weight, bias)
+
+
+def patched(*arguments: int, **options: int) -> nn.Conv2d:
+    layer = nn.Conv2d(*arguments, **options)
+    inner = layer.forward
+    layer.forward = lambda maps: inner(maps).abs()  # type: ignore[method-assign]
+    return layer
+
+
+@pytest.mark.parametrize("make", [Standardised, Shifted, patched])
+@pytest.mark.parametrize("groups", [1, 4])
+def test_a_layer_with_a_way_of_its_own_is_left_as_it_is(
+    make: Callable[..., nn.Conv2d], groups: int
+) -> None:
+    torch.manual_seed(0)
+    layer = make(4, 4, 3, padding=1, groups=groups).double().requires_grad_(False)
+    maps = torch.randn(1, 4, 12, 13, dtype=torch.float64)
+    expected = layer(maps)
+    assert replace_convolutions(nn.Sequential(layer)) == 0
+    assert torch.equal(layer(maps), expected)
+
+
+def test_a_parametrised_weight_is_computed_as_torch_does() -> None:
+    layer = torch.nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 3, padding=1)).double()
+    layer.requires_grad_(False)
+    maps = torch.randn(1, 4, 12, 13, dtype=torch.float64)
+    expected = layer(maps)
+    replace_convolutions(nn.Sequential(layer))
+    assert float((layer(maps) - expected).abs().max()) <= CLOSE
 
 
 @pytest.mark.parametrize("groups", [1, 2])

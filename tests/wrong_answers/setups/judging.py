@@ -204,6 +204,22 @@ def dark_score(w: Workshop) -> str:
     return told(judged(w, "dark", file, w.images(6)), 1, words="of the outputs' spread")
 
 
+@set_up("18d", "`Dark` itself, which ONNX Runtime's Sigmoid rounds by a third", "file right, said")
+def dark_itself(w: Workshop) -> str:
+    w.network("dark", "Dark")
+    ran = w.run("export", "dark", "--stand-in", "golden", "--out", "right")
+    told(ran, 0, words="the same file computed in float64 is right")
+    ran = judged(w, "dark", w.folder / "right" / "dark.onnx", w.images(6), "--no-shapes")
+    return told(ran, 1, words="ONNX Runtime's kernels round, the file is right")
+
+
+@set_up("18e", "NFNet: a convolution of its own class, which the reference has to keep", "pass")
+def standardised(w: Workshop) -> str:
+    w.network("scaled", "Standardised")
+    file = exported(w, "scaled")
+    return told(judged(w, "scaled", file, w.images(6), "--no-shapes"), 0, words="pass")
+
+
 @set_up("19", "outputs shifted by 9e-7 everywhere", "fail: biased, though small")
 def shifted(w: Workshop) -> str:
     return told(moved(w, "Add", 9e-7), 1, words="biased: every case is off to the same side")

@@ -1,0 +1,115 @@
+"""A file computed in float64, by onnx's reference implementation.
+
+A file whose graph and weights are the network's is right in float64, however ONNX Runtime's kernels
+round; a wrong one is as wrong there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import onnx
+
+MOST_VALUES = 3 * 256 * 256  # of an input: onnx's own implementation is slow, and takes memory
+LARGEST_FILE = 1 << 30  # bytes
+FLOATS = {"FLOAT", "FLOAT16", "BFLOAT16"}
+
+Feeds = Mapping[str, npt.NDArray[Any]]
+Outputs = dict[str, npt.NDArray[Any]]
+
+
+def too_many(feeds: Feeds) -> bool:
+    """Whether inputs are too large for `in_float64`."""
+    return sum(array.size for array in feeds.values()) > MOST_VALUES
+
+
+def in_float64(file: bytes | Path, feeds: Feeds) -> Outputs | None:
+    """A file's outputs with every floating number in float64.
+
+    None where that cannot be done: no onnx, too much to compute, an operator that onnx's reference
+    implementation has not.
+    """
+    try:
+        import onnx
+        from onnx.reference import ReferenceEvaluator
+    except ImportError:
+        return None
+    size = file.stat().st_size if isinstance(file, Path) else len(file)
+    if too_many(feeds) or size > LARGEST_FILE:
+        return None
+    model = onnx.load(file) if isinstance(file, Path) else onnx.load_from_string(file)
+    _widen(model.graph)
+    for function in model.functions:
+        _widen_nodes(function.node)
+    wide = {
+        name: array.astype(np.float64) if np.issubdtype(array.dtype, np.floating) else array
+        for name, array in feeds.items()
+    }
+    try:
+        with np.errstate(all="ignore"):  # what comes of it is measured, and NaN clears nothing
+            given = ReferenceEvaluator(model).run(None, wide)
+    except (
+        *(NotImplementedError, RuntimeError, ValueError, TypeError, KeyError, IndexError),
+        *(AttributeError, ArithmeticError, MemoryError),
+    ):  # onnx's implementations raise what numpy does; then there is no witness
+        return None
+    names = [output.name for output in model.graph.output]
+    return {name: np.asarray(array) for name, array in zip(names, given, strict=True)}
+
+
+def _widen(graph: onnx.GraphProto) -> None:
+    for tensor in graph.initializer:
+        _widen_tensor(tensor)
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        if value.type.tensor_type.elem_type in _narrow():
+            value.type.tensor_type.elem_type = _double()
+    _widen_nodes(graph.node)
+
+
+def _widen_nodes(nodes: Any) -> None:
+    """Constants, subgraphs, and the types that operators are told."""
+    import onnx
+
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.TENSOR:
+                _widen_tensor(attribute.t)
+            elif attribute.type == onnx.AttributeProto.GRAPH:
+                _widen(attribute.g)
+            elif attribute.name == "to" and attribute.i == onnx.TensorProto.FLOAT:
+                attribute.i = _double()  # a cast to float16 stays: that is the file's own rounding
+            elif attribute.name in ("value_float", "value_floats") and node.op_type == "Constant":
+                given = attribute.f if attribute.name == "value_float" else list(attribute.floats)
+                attribute.CopyFrom(onnx.helper.make_attribute("value", _array(given)))
+
+
+def _array(given: Any) -> onnx.TensorProto:
+    import onnx
+
+    return onnx.numpy_helper.from_array(np.asarray(np.float32(given), dtype=np.float64))
+
+
+def _widen_tensor(tensor: onnx.TensorProto) -> None:
+    import onnx
+
+    if tensor.data_type in _narrow():
+        wide = onnx.numpy_helper.to_array(tensor).astype(np.float64)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(wide, tensor.name))
+
+
+def _narrow() -> set[int]:
+    import onnx
+
+    return {onnx.TensorProto.DataType.Value(name) for name in FLOATS}
+
+
+def _double() -> int:
+    import onnx
+
+    return int(onnx.TensorProto.DOUBLE)
