@@ -226,7 +226,7 @@ def test_a_made_picture_takes_a_witness_of_its_own(make: Any) -> None:
 def test_a_made_picture_that_float32_has_no_answer_to_stops_nothing(make: Any) -> None:
     made = [replace(row, mae=0.02, max_abs=0.1) for row in pair(make, 1.0, RIGHT, "made:grey")]
     found = settled(*pair(make, 1.0, RIGHT), *made)
-    assert found.status is Status.NOT_RUN and "PyTorch float32 is itself off" in found.reason
+    assert found.status is Status.NOT_RUN and "PyTorch float32 itself is off" in found.reason
 
 
 def test_a_file_that_is_wrong_on_one_witness_is_not_cleared(make: Any) -> None:
