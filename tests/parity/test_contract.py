@@ -206,7 +206,7 @@ def test_a_size_that_a_file_does_not_take_is_said_once(
     assert ran.code == 2
     assert "index: 2 Got: 48 Expected: 50, index: 3 Got: 40 Expected: 60" in ran.err
     assert "13 comparisons: " in ran.err  # four of made pictures
-    assert ran.err.count("Got: ") == 8  # the output as a whole and its rows, of two axes; made ones
+    assert ran.err.count("Got: ") == 6  # of images, of made pictures, and the rows: two axes each
 
 
 def test_reordered_outputs_are_said(parity: Any, edited: Callable[..., Path]) -> None:
