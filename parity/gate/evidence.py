@@ -116,6 +116,10 @@ class Evidence:
             cost.model == model for old in self.cost_baselines for cost in old.entries.values()
         )
 
+    def computes(self, model: str) -> bool:
+        """Whether a baseline has a network, or a bundle of references its outputs."""
+        return self.knows(model) or any(old.versions(model) for old in self.outputs)
+
     @property
     def report_name(self) -> str:
         """The report as commands name it."""

@@ -26,7 +26,13 @@ from chunking.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest, Piece
 from chunking.manifest_json import decode as decode_manifest
 from chunking.verifying import verify
 from export.errors import LockError
-from export.external_data import ExternalFileError, external_if_onnx, same_files
+from export.external_data import (
+    ExternalFileError,
+    beside,
+    external_if_onnx,
+    is_plain,
+    same_files,
+)
 from export.lock import LARGEST_LOCK, decode, file_entry, lock_path, read_lock
 from parity.errors import ParityError
 from parity.gate.index import Index
@@ -187,12 +193,13 @@ def check_index(
 
 
 def _models(paths: Iterable[PurePosixPath]) -> list[PurePosixPath]:
-    """The ONNX files that changes of themselves or of their locks concern."""
+    """The ONNX files that changes of themselves, their locks or their tensors concern."""
     found = dict.fromkeys(path for path in paths if path.suffix.lower() == MODEL_SUFFIX)
     for path in paths:
-        if path.name.endswith(LOCK_SUFFIX):
-            stem = path.name.removesuffix(LOCK_SUFFIX)
-            found[path.with_name(stem + MODEL_SUFFIX)] = None
+        for suffix in (LOCK_SUFFIX, DATA_SUFFIX):
+            if path.name.endswith(suffix):
+                stem = path.name.removesuffix(suffix)
+                found[path.with_name(stem + MODEL_SUFFIX)] = None
     return list(found)
 
 
@@ -228,6 +235,18 @@ def _staged_model(index: Index, path: PurePosixPath) -> Iterator[str]:
         yield _unproved(Path(path))
     elif _content_sha256(index, path) != _sha256_of(lock):
         yield f"{path}: not the file that its lock describes, as staged"
+    else:
+        yield from _staged_beside(index, path, lock["file"])
+
+
+def _staged_beside(index: Index, model: PurePosixPath, file: object) -> Iterator[str]:
+    """Files that hold the model's tensors, which the lock describes too."""
+    for name, sha256 in beside(file).items():
+        path = model.with_name(name) if is_plain(name) else None
+        if path is None or path not in index.files or index.files[path].kind:
+            yield f"{model}: keeps tensors in {name!a}, which is not staged beside it"
+        elif _content_sha256(index, path) != sha256:
+            yield f"{path}: not the file that the lock of {model.name} describes, as staged"
 
 
 def _staged_lock(index: Index, model: PurePosixPath) -> dict[str, object] | None:

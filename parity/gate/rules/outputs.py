@@ -38,7 +38,7 @@ def references_rule(evidence: Evidence, policy: Policy) -> Finding:
     for model, about in report.models.items() if report else ():
         who = who_of(about)
         if who is None or who not in now.networks:
-            if evidence.knows(model):
+            if evidence.computes(model):
                 absent.append(f"{model}: the report does not say what the network computes")
             continue
         same = [old for old in earlier if who in old.networks]

@@ -117,6 +117,26 @@ def test_a_network_that_changed_on_both_sides(
     assert "raise the `version`" in found.look
 
 
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("baseline", ["parity.json", "references.bundle"])
+def test_a_report_that_does_not_say_what_it_computes(
+    good: Any, make_bundle: Make, baseline: str
+) -> None:
+    """Without sketches nothing can be held to the last release, of whatever kind that is."""
+    given = {"parity.json": good.report, "references.bundle": make_bundle(good)}
+    other = good.copy(good.report.parent.parent / "silent")
+
+    def silent(document: dict[str, Any]) -> None:
+        for row in (*document["rows"], *document["shape_rows"]):
+            row.pop("sketch", None)
+
+    other.edit(silent)
+    decision = other.judged(given[baseline])
+    assert decision.exit_code == 2
+    (found,) = [finding for finding in decision.findings if finding.rule == "references"]
+    assert "does not say what the network computes" in found.saw
+
+
 def test_a_network_that_changed_and_says_so(
     good: Any, make_release: Make, tiny: dict[str, ModelSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:

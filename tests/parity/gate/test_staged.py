@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -338,6 +339,33 @@ def test_models_and_locks_are_read_as_staged(
     lock.write_text("{")
     repository.git("add", "-A")
     assert "not a lock file" in staged(capsys)[1]
+
+
+def test_tensors_beside_a_model_are_read_as_staged(
+    repository: Repository, model: Path, capsys: Capture
+) -> None:
+    path, data = repository.top / "net.onnx", repository.top / "net.onnx.data"
+    lock = lock_path(path)
+    document = json.loads(lock_path(model).read_text())
+    path.write_bytes(model.read_bytes())
+    data.write_bytes(b"weights")
+    entry = {"name": data.name, "size_bytes": 7, "sha256": sha256_file(data)}
+    document["file"]["external"] = [entry]
+    lock.write_text(json.dumps(document))
+    repository.git("add", "-A")
+    assert staged(capsys) == (0, "")
+    repository.commit()
+    data.write_bytes(b"WEIGHTS")  # nothing else changes
+    repository.git("add", "-A")
+    code, err = staged(capsys)
+    assert code == 1 and "net.onnx.data: not the file that the lock of net.onnx describes" in err
+    repository.git("rm", "-q", "--cached", "net.onnx.data")
+    code, err = staged(capsys)
+    assert code == 1 and "keeps tensors in 'net.onnx.data', which is not staged beside it" in err
+    document["file"]["external"] = [entry | {"name": "../x"}]
+    lock.write_text(json.dumps(document))
+    repository.git("add", "-A")
+    assert "keeps tensors in '../x'" in staged(capsys)[1]
 
 
 def test_a_model_in_git_lfs(
