@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from export.spec import ModelSpec
 from export.weights import Weights
+from parity.errors import ParityError
 from parity.metrics import mean_absolute_error
 from parity.runners.base import Feeds, Outputs
 from parity.runners.torch_runner import NATIVE, ONEDNN, TorchRunner
@@ -52,13 +53,16 @@ def choose_yardstick(
         feeds: the trial's inputs.
         reference: what the float64 network gave for them.
         threads: threads of an operator; 0 leaves torch's choice.
+
+    Raises:
+        ParityError: an output is empty, or its size depends on the precision.
     """
     plain = TorchRunner(spec, weights, precision=32, threads=threads)
-    errors = {ONEDNN: _errors(plain, feeds, reference)}
+    errors = {ONEDNN: _errors(spec, plain, feeds, reference)}
     native = TorchRunner(spec, weights, precision=32, threads=threads, kernel=NATIVE)
     if native.replaced == 0:
         return Yardstick(plain, ONEDNN, errors)
-    errors[NATIVE] = _errors(native, feeds, reference)
+    errors[NATIVE] = _errors(spec, native, feeds, reference)
     worse = clearly_worse(errors[ONEDNN], errors[NATIVE])
     return Yardstick(native if worse else plain, NATIVE if worse else ONEDNN, errors)
 
@@ -68,6 +72,16 @@ def clearly_worse(plain: Mapping[str, float], native: Mapping[str, float]) -> bo
     return any(plain[name] > CLEARLY_WORSE * native[name] for name in native)
 
 
-def _errors(runner: TorchRunner, feeds: Feeds, reference: Outputs) -> dict[str, float]:
+def _errors(
+    spec: ModelSpec, runner: TorchRunner, feeds: Feeds, reference: Outputs
+) -> dict[str, float]:
     found = runner.run(feeds)
+    for name, array in reference.items():
+        if array.size == 0 or array.shape != found[name].shape:
+            raise ParityError(
+                f"{spec.name}: its output {name} has shape {found[name].shape} in float32, "
+                f"{array.shape} in float64: there is nothing to compare",
+                hint="let the network return what its last layers compute, before a selection "
+                "whose number depends on the values (nonzero, non-maximum suppression)",
+            )
     return {name: mean_absolute_error(found[name], reference[name]) for name in reference}

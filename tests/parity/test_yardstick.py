@@ -12,6 +12,7 @@ import torch
 from export.sources import WeightsSource
 from export.spec import ModelSpec
 from parity import yardstick
+from parity.errors import ParityError
 from parity.runners.torch_runner import NATIVE, ONEDNN, TorchRunner
 from parity.yardstick import CLEARLY_WORSE, Yardstick, choose_yardstick, clearly_worse
 
@@ -40,6 +41,15 @@ def test_when_onednn_is_left(
     onednn: dict[str, float], native: dict[str, float], worse: bool
 ) -> None:
     assert clearly_worse(onednn, native) is worse
+
+
+def test_an_output_whose_size_depends_on_the_values(tiny: dict[str, ModelSpec]) -> None:
+    spec = tiny["tiny_np"]
+    weights = WeightsSource(stand_in="golden").weights_for(spec, spec.build())
+    feeds = {"image": np.zeros((1, 3, 8, 8), np.float32)}
+    for other in ((0, 8), (1, 1, 8, 9)):
+        with pytest.raises(ParityError, match=r"noiseprint has shape .* nothing to compare"):
+            choose_yardstick(spec, weights, feeds, {"noiseprint": np.zeros(other)}, threads=0)
 
 
 @pytest.mark.parametrize(("worse", "kernel"), [(False, ONEDNN), (True, NATIVE)])
