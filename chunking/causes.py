@@ -100,13 +100,28 @@ def impostor(descriptor: int, size: int, name: str = "") -> Cause:
     """
     if size == 0:
         return Cause("empty: the download or copy did not start", FETCH_AGAIN)
+    kept = pointer(descriptor, size, name)
+    if kept.text:
+        return Cause(f"{kept.text} instead of the content", kept.hint)
     start = os.pread(descriptor, _LONGEST_POINTER, 0)
-    if size <= _LONGEST_POINTER and not name.endswith(".dvc"):
-        for pattern, text, hint in _POINTERS:
-            if re.match(_POINTER_START + pattern, start):
-                return Cause(f"{text} instead of the content", hint)
     if _PAGE.match(start) and not name.lower().endswith(_PAGE_SUFFIXES):
         return Cause("a web page (of an error or a login) instead of the content", FETCH_AGAIN)
+    return Cause()
+
+
+def pointer(descriptor: int, size: int, name: str = "") -> Cause:
+    """What a file is that only says where its content is kept, and how to get that.
+
+    Args:
+        descriptor: the open file.
+        size: its size in bytes.
+        name: its name, by which a pointer may be just that.
+    """
+    if size <= _LONGEST_POINTER and not name.endswith(".dvc"):
+        start = os.pread(descriptor, _LONGEST_POINTER, 0)
+        for pattern, text, hint in _POINTERS:
+            if re.match(_POINTER_START + pattern, start):
+                return Cause(text, hint)
     return Cause()
 
 

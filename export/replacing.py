@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from chunking import onnx_records
-from chunking.causes import LFS_POINTER
+from chunking.causes import pointer
 from chunking.errors import ChunkingError, UserError, command
 from chunking.framing import BYTES, Field, Walker
 from chunking.sources import OpenFile, opened
@@ -28,7 +28,6 @@ from export.weights import Weights
 
 DEFAULT_OUT = Path("onnx_models")
 PIECES, DVC = ".chunks", ".dvc"
-ANNEX_POINTER = b"/annex/objects/"
 MODEL_METADATA, KEY, VALUE = 14, 1, 2  # fields of onnx.proto: ModelProto, StringStringEntryProto
 DIGITS = 8  # of a digest, in messages
 
@@ -120,9 +119,9 @@ def require_here(path: Path, error: Callable[..., Error]) -> None:
             f"not there, and its pieces are ({pieces})",
             f"merge them: {command('merge', pieces)}",
         )
-    for pointer in pointers:
-        if found is None and path.parent.name and pointer.is_file():
-            found = f"not there, and DVC keeps it ({pointer})", f"dvc pull {pointer}"
+    for kept in pointers:
+        if found is None and path.parent.name and kept.is_file():
+            found = f"not there, and DVC keeps it ({kept})", f"dvc pull {kept}"
     if found is None and path.is_symlink():
         found = "a link to a file that is not there", "git annex get, or dvc checkout, brings it"
     if found is not None:
@@ -324,12 +323,9 @@ def _same(origin: dict[str, Any], weights: Weights) -> bool:
 def _pointer(path: Path) -> tuple[str, str] | None:
     """What a file is that only says where its content is kept, with the mend; else None."""
     try:
-        with path.open("rb") as stream:
-            start = stream.read(max(len(LFS_POINTER), len(ANNEX_POINTER)))
-    except OSError:
+        with opened(path, follow_link=True) as file:
+            cause = pointer(file.descriptor, file.size)
+    except (ChunkingError, OSError):
         return None
-    if start.startswith(LFS_POINTER):
-        return "a git-lfs pointer, not the file itself", "git lfs pull"
-    if start.startswith(ANNEX_POINTER):
-        return "a git-annex pointer, not the file itself", f"git annex get {path}"
-    return None
+    mend = cause.hint.removeprefix("run: ")
+    return (f"{cause.text}, not the file itself", mend) if cause.text else None

@@ -114,6 +114,18 @@ def annex(path: Path) -> None:
     path.write_text("/annex/objects/SHA256E-s5--00.onnx\n")
 
 
+def windows(path: Path) -> None:
+    path.write_bytes(b"\xef\xbb\xbf" + LFS.replace("\n", "\r\n").encode())
+
+
+def dvc_content(path: Path) -> None:
+    path.write_text("outs:\n- md5: 0123456789abcdef0123456789abcdef\n  size: 5\n")
+
+
+def xet(path: Path) -> None:
+    path.write_text("# xet version 0\nfilesize = 5\n")
+
+
 def dvc(path: Path) -> None:
     path.rename(path.with_name(path.name + ".dvc"))
 
@@ -133,7 +145,10 @@ def dangling(path: Path) -> None:
     [
         (pieces, "python -m chunking merge"),
         (lfs, "git lfs pull"),
+        (windows, "git lfs pull"),
         (annex, "git annex get"),
+        (dvc_content, "dvc pull"),
+        (xet, "git xet checkout"),
         (dvc, "dvc pull"),
         (dvc_folder, "dvc pull"),
         (dangling, "git annex get"),
