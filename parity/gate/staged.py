@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -26,7 +26,13 @@ from chunking.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest, Piece
 from chunking.manifest_json import decode as decode_manifest
 from chunking.verifying import verify
 from export.errors import LockError
-from export.external_data import ExternalFileError, external_if_onnx, same_files
+from export.external_data import (
+    ExternalFileError,
+    beside,
+    external_if_onnx,
+    is_plain,
+    same_files,
+)
 from export.lock import LARGEST_LOCK, decode, file_entry, lock_path, read_lock
 from parity.errors import ParityError
 from parity.gate.index import Index
@@ -187,12 +193,13 @@ def check_index(
 
 
 def _models(paths: Iterable[PurePosixPath]) -> list[PurePosixPath]:
-    """The ONNX files that changes of themselves or of their locks concern."""
+    """The ONNX files that changes of themselves, of their locks or of their tensors concern."""
     found = dict.fromkeys(path for path in paths if path.suffix.lower() == MODEL_SUFFIX)
     for path in paths:
-        if path.name.endswith(LOCK_SUFFIX):
-            stem = path.name.removesuffix(LOCK_SUFFIX)
-            found[path.with_name(stem + MODEL_SUFFIX)] = None
+        for suffix in (LOCK_SUFFIX, DATA_SUFFIX):
+            if path.name.endswith(suffix):
+                stem = path.name.removesuffix(suffix)
+                found[path.with_name(stem + MODEL_SUFFIX)] = None
     return list(found)
 
 
@@ -221,6 +228,9 @@ def _staged_model(index: Index, path: PurePosixPath) -> Iterator[str]:
         yield error.problem
         return
     if path not in index.files:
+        data = path.with_name(path.name.removesuffix(MODEL_SUFFIX) + DATA_SUFFIX)
+        if data in index.files:
+            yield f"{data}: holds tensors of {path.name}, which is not staged"
         return
     if index.files[path].kind:
         yield f"{path}: {index.files[path].kind} is staged in place of the file"
@@ -228,6 +238,24 @@ def _staged_model(index: Index, path: PurePosixPath) -> Iterator[str]:
         yield _unproved(Path(path))
     elif _content_sha256(index, path) != _sha256_of(lock):
         yield f"{path}: not the file that its lock describes, as staged"
+    else:
+        yield from _staged_tensors(index, path, beside(lock["file"]))
+
+
+def _staged_tensors(index: Index, model: PurePosixPath, wanted: Mapping[str, str]) -> Iterator[str]:
+    """The files beside a model that hold its tensors: staged with it, as its lock has them."""
+    for name, sha256 in wanted.items():
+        if not is_plain(name):
+            yield f"{model}: its lock names {name!a}, which is no file beside it"
+            continue
+        path = model.with_name(name)
+        blob = index.files.get(path)
+        if blob is None:
+            yield f"{path}: not staged, {model.name} keeps tensors in it: git add it"
+        elif blob.kind:
+            yield f"{path}: {blob.kind} is staged in place of the file"
+        elif _content_sha256(index, path) != sha256:
+            yield f"{path}: not the file that the lock of {model.name} describes, as staged"
 
 
 def _staged_lock(index: Index, model: PurePosixPath) -> dict[str, object] | None:
