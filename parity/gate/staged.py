@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -193,7 +193,7 @@ def check_index(
 
 
 def _models(paths: Iterable[PurePosixPath]) -> list[PurePosixPath]:
-    """The ONNX files that changes of themselves, their locks or their tensors concern."""
+    """The ONNX files that changes of themselves, of their locks or of their tensors concern."""
     found = dict.fromkeys(path for path in paths if path.suffix.lower() == MODEL_SUFFIX)
     for path in paths:
         for suffix in (LOCK_SUFFIX, DATA_SUFFIX):
@@ -228,6 +228,9 @@ def _staged_model(index: Index, path: PurePosixPath) -> Iterator[str]:
         yield error.problem
         return
     if path not in index.files:
+        data = path.with_name(path.name.removesuffix(MODEL_SUFFIX) + DATA_SUFFIX)
+        if data in index.files:
+            yield f"{data}: holds tensors of {path.name}, which is not staged"
         return
     if index.files[path].kind:
         yield f"{path}: {index.files[path].kind} is staged in place of the file"
@@ -236,15 +239,21 @@ def _staged_model(index: Index, path: PurePosixPath) -> Iterator[str]:
     elif _content_sha256(index, path) != _sha256_of(lock):
         yield f"{path}: not the file that its lock describes, as staged"
     else:
-        yield from _staged_beside(index, path, lock["file"])
+        yield from _staged_tensors(index, path, beside(lock["file"]))
 
 
-def _staged_beside(index: Index, model: PurePosixPath, file: object) -> Iterator[str]:
-    """Files that hold the model's tensors, which the lock describes too."""
-    for name, sha256 in beside(file).items():
-        path = model.with_name(name) if is_plain(name) else None
-        if path is None or path not in index.files or index.files[path].kind:
-            yield f"{model}: keeps tensors in {name!a}, which is not staged beside it"
+def _staged_tensors(index: Index, model: PurePosixPath, wanted: Mapping[str, str]) -> Iterator[str]:
+    """The files beside a model that hold its tensors: staged with it, as its lock has them."""
+    for name, sha256 in wanted.items():
+        if not is_plain(name):
+            yield f"{model}: its lock names {name!a}, which is no file beside it"
+            continue
+        path = model.with_name(name)
+        blob = index.files.get(path)
+        if blob is None:
+            yield f"{path}: not staged, {model.name} keeps tensors in it: git add it"
+        elif blob.kind:
+            yield f"{path}: {blob.kind} is staged in place of the file"
         elif _content_sha256(index, path) != sha256:
             yield f"{path}: not the file that the lock of {model.name} describes, as staged"
 

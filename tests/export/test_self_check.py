@@ -233,8 +233,8 @@ class Few(Network):
 
 def test_an_output_that_is_always_empty_is_said() -> None:
     found = build_file(small("Few", outputs=(TensorSpec("result", ("n", 3), ""),)), SEED)
-    (warning,) = found.warnings
-    assert warning.startswith("small: its output result was empty at every size that was checked")
+    (said,) = found.warnings
+    assert said.startswith("small: its output result was empty at every size that was checked")
 
 
 def test_weights_that_amplify_rounding(monkeypatch: pytest.MonkeyPatch) -> None:

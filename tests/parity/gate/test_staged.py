@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -302,7 +303,7 @@ def test_a_link_or_a_submodule_in_place_of_a_file(
 
 
 def test_large_files_of_any_ending(repository: Repository, capsys: Capture) -> None:
-    for name in ("weights.bin", "net.onnx.data", "no ending", "ä.pth"):
+    for name in ("weights.bin", "net.data", "no ending", "ä.pth"):
         (repository.top / name).write_bytes(bytes(2000))
     repository.git("add", "-A")
     for words in (["--staged"], ["weights.bin"]):
@@ -344,28 +345,34 @@ def test_models_and_locks_are_read_as_staged(
 def test_tensors_beside_a_model_are_read_as_staged(
     repository: Repository, model: Path, capsys: Capture
 ) -> None:
-    path, data = repository.top / "net.onnx", repository.top / "net.onnx.data"
-    lock = lock_path(path)
-    document = json.loads(lock_path(model).read_text())
+    path, data = repository.top / model.name, repository.top / "net.onnx.data"
     path.write_bytes(model.read_bytes())
-    data.write_bytes(b"weights")
-    entry = {"name": data.name, "size_bytes": 7, "sha256": sha256_file(data)}
-    document["file"]["external"] = [entry]
-    lock.write_text(json.dumps(document))
+    data.write_bytes(b"tensors")
+    lock = json.loads(lock_path(model).read_text("utf-8"))
+    digest = hashlib.sha256(b"tensors").hexdigest()
+    lock["file"]["external"] = [{"name": data.name, "size_bytes": 7, "sha256": digest}]
+    lock_path(path).write_bytes(encode(lock))
+    repository.git("add", path.name, lock_path(path).name)
+    code, err = staged(capsys)
+    assert code == 1 and "net.onnx.data: not staged, net.onnx keeps tensors in it" in err
     repository.git("add", "-A")
     assert staged(capsys) == (0, "")
     repository.commit()
-    data.write_bytes(b"WEIGHTS")  # nothing else changes
+    data.write_bytes(b"Tensors")
     repository.git("add", "-A")
+    data.write_bytes(b"tensors")
     code, err = staged(capsys)
     assert code == 1 and "net.onnx.data: not the file that the lock of net.onnx describes" in err
-    repository.git("rm", "-q", "--cached", "net.onnx.data")
-    code, err = staged(capsys)
-    assert code == 1 and "keeps tensors in 'net.onnx.data', which is not staged beside it" in err
-    document["file"]["external"] = [entry | {"name": "../x"}]
-    lock.write_text(json.dumps(document))
+    repository.git("rm", "-qf", "--cached", data.name)
+    assert staged(capsys)[0] == 1
     repository.git("add", "-A")
-    assert "keeps tensors in '../x'" in staged(capsys)[1]
+    repository.git("rm", "-q", "--cached", path.name)
+    code, err = staged(capsys)
+    assert code == 1 and "net.onnx.data: holds tensors of net.onnx, which is not staged" in err
+    lock["file"]["external"][0]["name"] = "../net.onnx.data"
+    lock_path(path).write_bytes(encode(lock))
+    repository.git("add", "-A")
+    assert "which is no file beside it" in staged(capsys)[1]
 
 
 def test_a_model_in_git_lfs(
