@@ -645,13 +645,6 @@ GUARDS = {
         LIMITS,
         "witness_of_its_own",
     ),
-    "other tensors beside a staged model": Guard(
-        "parity/gate/staged.py",
-        '        yield from _staged_beside(index, path, lock["file"])',
-        "        pass",
-        "tests/parity/gate/test_staged.py",
-        "tensors_beside_a_model",
-    ),
     "an ignored input": Guard(
         "parity/summary.py", "    if same:\n", "    if False:\n", SUMMARY, "one_answer"
     ),
