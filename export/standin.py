@@ -74,7 +74,7 @@ def _scaled(
             return np.float32(1.0) + np.float32(0.2) * draw
         case _, rank:
             gain = CONVOLUTION_GAIN if rank == 4 else LINEAR_GAIN
-            return np.float32(math.sqrt(gain / (math.prod(draw.shape[1:]) or 1))) * draw
+            return np.float32(math.sqrt(gain / (math.prod(shape[1:]) or 1))) * draw
 
 
 def stand_in_state(
