@@ -16,7 +16,7 @@ from parity.noise import least_mean, least_mean_ratio
 from parity.outcomes import LABELS, LABELS_FLOOR, worst_outcome
 from parity.results import SOURCE, Group, Row, Status, worst_status
 from parity.tolerances import Tolerance, tolerance_for
-from parity.witness import EPS, MOST_VALUES, ROUNDINGS, Witness, find_witnesses
+from parity.witness import EPS, MOST_VALUES, ROUNDINGS, Witness, find_witnesses, middle_of
 
 Key = tuple[str, str, str, str, str, bool]
 Sources = Mapping[tuple[str, str, str], Row]
@@ -24,6 +24,7 @@ Documents = Mapping[str, Any]
 IMAGES, SHAPES = "images", "shapes"
 MADE = "made"  # what a group of made pictures is called
 FEW = 5  # cases: of fewer an interval says nothing
+MOST_CHANCES = 2  # rows of a group that a rounding may put over their limits
 CONFIDENCE = 0.99  # one-sided
 # A noise floor in the output's units counts up to this share of the outputs' own size: under it
 # lie some tens of roundings of outputs near 1, not outputs that are as small themselves.
@@ -81,7 +82,8 @@ def witnesses(
 ) -> list[dict[str, Any]]:
     """Ask a witness for each group of candidates that does not pass by its figures.
 
-    On the worst case that is small enough to be computed in float64, or else on the trial.
+    On the worst case that is small enough to be computed in float64, or else on the trial. Where
+    limits are in the output's units, on each case that fails (`_asked`).
 
     Args:
         bench: the network's runners.
@@ -97,14 +99,30 @@ def witnesses(
             group = _group(members, source, kind, None)
             if group.backend == SOURCE or group.status is not Status.FAIL or group.mean is None:
                 continue
-            small = [r for r in members if r.mae is not None and math.prod(r.shape) <= MOST_VALUES]
-            small.sort(key=lambda row: row.accuracy_ratio or 0.0)
-            witness = bench.witness(group, by_name.get(small[-1].image) if small else None)
-            if witness is not None:
-                place = {"variant": group.variant, "provider": group.provider}
-                place["cases"] = group.cases
-                found.append(place | {"output": group.output} | asdict(witness))
+            for case in _asked(members, by_name):
+                witness = bench.witness(group, case)
+                if witness is not None:
+                    place = {"variant": group.variant, "provider": group.provider}
+                    place["cases"] = group.cases
+                    found.append(place | {"output": group.output} | asdict(witness))
     return found
+
+
+def _asked(members: Sequence[Row], cases: Mapping[str, Case]) -> list[Case | None]:
+    """On which cases a group's candidate is to be computed in float64; None: on the trial.
+
+    Where a rounding decides a row, few of them are over their limits: of more than `MOST_CHANCES`
+    no witness is asked, and they fail.
+    """
+    tolerance = _tolerance(members[0])
+    if not tolerance.relative:
+        failed = [r for r in members if r.status is Status.FAIL and not is_made(r.image)]
+        if tolerance.cleared > 1.0 and 0 < len(failed) <= MOST_CHANCES:
+            there = [(cases.get(row.image), row) for row in failed]
+            return [middle_of(case, row.shape) for case, row in there if case is not None]
+    small = [r for r in members if r.mae is not None and math.prod(r.shape) <= MOST_VALUES]
+    small.sort(key=lambda row: row.accuracy_ratio or 0.0)
+    return [cases.get(small[-1].image) if small else None]
 
 
 def group_problem(
@@ -116,7 +134,7 @@ def group_problem(
         return same
     problem = ratio_problem(members, source)
     # The rows are within a small share of the spread; that it is rounding is shown, not hoped.
-    if problem and is_cleared(document, members[0]):
+    if problem and _tolerance(members[0]).relative and is_cleared(document, members[0]):
         return ""
     said = witness.sentence(_tolerance(members[0])) if problem and witness is not None else ""
     return "; ".join(filter(None, (problem, said)))
