@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from export.contributed import operators
+
 if TYPE_CHECKING:
     import onnx
 
@@ -24,16 +26,16 @@ Feeds = Mapping[str, npt.NDArray[Any]]
 Outputs = dict[str, npt.NDArray[Any]]
 
 
-def too_many(feeds: Feeds) -> bool:
-    """Whether inputs are too large for `in_float64`."""
-    return sum(array.size for array in feeds.values()) > MOST_VALUES
+def too_many(feeds: Feeds, most: int = MOST_VALUES) -> bool:
+    """Whether an input is too large for `in_float64`."""
+    return max(array.size for array in feeds.values()) > most
 
 
-def in_float64(file: bytes | Path, feeds: Feeds) -> Outputs | None:
+def in_float64(file: bytes | Path, feeds: Feeds, most: int = MOST_VALUES) -> Outputs | None:
     """A file's outputs with every floating number in float64.
 
-    None where that cannot be done: no onnx, too much to compute, an operator that onnx's reference
-    implementation has not.
+    None where that cannot be done: no onnx, more than ``most`` numbers in an input, an operator
+    that neither onnx's reference implementation nor `export.contributed` has.
     """
     try:
         import onnx
@@ -41,7 +43,7 @@ def in_float64(file: bytes | Path, feeds: Feeds) -> Outputs | None:
     except ImportError:
         return None
     size = file.stat().st_size if isinstance(file, Path) else len(file)
-    if too_many(feeds) or size > LARGEST_FILE:
+    if too_many(feeds, most) or size > LARGEST_FILE:
         return None
     model = onnx.load(file) if isinstance(file, Path) else onnx.load_from_string(file)
     _widen(model.graph)
@@ -53,7 +55,7 @@ def in_float64(file: bytes | Path, feeds: Feeds) -> Outputs | None:
     }
     try:
         with np.errstate(all="ignore"):  # what comes of it is measured, and NaN clears nothing
-            given = ReferenceEvaluator(model).run(None, wide)
+            given = ReferenceEvaluator(model, new_ops=list(operators())).run(None, wide)
     except (
         *(NotImplementedError, RuntimeError, ValueError, TypeError, KeyError, IndexError),
         *(AttributeError, ArithmeticError, MemoryError),

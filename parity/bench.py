@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from chunking.errors import UserError
-from export.in_float64 import in_float64
+from export.in_float64 import MOST_VALUES, in_float64
 from parity.cases import Case
 from parity.contract import (
     Contract,
@@ -33,7 +33,8 @@ from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
 from parity.runners.providers import Provider
 from parity.steadiness import randomness, unsteady
 from parity.subjects import Candidate, Subject
-from parity.witness import Witness, mean_error, size_of, without_optimisation
+from parity.tolerances import tolerance_for
+from parity.witness import MOST_OF_CASE, Witness, mean_error, size_of, without_optimisation
 
 Observer = Callable[[Case, Sequence[Row], Outputs, Outputs], None]
 
@@ -162,7 +163,9 @@ class Bench:
             return None
         key = (candidate.identity.variant, case.name)
         if key not in self._exact:
-            self._exact[key] = in_float64(path, prepared.feeds)
+            own = tolerance_for(self._subject.spec.name, candidate.identity.variant, output)
+            most = MOST_VALUES if own.relative else MOST_OF_CASE
+            self._exact[key] = in_float64(path, prepared.feeds, most)
         plain = without_optimisation(path, prepared.feeds, threads=self._threads)
         reference = prepared.reference
         mae, mae_source, exact, mae_plain = (

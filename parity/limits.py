@@ -30,9 +30,6 @@ WORST_ROUNDINGS = 4.0
 # A limit of `row_ratio` times PyTorch's own error never exceeds this share of the spread: where
 # float32 is as far off as that, it says nothing of whose outputs these are.
 MOST_OF_SPREAD = 0.01
-# A file that is right in float64 (`parity.witness`) may be this many times the limits off on the
-# CPU: there ONNX Runtime's kernels round, as sums over a whole picture do.
-WHERE_CLEARED = 20.0
 # A witness speaks of a small picture. On another one up to this many times its error is the same
 # rounding, and as many times more as that has more pixels: sums over a picture round so
 # (InstanceNorm: 11.7 times over 7.8 times the pixels). What larger ones have alone is the file's.
@@ -131,16 +128,17 @@ def _unmeasured(row: Row) -> Row:
 def is_cleared(document: object, row: Row) -> bool:
     """Whether the row's error is rounding: its file was found to be right in float64.
 
-    A made picture takes a witness of its own; elsewhere the error may be `REACH` times as large as
+    By an entry in the output's own units on this very case, or on the middle of it. Else a made
+    picture takes a witness of its own, and elsewhere the error may be `REACH` times as large as
     the one that a witness explains, or more on a larger picture.
     """
     tolerance = tolerance_for(row.model, row.variant, row.output)
     found = find_witnesses(document, row.variant, row.provider, row.output)
     computed = [one for one in found if one.mae_float64 is not None]
-    if not tolerance.relative or not computed or row.mae is None:
+    if not computed or row.mae is None or not all(one.clears(tolerance) for one in computed):
         return False
-    if not all(one.clears(tolerance) for one in computed):
-        return False
+    if not tolerance.relative:
+        return any(one.speaks_of(row.image) for one in computed)
     if is_made(row.image):
         return any(one.image == row.image for one in computed)
     elsewhere = [one for one in computed if not is_made(one.image)]
@@ -181,7 +179,7 @@ def verdict_of(
     status, reason = _values_verdict(row, source, scale, tolerance)
     if status is not Status.PASS:
         return status, reason
-    times = WHERE_CLEARED if cleared and row.provider == CPU else 1.0
+    times = tolerance.cleared if cleared and row.provider == CPU else 1.0
     allowed = row_limits(row, source, scale, tolerance, times)
     for name, limit in allowed.items():
         value = getattr(row, name)
@@ -203,12 +201,12 @@ def row_limits(
 ) -> dict[str, float]:
     """``max(limit, row_ratio * PyTorch's own error)``, for ``mae`` and ``max_abs``.
 
-    Where limits are shares of the spread, they count so many ``times``, and roundings of the
-    output itself are allowed beside them.
+    Limits count so many ``times``. Where they are shares of the spread, roundings of the output
+    itself are allowed beside them.
     """
     of_source = {name: tolerance.row_ratio * getattr(source, name) for name in FIGURES}
     if not tolerance.relative:
-        return {name: max(getattr(tolerance, name), of_source[name]) for name in FIGURES}
+        return {name: max(getattr(tolerance, name) * times, of_source[name]) for name in FIGURES}
     assert row.reference is not None  # `verdict_of` asked for it
     values = row.reference
     rounding = {

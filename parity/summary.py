@@ -17,7 +17,7 @@ from parity.noise import least_mean, least_mean_ratio
 from parity.outcomes import LABELS, LABELS_FLOOR, worst_outcome
 from parity.results import SOURCE, Group, Row, Status, worst_status
 from parity.tolerances import Tolerance, tolerance_for
-from parity.witness import EPS, ROUNDINGS, Witness, find_witnesses
+from parity.witness import EPS, ROUNDINGS, Witness, find_witnesses, middle_of
 
 Key = tuple[str, str, str, str, str, bool]
 Sources = Mapping[tuple[str, str, str], Row]
@@ -25,6 +25,7 @@ Documents = Mapping[str, Any]
 IMAGES, SHAPES = "images", "shapes"
 MADE = "made"  # what a group of made pictures is called
 FEW = 5  # cases: of fewer an interval says nothing
+MOST_CHANCES = 2  # rows of a group that a rounding may put over their limits
 CONFIDENCE = 0.99  # one-sided
 # A noise floor in the output's units counts up to this share of the outputs' own size: under it
 # lie some tens of roundings of outputs near 1, not outputs that are as small themselves.
@@ -83,7 +84,8 @@ def witnesses(
     """Ask a witness for each group of candidates that does not pass by its figures.
 
     On the worst case that is small enough to be computed in float64, of another group where this
-    one has none, or else on the trial; of made pictures on each that fails.
+    one has none, or else on the trial; of made pictures, and where limits are in the output's own
+    units, on each case that fails (`_asked`).
 
     Args:
         bench: the network's runners.
@@ -100,13 +102,9 @@ def witnesses(
             group = _group(members, source, kind, None)
             if group.backend == SOURCE or group.status is not Status.FAIL or group.mean is None:
                 continue
-            if group.cases == MADE:
-                asked = [row.image for row in members if row.status is Status.FAIL]
-            else:
-                alike = [row for row in every if _place(row) == _place(members[0])]
-                asked = (_small(members, source) or _small(alike, source))[-1:]
-            for image in asked or [""]:
-                witness = bench.witness(group, by_name.get(image))
+            alike = [row for row in every if _place(row) == _place(members[0])]
+            for case in _asked(members, alike, source, by_name):
+                witness = bench.witness(group, case)
                 if witness is not None:
                     place = {"variant": group.variant, "provider": group.provider}
                     place["cases"] = group.cases
@@ -126,6 +124,25 @@ def _small(members: Iterable[Row], source: Sources) -> list[str]:
     return [image for _, image in sorted(found)]
 
 
+def _asked(
+    members: Sequence[Row], alike: Sequence[Row], source: Sources, cases: Mapping[str, Case]
+) -> list[Case | None]:
+    """On which cases a group's candidate is to be computed in float64; None: on the trial.
+
+    Where a rounding decides a row, few of them are over their limits: of more than `MOST_CHANCES`
+    no witness is asked, and they fail.
+    """
+    tolerance = _tolerance(members[0])
+    failed = [row for row in members if row.status is Status.FAIL]
+    if is_made(members[0].image):
+        return [cases.get(row.image) for row in failed] or [None]
+    if not tolerance.relative and tolerance.cleared > 1.0 and 0 < len(failed) <= MOST_CHANCES:
+        there = [(cases.get(row.image), row) for row in failed]
+        return [middle_of(case, row.shape) for case, row in there if case is not None]
+    small = (_small(members, source) or _small(alike, source))[-1:]
+    return [cases.get(image) for image in small] or [None]
+
+
 def group_problem(
     members: Sequence[Row], source: Sources, document: object, witness: Witness | None
 ) -> str:
@@ -135,7 +152,11 @@ def group_problem(
         return same
     problem = ratio_problem(members, source)
     # The rows are within a small share of the spread; that it is rounding is shown, not hoped.
-    if problem and all(is_cleared(document, row) for row in members if row.mae is not None):
+    if (
+        problem
+        and _tolerance(members[0]).relative
+        and all(is_cleared(document, row) for row in members if row.mae is not None)
+    ):
         return ""
     said = witness.sentence(_tolerance(members[0])) if problem and witness is not None else ""
     return "; ".join(filter(None, (problem, said)))

@@ -20,6 +20,7 @@ NUMBERED = " #"  # between a variant and which of several files of it
 NUMBERS = ("mae", "max_abs", "row_ratio", "accuracy_ratio", "noise_floor")
 UNIT = "unit"
 UNITS = ("output", "spread")  # of `mae` and `max_abs`; the first where an entry says none
+CLEARED = "cleared"  # 1.0 where an entry says none
 SEVERAL = "|"
 
 
@@ -37,6 +38,8 @@ class Tolerance:
         reason: the measurement that the limits come from.
         relative: ``mae`` and ``max_abs`` are shares of the spread of the float64 network's
             outputs over all cases, not in the output's units.
+        cleared: a file that is right in float64 (`parity.witness`) may be so many times ``mae`` and
+            ``max_abs`` off on the CPU, where ONNX Runtime's kernels round; 1.0: it may not.
     """
 
     mae: float
@@ -46,6 +49,7 @@ class Tolerance:
     noise_floor: float
     reason: str
     relative: bool = False
+    cleared: float = 1.0
 
     @property
     def judges_no_ratio(self) -> bool:
@@ -132,7 +136,7 @@ def _entry(key: str, given: Any) -> Tolerance:
     hint = f"every entry has {', '.join(NUMBERS)} and a reason that names a measurement"
     if key.count("/") != 2 or not all(part.strip() for part in key.split("/")):
         raise ParityError(f"parity/{FILE}: {key!r} is not model/variant/output", hint=hint)
-    if not isinstance(given, dict) or set(given) - {UNIT} != {*NUMBERS, "reason"}:
+    if not isinstance(given, dict) or set(given) - {UNIT, CLEARED} != {*NUMBERS, "reason"}:
         raise ParityError(f"parity/{FILE}: the entry {key!r} is incomplete", hint=hint)
     reason = given["reason"]
     if not isinstance(reason, str) or not reason.strip():
@@ -145,7 +149,13 @@ def _entry(key: str, given: Any) -> Tolerance:
     unit = given.get(UNIT, UNITS[0])
     if unit not in UNITS:
         raise ParityError(f"parity/{FILE}: the unit of {key!r} is none of {UNITS}", hint=hint)
-    return Tolerance(**numbers, reason=reason.strip(), relative=unit == UNITS[1])
+    cleared = _number(given.get(CLEARED, 1.0))
+    if not cleared >= 1.0:
+        raise ParityError(
+            f"parity/{FILE}: {CLEARED} of {key!r} is no number of 1 or more", hint=hint
+        )
+    relative = unit == UNITS[1]
+    return Tolerance(**numbers, reason=reason.strip(), relative=relative, cleared=cleared)
 
 
 def _number(given: Any) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -192,3 +193,12 @@ def test_a_single_label_that_is_another_fails() -> None:
     assert judge(~np.ones(4, bool), np.ones(4, bool), np.ones(4, bool), LIMITS).reason
     narrow = judge(right.astype(np.int32), right, right, LIMITS)
     assert narrow.reason == "dtype int32 instead of int64"
+
+
+def test_what_a_witness_may_clear_is_left_to_be_settled() -> None:
+    exact = np.zeros(SHAPE)
+    rough = np.full(SHAPE, 1e-7, np.float32)
+    over = np.full(SHAPE, 1.5 * max(LIMITS.mae, LIMITS.row_ratio * 1e-7), np.float32)
+    assert judge(over, exact, rough, LIMITS).status is Status.FAIL
+    assert judge(over, exact, rough, replace(LIMITS, cleared=2.0)).status is Status.PASS
+    assert judge(2 * over, exact, rough, replace(LIMITS, cleared=2.0)).status is Status.FAIL

@@ -747,6 +747,41 @@ GUARDS = {
         "tests/export/test_self_check.py",
         "outputs_of_other_types",
     ),
+    "a row cleared by another case": Guard(
+        "parity/limits.py",
+        "return any(one.speaks_of(row.image) for one in computed)",
+        "return True",
+        LIMITS,
+        "cleared_by_its_own_case",
+    ),
+    "a file that is nearly right in float64": Guard(
+        "parity/witness.py",
+        "return tolerance.relative or self.mae_float64 <= EXACT * tolerance.mae",
+        "return True",
+        "tests/parity/test_witness.py",
+        "right_is_exact",
+    ),
+    "many rows over their limits": Guard(
+        "parity/summary.py",
+        "0 < len(failed) <= MOST_CHANCES",
+        "failed",
+        "tests/parity/test_summary.py",
+        "many_are_no_chance",
+    ),
+    "a made picture over its limit": Guard(
+        "parity/judging.py",
+        "tolerance = replace(tolerance, cleared=1.0)",
+        "pass",
+        "tests/parity/test_judging.py",
+        "made_picture_is_not_cleared",
+    ),
+    "another form of ONNX Runtime's attention": Guard(
+        "export/contributed.py",
+        "if not whole or set(given) - GIVEN or any(other is not None for other in others):",
+        "if False:",
+        "tests/parity/test_witness.py",
+        "another_form",
+    ),
 }
 
 

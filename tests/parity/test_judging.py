@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from export.registry import find
 from export.sources import WeightsSource
 from parity import judging
-from parity.cases import Case, Picture
+from parity.cases import Case, Picture, made_cases
 from parity.errors import ParityError
 from parity.judging import About, RowMaker
 from parity.results import SOURCE, Row, Status
@@ -159,3 +160,16 @@ def test_a_refuted_file_s_rows_say_why(maker: RowMaker) -> None:
     rows = list(refuted.refuted(ABOUT))
     assert {(row.status, row.reason) for row in rows} == {(Status.FAIL, "it holds other weights")}
     assert len(rows) == 4
+
+
+def test_a_made_picture_is_not_cleared(maker: RowMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a flat picture is off, it is decided at once whether it says anything."""
+    monkeypatch.setattr(judging, "tolerance_for", lambda *_: replace(LIMITS, cleared=4.0))
+    about = replace(ABOUT, case=made_cases(find("mit_b2"))[-1])
+    reference, source, found = outputs(dtype=np.float64), outputs(), outputs()
+    found["map"] += np.float32(2e-5)  # twice its limit
+    rows = {row.output: row for row in maker.judged(about, ORT, found, reference, source)}
+    assert about.case.name == "made:saturated"
+    assert rows["map"].status is Status.FAIL
+    usual = {row.output: row for row in maker.judged(ABOUT, ORT, found, reference, source)}
+    assert usual["map"].status is Status.PASS  # until it is settled

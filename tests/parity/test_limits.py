@@ -233,3 +233,49 @@ def test_a_file_that_is_wrong_on_one_witness_is_not_cleared(make: Any) -> None:
     both = {KEY: document()[KEY] + document(mae_float64=1e-4, cases="shapes")[KEY]}
     assert not is_cleared(both, pair(make, 1.0, 1e-4)[1])
     assert not is_cleared(document(), make.row(model="trufor"))  # limits of its own
+
+
+OWN = tolerance_for("mit_b2", "portable", "fused_0")
+
+
+def own(make: Any, times: float, **changes: Any) -> list[Row]:
+    """Rows of an entry in the output's own units, with an error of so many times its limit."""
+    about = {"image": "shape:280x503", "model": "mit_b2", "output": "fused_0"}
+    source, row = (replace(one, **about) for one in pair(make, 1.0, RIGHT))
+    error = {"mae": times * OWN.mae, "max_abs": times * OWN.max_abs}
+    return [source, replace(row, **(error | changes))]
+
+
+def own_document(**changes: Any) -> dict[str, Any]:
+    given = {"output": "fused_0", "cases": "shapes", "image": "shape:280x503", "size": 2.4}
+    return document(**(given | {"mae_source": 1e-6, "mae_float64": 7e-8} | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "cleared"),
+    [
+        ({}, True),
+        ({"image": "shape:280x503, its middle"}, True),
+        ({"image": "shape:160x96"}, False),  # the rounding of one case says nothing of another's
+        ({"mae_float64": None}, False),
+        ({"mae_float64": 1e-6, "mae_source": 5e-6}, False),  # as good as PyTorch, and not exact
+        ({"mae_float64": 0.11 * OWN.mae, "mae_source": 5e-6}, False),
+    ],
+)
+def test_an_entry_s_row_over_its_limit_is_cleared_by_its_own_case_in_float64(
+    make: Any, changes: dict[str, Any], cleared: bool
+) -> None:
+    rows, given = own(make, 1.1), own_document(**changes)
+    assert is_cleared(given, rows[1]) is cleared
+    assert settled(*rows).status is Status.FAIL
+    assert settled(*rows, document=given).status is (Status.PASS if cleared else Status.FAIL)
+
+
+def test_a_cleared_row_has_a_limit_still_and_one_elsewhere_than_on_the_cpu_is_none(
+    make: Any,
+) -> None:
+    given = own_document()
+    assert settled(*own(make, OWN.cleared * 0.99), document=given).status is Status.PASS
+    assert settled(*own(make, OWN.cleared * 1.01), document=given).status is Status.FAIL
+    other = {KEY: [{**given[KEY][0], "provider": "cuda"}]}
+    assert settled(*own(make, 1.1, provider="cuda"), document=other).status is Status.FAIL

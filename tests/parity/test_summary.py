@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from parity.cases import Case
 from parity.results import SOURCE, Group, Status, Values
-from parity.summary import over_their_ratio, summarise
+from parity.summary import MOST_CHANCES, over_their_ratio, summarise, witnesses
 from parity.tolerances import Tolerance
-from parity.witness import KEY
+from parity.witness import KEY, Witness
 
 
 @pytest.fixture(autouse=True)
@@ -241,3 +242,30 @@ def test_a_ratio_is_rounding_only_where_the_file_is_right_in_float64(
         assert bool(list(over_their_ratio(given, "images", document))) is (status is Status.FAIL)
         reason = found.reason
     assert "the same file computed in float64 is within limits" in reason
+
+
+class Asked:
+    """Notes on what a witness is asked for."""
+
+    def __init__(self) -> None:
+        self.cases: list[str] = []
+
+    def witness(self, group: Group, case: Case | None) -> Witness | None:  # noqa: ARG002
+        self.cases.append(case.name if case else "trial")
+        return None
+
+
+@pytest.mark.parametrize("failed", [1, 2, 3])
+def test_each_row_that_a_rounding_may_decide_is_asked_for_and_many_are_no_chance(
+    make: Any, monkeypatch: pytest.MonkeyPatch, failed: int
+) -> None:
+    given = Tolerance(1e-5, 1.0, 2.0, 1.1, 1e-8, "a test", cleared=4.0)
+    monkeypatch.setattr("parity.summary.tolerance_for", lambda *_: given)
+    found = rows(make, *[(1e-6, 1.2e-5)] * failed, *[(1e-6, 1e-6)] * 7)
+    for index in range(1, 2 * failed, 2):
+        found[index] = replace(found[index], status=Status.FAIL, accuracy_ratio=12.0)
+    cases = [Case(f"{number}.png", ()) for number in range(failed + 7)]
+    bench = Asked()
+    witnesses(bench, (found, []), cases, [])
+    expected = ["0.png"], ["0.png", "1.png"]
+    assert bench.cases == expected[failed - 1] if failed <= MOST_CHANCES else len(bench.cases) == 1

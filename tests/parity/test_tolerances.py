@@ -146,3 +146,11 @@ def test_a_network_of_others_has_no_limits_in_units_whatever_its_outputs_are_cal
 ) -> None:
     assert tolerance_for("a user's", "portable", output).relative
     assert not tolerance_for("trufor", "portable", output).relative
+
+
+def test_how_far_a_file_that_is_right_in_float64_may_be_off() -> None:
+    assert parse(entry())["*/*/*"].cleared == 1.0
+    assert parse(entry(cleared="4.0"))["*/*/*"].cleared == 4.0
+    for wrong in ("0.5", "nan", "inf", '"4"', "true"):
+        with pytest.raises(ParityError, match="cleared of"):
+            parse(entry(cleared=wrong))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,15 @@ import onnx
 import pytest
 
 from export.in_float64 import MOST_VALUES, in_float64
+from parity.cases import Case, Picture
 from parity.tolerances import Tolerance
 from parity.witness import (
     KEY,
+    MOST_OF_CASE,
     Witness,
     find_witnesses,
     mean_error,
+    middle_of,
     without_optimisation,
 )
 
@@ -99,3 +104,65 @@ def test_no_output_or_another_shape_has_no_error() -> None:
 )
 def test_a_report_may_hold_anything_there(document: Any) -> None:
     assert find_witnesses(document, "v", "cpu", "y") == []
+
+
+OWN = Tolerance(5e-6, 5e-5, 2.0, 1.1, 1e-7, "a test", cleared=4.0)
+
+
+def test_by_a_limit_in_units_a_file_that_is_right_is_exact() -> None:
+    own = Witness("a.png", 6e-6, 2e-6, 7e-8, 5e-6, 2.4)
+    assert own.clears(OWN)
+    assert not replace(own, mae_float64=1e-6).clears(OWN)
+    assert replace(own, mae_float64=1e-6).clears(GIVEN)  # as near as PyTorch float32
+
+
+def test_a_case_that_is_too_large_is_computed_on_its_middle() -> None:
+    case = Case("a.png", (Picture(Path("a.png"), "a.png"),))
+    assert middle_of(case, (1, 3, 640, 640)) is case
+    middle = middle_of(case, (1, 3, 1280, 960))
+    assert middle.name == "a.png, its middle"
+    assert middle.size is not None and 0.99 < 3 * math.prod(middle.size) / MOST_OF_CASE <= 1.0
+    assert middle.size[0] / middle.size[1] == pytest.approx(4 / 3, rel=0.01)
+    witness = Witness(middle.name, 1e-5, 1e-7, 1e-8, 1e-5, 0.5)
+    assert witness.speaks_of("a.png")
+    assert not witness.speaks_of("b.png") and not RIGHT.speaks_of("b.png")
+
+
+ATTENTION = """
+<ir_version: 8, opset_import: ["" : 17, "com.microsoft" : 1]>
+g (float[B, N, C] q, float[B, M, C] k, float[B, M, C] v) => (float[B, N, C] y)
+{{
+  a = com.microsoft.MultiHeadAttention<num_heads = {heads}{more}>(q, k, v{inputs})
+  y = com.microsoft.Gelu(a)
+}}
+"""
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+@pytest.mark.parametrize("more", ["", ", scale = 0.3"])
+def test_onnx_runtime_s_own_operators_are_computed_in_float64(
+    tmp_path: Path, heads: int, more: str
+) -> None:
+    path = tmp_path / "file.onnx"
+    onnx.save(onnx.parser.parse_model(ATTENTION.format(heads=heads, more=more, inputs="")), path)
+    draw = np.random.default_rng(0)
+    given = {
+        name: draw.normal(size=(2, count, 12)).astype(np.float32)
+        for name, count in (("q", 5), ("k", 7), ("v", 7))
+    }
+    exact, single = in_float64(path, given), without_optimisation(path, given, threads=1)
+    assert exact is not None and single is not None
+    assert exact["y"].dtype == np.float64
+    assert 1e-10 < np.abs(single["y"] - exact["y"]).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("more", "inputs"), [(", unidirectional = 1", ""), ("", ", q")], ids=["causal", "bias"]
+)
+def test_another_form_of_such_an_operator_is_no_witness(
+    tmp_path: Path, more: str, inputs: str
+) -> None:
+    path = tmp_path / "file.onnx"
+    text = ATTENTION.format(heads=1, more=more, inputs=inputs)
+    onnx.save(onnx.parser.parse_model(text), path)
+    assert in_float64(path, dict.fromkeys("qkv", np.ones((1, 4, 4), np.float32))) is None
