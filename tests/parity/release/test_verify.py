@@ -314,3 +314,30 @@ def test_what_is_no_signature_is_named(released: Path, keys: Keys, text: str) ->
 def test_what_is_no_statement_is_named(released: Path, text: str) -> None:
     (released / "provenance.intoto.json").write_text(text)
     assert "provenance.intoto.json: " in problems(released)
+
+
+@pytest.mark.parametrize("odd", [3, None, [], "x", {}, {"a": 3}, {"a": {"file": 3}}, [[]]])
+def test_documents_of_another_shape_are_named(released: Path, odd: object) -> None:
+    report = released / layout.PARITY
+    whole = report.read_bytes()
+    for edited in (odd, json.loads(whole) | {"models": odd}):
+        report.write_text(json.dumps(edited))
+        assert "describes another file than parity.json measured" in problems(released)
+    report.write_bytes(whole)
+    path = released / layout.STATEMENT
+    statement = json.loads(path.read_bytes())
+    for subject in (odd, [{"name": "x", "digest": odd}]):
+        path.write_text(json.dumps(statement | {"subject": subject}))
+        assert layout.STATEMENT in problems(released)
+
+
+def test_tensors_beside_a_file_that_the_report_did_not_measure_are_named(released: Path) -> None:
+    path = next(released.glob("*.lock.json"))
+    document = json.loads(path.read_bytes())
+    data = released / f"{document['file']['name']}.data"
+    data.write_bytes(b"other weights")
+    about = {"name": data.name, "size_bytes": 13, "sha256": sha256_file(data)}
+    document["file"]["external"] = [about]
+    path.write_text(json.dumps(document))
+    seal_again(released)
+    assert f"{path.name}: describes another file than parity.json measured" in problems(released)
