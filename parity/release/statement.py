@@ -84,7 +84,8 @@ def subjects(document: object) -> dict[str, str]:
         raise ValueError("not an in-toto statement")
     found: dict[str, str] = {}
     for entry in _list(document.get("subject")):
-        name, digest = entry.get("name"), entry.get("digest", {}).get("sha256")
+        given = entry.get("digest")
+        name, digest = entry.get("name"), given.get("sha256") if isinstance(given, dict) else None
         if not isinstance(name, str) or not isinstance(digest, str) or name in found:
             raise ValueError("a subject without name or digest, or twice")
         found[name] = digest

@@ -13,7 +13,7 @@ from chunking.folders import FOLDER_SUFFIX
 from chunking.hashing import sha256_bytes, sha256_file
 from chunking.manifest import MANIFEST_NAME
 from chunking.manifest_json import load
-from export.external_data import beside
+from export.external_data import beside, whole_digest
 from parity.errors import ParityError
 from parity.references.sketch import bundled, unlike_report
 from parity.release import layout
@@ -125,9 +125,10 @@ def _consistency(
     """Pieces, locks and report are of one release, whoever wrote the checksums."""
     report = _json(folder, layout.PARITY, found)
     measured = {
-        entry.get("file", {}).get("name"): entry.get("file", {}).get("sha256")
+        str(file.get("name")): whole_digest(file)
         for about in _objects(report.get("models"))
         for entry in _objects(about.get("variants")) or [about]
+        for file in _objects({"file": entry.get("file")})
     }
     if found.get(layout.REFERENCES) == "file":
         yield from _references(folder, report)
@@ -144,7 +145,7 @@ def _consistency(
             whole.add(name)
         else:
             yield from _pieces(folder, pieces, found, listed, file)
-        if measured.get(file.get("name")) != file.get("sha256"):
+        if measured.get(str(file.get("name"))) != whole_digest(file):
             yield f"{name}: describes another file than {layout.PARITY} measured"
     manifests = {name for name in listed if name.endswith(f"/{MANIFEST_NAME}")}
     expected = {
