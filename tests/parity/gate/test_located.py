@@ -12,11 +12,15 @@ import numpy as np
 import onnx
 import pytest
 
+from chunking.hashing import sha256_bytes
+from export.sources import WeightsSource
 from export.spec import ModelSpec
 from parity.cli import main
+from parity.errors import ParityError
 from parity.gate.evidence import Location, gather
 from parity.gate.findings import Finding, Outcome
 from parity.gate.judge import judge
+from parity.gate.locating import located
 from parity.gate.policy import load_policy
 
 
@@ -44,6 +48,32 @@ def test_a_fault_a_file_of_other_bytes_and_a_missing_one_are_no_pass(good: Any) 
     assert rule(good, replace(right, sha256="0" * 64)).outcome is Outcome.COULD_NOT
     assert rule(good, replace(right, problem="no image")).outcome is Outcome.COULD_NOT
     assert rule(good).outcome is Outcome.COULD_NOT
+
+
+def test_each_candidate_is_looked_for_among_the_files_that_are_named(
+    good: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(name.encode())
+        given.append(f"tiny_np={tmp_path / name}")
+    evidence = gather(good.report, models_dir=good.models)
+    (first,) = evidence.subjects
+    subjects = [
+        replace(first, variant=variant, about={"file": {"sha256": sha256_bytes(name)}})
+        for variant, name in (("candidate", b"a"), ("candidate #2", b"b"))
+    ]
+    looked: list[Path] = []
+
+    def locate(question: Any) -> None:
+        looked.append(question.candidate)
+        raise ParityError("looked", hint="")
+
+    monkeypatch.setattr("parity.locate.run.locate", locate)
+    located(replace(evidence, subjects=tuple(subjects)), WeightsSource(None, "a"), tmp_path, given)
+    assert looked == [tmp_path / "a", tmp_path / "b"]
+    with pytest.raises(ParityError, match="the report has no such network"):
+        located(evidence, WeightsSource(None, "a"), tmp_path, ["other=x.onnx"])
 
 
 @pytest.fixture
