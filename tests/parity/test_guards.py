@@ -691,7 +691,8 @@ GUARDS = {
     ),
     "one epsilon that no output shows": Guard(
         "parity/locate/differences.py",
-        "        if not any(abs(eps - one) <= EPS_AGREES * one for one in wanted if one is not None):",
+        "        if not any(abs(eps - one) <= EPS_AGREES * one for one in wanted "
+        "if one is not None):",
         "        if False:",
         "tests/parity/locate/test_right_files.py",
         "epsilon_that_no_output_shows",
