@@ -77,7 +77,7 @@ def test_the_bundle_beside_the_report_is_shipped_and_verified(
     folder = assemble(given).folder
     assert folder is not None
     assert (folder / layout.REFERENCES).read_bytes() == bundle.read_bytes()
-    assert layout.REFERENCES in parse((folder / layout.SUMS).read_bytes())[0]
+    assert layout.REFERENCES in parse((folder / layout.SUMS).read_bytes(), layout.SUMS)[0]
     assert verify_release(folder, "1.0").problems == ()
     evidence = gather(given.report, models_dir=given.models_dir, baselines=[folder])
     decision = judge(evidence, given.policy)
@@ -113,7 +113,7 @@ def test_another_bundle_in_a_release_is_named(recorded: Prepare, tmp_path: Path)
     folder = assemble(given).folder
     assert folder is not None
     write_bundle(folder / layout.REFERENCES, factor=1.001)
-    listed, _ = parse((folder / layout.SUMS).read_bytes())
+    listed, _ = parse((folder / layout.SUMS).read_bytes(), layout.SUMS)
     changed = {**listed, layout.REFERENCES: sha256_file(folder / layout.REFERENCES)}
     (folder / layout.SUMS).write_bytes(encode(changed))
     problems = verify_release(folder, "1.0").problems
