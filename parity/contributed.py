@@ -47,7 +47,7 @@ def operators() -> tuple[Any, ...]:
     """What onnx's reference implementation is to know beside its own operators."""
     from onnx.reference.op_run import OpRun
 
-    class Gelu(OpRun):  # type: ignore[misc]
+    class Gelu(OpRun):
         op_domain = DOMAIN
 
         def _run(self, x: Any, **_: Any) -> tuple[Any]:
@@ -55,7 +55,7 @@ def operators() -> tuple[Any, ...]:
                 raise NotImplementedError("another function than the exporter's")
             return (gelu(x),)
 
-    class MultiHeadAttention(OpRun):  # type: ignore[misc]
+    class MultiHeadAttention(OpRun):
         op_domain = DOMAIN
 
         def _run(self, query: Any, key: Any, value: Any, *others: Any, **_: Any) -> tuple[Any]:

@@ -192,8 +192,9 @@ def _computed(model: onnx.ModelProto, feeds: Mapping[str, Any]) -> Outputs:
     for part in reversed(parts):
         needed.append(set(later))
         later |= set(_read(part))
-    kept = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    kept.update(feeds)
+    weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    kept: dict[str, Any] = weights | dict(feeds)
+    del weights
     for part, wanted in zip(parts, reversed(needed), strict=True):
         given = {name: kept[name] for name in _read(part) if name in kept}
         made = [name for node in part for name in node.output if name in wanted]
@@ -213,7 +214,7 @@ def _read(nodes: Any) -> Iterator[str]:
     import onnx
 
     for node in nodes:
-        yield from node.input
+        yield from filter(None, node.input)  # "" stands for an input that is left out
         for attribute in node.attribute:
             if attribute.type == onnx.AttributeProto.GRAPH:
                 yield from _read(attribute.g.node)
