@@ -6,7 +6,7 @@ round; a wrong one is as wrong there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_VALUES = 3 * 256 * 256  # of an input: onnx's own implementation is slow, and takes memory
 LARGEST_FILE = 1 << 30  # bytes
+STEP = 8  # nodes whose results are kept at once
 FLOATS = {"FLOAT", "FLOAT16", "BFLOAT16"}
 
 Feeds = Mapping[str, npt.NDArray[Any]]
@@ -39,7 +40,6 @@ def in_float64(file: bytes | Path, feeds: Feeds, most: int = MOST_VALUES) -> Out
     """
     try:
         import onnx
-        from onnx.reference import ReferenceEvaluator
     except ImportError:
         return None
     size = file.stat().st_size if isinstance(file, Path) else len(file)
@@ -55,14 +55,58 @@ def in_float64(file: bytes | Path, feeds: Feeds, most: int = MOST_VALUES) -> Out
     }
     try:
         with np.errstate(all="ignore"):  # what comes of it is measured, and NaN clears nothing
-            given = ReferenceEvaluator(model, new_ops=list(operators())).run(None, wide)
+            return _computed(model, wide)
     except (
         *(NotImplementedError, RuntimeError, ValueError, TypeError, KeyError, IndexError),
         *(AttributeError, ArithmeticError, MemoryError),
     ):  # onnx's implementations raise what numpy does; then there is no witness
         return None
-    names = [output.name for output in model.graph.output]
-    return {name: np.asarray(array) for name, array in zip(names, given, strict=True)}
+
+
+def _computed(model: onnx.ModelProto, feeds: Mapping[str, Any]) -> Outputs:
+    """The outputs by onnx's reference implementation, a few nodes at a time.
+
+    It keeps every result to the end of a run, 8 GB at 280 x 503: so each run is a short one.
+    """
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    graph = model.graph
+    if graph.sparse_initializer:
+        raise NotImplementedError("sparse weights")
+    outputs = [output.name for output in graph.output]
+    parts = [graph.node[first : first + STEP] for first in range(0, len(graph.node), STEP)]
+    later, needed = set(outputs), []
+    for part in reversed(parts):
+        needed.append(set(later))
+        later |= set(_read(part))
+    weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    kept: dict[str, Any] = weights | dict(feeds)
+    del weights
+    for part, wanted in zip(parts, reversed(needed), strict=True):
+        given = {name: kept[name] for name in _read(part) if name in kept}
+        made = [name for node in part for name in node.output if name in wanted]
+        ends = [[onnx.ValueInfoProto(name=name) for name in names] for names in (given, made)]
+        piece = onnx.ModelProto(ir_version=model.ir_version)
+        piece.opset_import.extend(model.opset_import)
+        piece.functions.extend(model.functions)
+        piece.graph.CopyFrom(onnx.GraphProto(name="part", node=part, input=ends[0], output=ends[1]))
+        found = ReferenceEvaluator(piece, new_ops=list(operators())).run(made, given)
+        kept.update(zip(made, found, strict=True))
+        kept = {name: array for name, array in kept.items() if name in wanted}
+    return {name: np.asarray(kept[name]) for name in outputs}
+
+
+def _read(nodes: Any) -> Iterator[str]:
+    """The names that nodes read, and those that their subgraphs do, which may be from outside."""
+    import onnx
+
+    for node in nodes:
+        yield from filter(None, node.input)  # "" stands for an input that is left out
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _read(attribute.g.node)
+                yield from (output.name for output in attribute.g.output)
 
 
 def _widen(graph: onnx.GraphProto) -> None:

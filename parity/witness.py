@@ -28,7 +28,7 @@ KEY = "witnesses"  # in a model's part of the report
 MOST_OF_CASE = 3 * LARGEST_SIDE * LARGEST_SIDE
 MIDDLE = ", its middle"  # after a case's name: a crop of a larger one
 # What a file may be off in float64 by a limit in the output's own units, as a share of it.
-EXACT = 0.1
+EXACT = 0.25
 
 
 @dataclass(frozen=True)

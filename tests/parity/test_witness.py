@@ -112,8 +112,8 @@ OWN = Tolerance(5e-6, 5e-5, 2.0, 1.1, 1e-7, "a test", cleared=4.0)
 def test_by_a_limit_in_units_a_file_that_is_right_is_exact() -> None:
     own = Witness("a.png", 6e-6, 2e-6, 7e-8, 5e-6, 2.4)
     assert own.clears(OWN)
-    assert not replace(own, mae_float64=1e-6).clears(OWN)
-    assert replace(own, mae_float64=1e-6).clears(GIVEN)  # as near as PyTorch float32
+    assert not replace(own, mae_float64=2e-6).clears(OWN)
+    assert replace(own, mae_float64=2e-6).clears(GIVEN)  # as near as PyTorch float32
 
 
 def test_a_case_that_is_too_large_is_computed_on_its_middle() -> None:
@@ -166,3 +166,33 @@ def test_another_form_of_such_an_operator_is_no_witness(
     text = ATTENTION.format(heads=1, more=more, inputs=inputs)
     onnx.save(onnx.parser.parse_model(text), path)
     assert in_float64(path, dict.fromkeys("qkv", np.ones((1, 4, 4), np.float32))) is None
+
+
+BRANCH = """
+<ir_version: 8, opset_import: ["" : 17]>
+g (float[N] x) => (float[N] y, float[N] x2)
+{{
+  far = Mul(x, x)
+  x2 = Identity(x)
+  {steps}
+  yes = Constant<value_int = 1>()
+  on = Cast<to = 9>(yes)
+  y = If(on) <
+    then_branch = t () => (float[N] a) {{ a = Add(far, s19) }},
+    else_branch = e () => (float[N] b) {{ b = Identity(x) }}
+  >
+}}
+"""
+
+
+def test_what_a_later_part_or_a_branch_reads_is_kept(tmp_path: Path) -> None:
+    """The graph is computed a few nodes at a time."""
+    steps = "s0 = Add(x, x)\n" + "\n".join(f"s{n} = Add(s{n - 1}, x)" for n in range(1, 20))
+    path = tmp_path / "file.onnx"
+    onnx.save(onnx.parser.parse_model(BRANCH.format(steps=steps)), path)
+    given = feeds()
+    found = in_float64(path, given)
+    assert found is not None
+    wide = given["x"].astype(np.float64)
+    assert np.abs(found["y"] - (wide * wide + 21 * wide)).max() < 1e-14
+    assert np.array_equal(found["x2"], wide)
