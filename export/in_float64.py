@@ -27,16 +27,16 @@ Feeds = Mapping[str, npt.NDArray[Any]]
 Outputs = dict[str, npt.NDArray[Any]]
 
 
-def too_many(feeds: Feeds, most: int = MOST_VALUES) -> bool:
+def too_many(feeds: Feeds, most: int | None = None) -> bool:
     """Whether an input is too large for `in_float64`."""
-    return max(array.size for array in feeds.values()) > most
+    return max(array.size for array in feeds.values()) > (MOST_VALUES if most is None else most)
 
 
-def in_float64(file: bytes | Path, feeds: Feeds, most: int = MOST_VALUES) -> Outputs | None:
+def in_float64(file: bytes | Path, feeds: Feeds, most: int | None = None) -> Outputs | None:
     """A file's outputs with every floating number in float64.
 
-    None where that cannot be done: no onnx, more than ``most`` numbers in an input, an operator
-    that neither onnx's reference implementation nor `export.contributed` has.
+    None where that cannot be done: no onnx, more than ``most`` numbers in an input (`MOST_VALUES`
+    where that is None), an operator that neither onnx's reference implementation nor `export.contributed` has.
     """
     try:
         import onnx

@@ -69,7 +69,8 @@ class OtherWays:
             "" where it is (which `notes` then says), else what else is known of the fault.
         """
         reference, candidate = arrays
-        if not self.applies or not np.isfinite(candidate).all():
+        floats = candidate.dtype.kind == "f"  # yes and no, and labels, are not rounded
+        if not (self.applies and floats and np.isfinite(candidate).all()):
             return " "
         off = float(np.abs(candidate - reference).max())
         exact = in_float64(self.file if isinstance(self.file, bytes) else Path(self.file), feeds)

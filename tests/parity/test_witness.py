@@ -110,7 +110,7 @@ OWN = Tolerance(5e-6, 5e-5, 2.0, 1.1, 1e-7, "a test", cleared=4.0)
 
 
 def test_by_a_limit_in_units_a_file_that_is_right_is_exact() -> None:
-    own = Witness("a.png", 6e-6, 2e-6, 7e-8, 5e-6, 2.4)
+    own = Witness("a.png", 6e-6, 2e-6, 7e-8, 5e-6, 2.4, 1920)
     assert own.clears(OWN)
     assert not replace(own, mae_float64=2e-6).clears(OWN)
     assert replace(own, mae_float64=2e-6).clears(GIVEN)  # as near as PyTorch float32
@@ -123,7 +123,7 @@ def test_a_case_that_is_too_large_is_computed_on_its_middle() -> None:
     assert middle.name == "a.png, its middle"
     assert middle.size is not None and 0.99 < 3 * math.prod(middle.size) / MOST_OF_CASE <= 1.0
     assert middle.size[0] / middle.size[1] == pytest.approx(4 / 3, rel=0.01)
-    witness = Witness(middle.name, 1e-5, 1e-7, 1e-8, 1e-5, 0.5)
+    witness = Witness(middle.name, 1e-5, 1e-7, 1e-8, 1e-5, 0.5, 1920)
     assert witness.speaks_of("a.png")
     assert not witness.speaks_of("b.png") and not RIGHT.speaks_of("b.png")
 
