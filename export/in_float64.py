@@ -36,7 +36,8 @@ def in_float64(file: bytes | Path, feeds: Feeds, most: int | None = None) -> Out
     """A file's outputs with every floating number in float64.
 
     None where that cannot be done: no onnx, more than ``most`` numbers in an input (`MOST_VALUES`
-    where that is None), an operator that neither onnx's reference implementation nor `export.contributed` has.
+    where that is None), an operator that neither onnx's reference implementation nor
+    `export.contributed` has.
     """
     try:
         import onnx
