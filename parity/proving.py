@@ -29,7 +29,7 @@ from parity import initializers
 from parity.initializers import Contents, Tensor, contents_of
 from parity.proof import AS_LOCKED, PROVEN, REFUTED, named
 from parity.references.bundle import Bundle
-from parity.references.keys import Key, made_by, network
+from parity.references.keys import Key, made_by, network, unkept
 from parity.references.known_weights import PUBLISHED, KnownWeights
 from parity.references.store import ReferenceCache, Tally
 
@@ -113,14 +113,15 @@ class Rebuilder:
     ) -> Rebuilt | str:
         """The rebuild, or why there is none."""
         key: Key = {"what": what(spec, weights, variant, opset), "made_by": builder(spec)}
-        entry = self._store.find(key, Tally()) if self._store else None
+        known = self._store is not None and not unkept(spec)
+        entry = self._store.find(key, Tally()) if self._store and known else None
         if entry is not None:
             return from_document(entry.document, "rebuilt here")
         try:
             found = rebuild(spec, weights, variant, opset)
         except ExportError as error:
             return f"it cannot be made again here ({error.problem})"
-        if self._store:
+        if self._store and not unkept(spec):  # building it may have shown what no key covers
             self._store.add(key, document=found.document())
         return found
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from chunking.hashing import sha256_bytes
 from export.build import export_model
+from export.models import noiseprint_pp
 from export.models.mit_b2 import EncoderConfig
 from export.models.noiseprint_pp import NoiseprintConfig
 from export.models.trufor import TruForConfig
@@ -90,6 +91,7 @@ def remembered(made_again: dict[str, proving.Rebuilt], monkeypatch: pytest.Monke
 
     def once(spec: ModelSpec, weights: Any, variant: str, opset: int) -> proving.Rebuilt:
         key = json.dumps(proving.what(spec, weights, variant, opset))
+        key += f" {noiseprint_pp.BATCH_NORM_EPS}"  # code that tests change
         if key not in made_again:
             made_again[key] = rebuild(spec, weights, variant, opset)
         return made_again[key]

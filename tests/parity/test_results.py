@@ -110,7 +110,7 @@ def test_keys_of_the_document(make: Any) -> None:
     }
     assert set(document["summary"]) == {"status", "counts", "groups", "resumed_cases"}
     assert set(document["rows"][0]) == ROW_KEYS == {field.name for field in fields(Row)} - MAY_STAND
-    source = report_of(make.row(reference={"pixels": "0"})).document()["rows"][0]
+    source = report_of(make.row(sketch={"pixels": "0"})).document()["rows"][0]
     assert set(source) == ROW_KEYS | MAY_STAND
     assert Row.from_document(source).document() == source
     assert set(document["summary"]["groups"][0]) == GROUP_KEYS

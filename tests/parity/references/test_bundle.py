@@ -43,7 +43,11 @@ def tiny(spec, name, text, **changes):
 
 texts = sys.argv[1:3]
 tiny_np = tiny(NOISEPRINT_PP, "tiny_np", texts[0], prefix="")
-tiny_mit = tiny(MIT_B2, "tiny_mit", texts[1])
+outputs = tuple(
+    replace(tensor, axes=(tensor.axes[0], channels, *tensor.axes[2:]))
+    for tensor, channels in zip(MIT_B2.outputs, (4, 8, 12, 16), strict=True)
+)
+tiny_mit = tiny(MIT_B2, "tiny_mit", texts[1], outputs=outputs)
 export.registry.registered = lambda: {"tiny_np": tiny_np, "tiny_mit": tiny_mit}
 parity.subjects.NOISEPRINT_PP = tiny_np
 from parity.cli import main
