@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from chunking.errors import UserError
 from chunking.hashing import sha256_file
 from export.sources import WeightsSource
+from parity.arguments import candidates_of
 from parity.errors import ParityError
 from parity.gate.evidence import Evidence, Location, Subject
 from parity.identity import CANDIDATE
 from parity.results import RUNTIME
+from parity.tolerances import plain_variant
 
 
 def located(
@@ -28,27 +30,37 @@ def located(
     Raises:
         ParityError: a candidate is not named as ``MODEL=FILE``.
     """
-    files = dict(_pair(text) for text in candidates)
+    files = candidates_of(candidates)
+    unknown = sorted(files.keys() - {subject.model for subject in evidence.subjects})
+    if unknown:
+        raise ParityError(
+            f"--candidate {unknown[0]}=...: the report has no such network",
+            hint=f"it has {', '.join(dict.fromkeys(s.model for s in evidence.subjects))}",
+        )
     return tuple(_locations(evidence, source, image, files))
 
 
-def _pair(text: str) -> tuple[str, Path]:
-    model, equals, file = text.partition("=")
-    if not (model and equals and file):
-        raise ParityError(f"--candidate {text}: not MODEL=FILE", hint="--candidate mit_b2=new.onnx")
-    return model, Path(file)
+def _named(subject: Subject, files: Sequence[Path]) -> Path | None:
+    """The file that the report judged as this candidate, of those that the user names."""
+    if plain_variant(subject.variant) != CANDIDATE:
+        return None
+    wanted = subject.said("file", "sha256")
+    fitting = [path for path in files if path.is_file() and sha256_file(path) == wanted]
+    return next(iter([*fitting, *files]), None)
 
 
 def _locations(
-    evidence: Evidence, source: WeightsSource, image: Path, files: dict[str, Path]
+    evidence: Evidence,
+    source: WeightsSource,
+    image: Path,
+    files: Mapping[str, Sequence[Path]],
 ) -> Iterator[Location]:
     from parity.locate.run import Question, locate
 
     for subject in evidence.subjects:
         if subject.model == RUNTIME:
             continue  # its files are those of networks; see `locate_rule`
-        path = files.get(subject.model) if subject.variant == CANDIDATE else None
-        path = path or subject.path
+        path = _named(subject, files.get(subject.model, ())) or subject.path
         if path is None or not path.is_file():
             yield _nothing(
                 subject, f"no file {path or ''}; --candidate {subject.model}=FILE, or merge"
