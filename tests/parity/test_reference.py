@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from export.errors import ExportError
 from export.sources import WeightsSource
 from export.spec import ModelSpec
 from parity.errors import ParityError
@@ -69,11 +70,21 @@ def test_a_network_that_its_weights_decide_is_accepted(
     proven(tiny["tiny_np"], module, monkeypatch)
 
 
-@pytest.mark.parametrize("module", [Forgotten, Dropping])
-def test_a_network_that_draws_is_refused_with_the_output_s_name(
-    tiny: dict[str, ModelSpec], monkeypatch: pytest.MonkeyPatch, module: type[nn.Module]
+@pytest.mark.parametrize(
+    ("module", "error", "said"),
+    [
+        (Forgotten, ParityError, "built twice, differs in noiseprint"),
+        (Dropping, ExportError, "the network is random: Dropping"),
+    ],
+)
+def test_a_network_that_draws_is_refused_by_name(
+    tiny: dict[str, ModelSpec],
+    monkeypatch: pytest.MonkeyPatch,
+    module: type[nn.Module],
+    error: type[Exception],
+    said: str,
 ) -> None:
-    with pytest.raises(ParityError, match="built twice, differs in noiseprint"):
+    with pytest.raises(error, match=said):
         proven(tiny["tiny_np"], module, monkeypatch)
 
 
