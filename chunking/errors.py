@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 
 _AXIS = re.compile(r"index: \d+ Got: \S+ Expected: \S+")
 
@@ -22,6 +23,17 @@ def first_line(error: BaseException) -> str:
     first, *more = (str(error).strip() or type(error).__name__).splitlines()
     axes = [line.strip() for line in more if _AXIS.fullmatch(line.strip())]
     return " ".join([first, *([", ".join(axes)] if axes else [])])
+
+
+def first_few(names: Sequence[str], most: int) -> str:
+    """``a, b, c and 4 more``: what a message names of a long list.
+
+    Args:
+        names: all of them.
+        most: how many are named.
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 class UserError(Exception):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chunking.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
+from chunking.errors import first_few
 from export.build import build_file
 from export.errors import ExportError
 from export.external_data import same_files
@@ -128,15 +129,16 @@ def _compare(locked: dict[str, Any], rebuilt: dict[str, Any]) -> tuple[int, str]
     if rebuilt["weights"]["digest"] != locked["weights"]["digest"] and not stand_in:
         before, now = _weights(locked), _weights(rebuilt)
         return EXIT_COULD_NOT, (
-            f"locked with {before}, rebuilt with {now}: other weights in {_listed(names)}; name "
-            "the checkpoint with --weights, and the seed with --stand-in where it has one"
+            f"locked with {before}, rebuilt with {now}: other weights in "
+            f"{first_few(names, SHOWN)}; name the checkpoint with --weights, and the seed with "
+            "--stand-in where it has one"
         )
     if rebuilt["toolchain"] != locked["toolchain"]:
         other = _other_versions(locked["toolchain"], rebuilt["toolchain"])
         mend = "install the locked versions with `pip install -c constraints.txt -e '.[dev]'`"
         return EXIT_COULD_NOT, f"another toolchain writes other bytes: {other}; {mend}"
     if names:
-        what = f"initializers {_listed(names)}"
+        what = f"initializers {first_few(names, SHOWN)}"
     elif rebuilt["file"]["sha256"] != locked["file"]["sha256"]:
         what = "the graph; no initializer differs"
     else:
@@ -155,11 +157,6 @@ def _other_versions(locked: dict[str, str], rebuilt: dict[str, str]) -> str:
 
 def _weights(document: dict[str, Any]) -> str:
     return f"{document['weights']['label']} ({document['weights']['digest'][:8]})"
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def _differing(locked: list[dict[str, Any]], rebuilt: list[dict[str, Any]]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from chunking.errors import first_few
 from export.errors import ExportError
 from export.foreign import foreign
 from export.random_operators import random_operators
@@ -33,9 +34,8 @@ def require_no_random_operators(graph: onnx.ModelProto, spec: ModelSpec) -> None
     """
     found = random_operators(graph)
     if found:
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         raise ExportError(
-            f"{spec.name}: the network is random: {', '.join(found[:SHOWN])}{more}", hint=HINT
+            f"{spec.name}: the network is random: {first_few(found, SHOWN)}", hint=HINT
         )
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from chunking.errors import first_few
 from export.errors import ExportError
 from export.external import Outside
 from export.foreign import foreign, out_of_memory
@@ -237,8 +238,9 @@ def _other_ways(
     for probe in probes(spec):
         if time.process_time() - started > MOST_SECONDS:
             notes.append(
-                f"{spec.name} decides by sizes in Python ({_listed(decisions)}); whether it takes "
-                f"another way from {_described(spec, probe)} on was not looked at: it takes long"
+                f"{spec.name} decides by sizes in Python ({first_few(decisions, SHOWN)}); "
+                f"whether it takes another way from {_described(spec, probe)} on was not looked at: "
+                "it takes long"
             )
             break
         way = watch.way(probe)
@@ -271,9 +273,9 @@ def _not_followed(check: _Check, traced: Mapping[str, int], decisions: Sequence[
     if check.affords(larger) and check.at(larger, must=False):
         checked = f", compared up to {_described(check.spec, larger)}"
     return (
-        f"{check.spec.name} decides in Python ({_listed(decisions)}): the graph holds the way that "
-        f"the traced example took at {_described(check.spec, traced)}{checked}; pictures for "
-        "which it would decide otherwise are answered wrongly"
+        f"{check.spec.name} decides in Python ({first_few(decisions, SHOWN)}): "
+        f"the graph holds the way that the traced example took at "
+        f"{_described(check.spec, traced)}{checked}; pictures for which it would decide otherwise are answered wrongly"
     )
 
 
@@ -285,11 +287,6 @@ def _described(spec: ModelSpec, sizes: Mapping[str, int]) -> str:
     parts = [f"batch {batch}"] if batch else []
     parts += [f"size {height} x {width}"] if height or width else []
     return ", ".join([*parts, *(f"{axis} {size}" for axis, size in free.items())]) or "its size"
-
-
-def _listed(places: Sequence[str]) -> str:
-    more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
-    return ", ".join(places[:SHOWN]) + more
 
 
 def _run(spec: ModelSpec, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> list[Array]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from chunking.errors import first_few
 from export.checkpoints import Checkpoint
 from export.coverage import Coverage, group_list, groups, measure, require_complete, signatures
 from export.errors import CoverageError, ExportError
@@ -181,10 +182,8 @@ def _require_finite(checkpoint: Checkpoint, tensors: Mapping[str, torch.Tensor])
         if tensor.is_floating_point() and not bool(tensor.isfinite().all())
     ]
     if bad:
-        more = f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
         raise ExportError(
-            f"{checkpoint.path}: NaN or infinity in {len(bad)} tensors: "
-            f"{', '.join(bad[:SHOWN])}{more}",
+            f"{checkpoint.path}: NaN or infinity in {len(bad)} tensors: {first_few(bad, SHOWN)}",
             hint="the checkpoint is damaged or the training diverged; use another one",
         )
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from parity.compare import label_problem
 from parity.made import LEVELS, MADE_PREFIX, is_made
-from parity.metrics import measure
+from parity.metrics import Errors, measure
 from parity.outcomes import LABELS, flip_problem
 from parity.results import SOURCE, Row, Status, Values
 from parity.tolerances import Tolerance, tolerance_for
@@ -243,20 +243,11 @@ def undefined(
             return f"PyTorch {precision} itself gives NaN or infinite values on a picture like this"
     if candidate.size == 0 or not np.isfinite(candidate).all() or tolerance.relative:
         return ""  # limits that are shares of other cases' spread: `verdict_of` decides
-    of_source, errors = measure(source, reference), measure(candidate, reference)
-    if of_source.mae > tolerance.mae or of_source.max_abs > tolerance.max_abs:
-        return (
-            f"PyTorch float32 itself is off by {of_source.max_abs:.3g} on a picture like this: "
-            "the network amplifies rounding there"
-        )
     # Limits of float16 are wide already: a thousand of them would be any output at all.
-    most = FLAT_ENLARGES if kind in LEVELS and not tolerance.judges_no_ratio else 0.0
-    if errors.mae <= most * tolerance.mae and errors.max_abs <= most * tolerance.max_abs:
-        return (
-            f"off by {errors.max_abs:.3g}, which the rounding of a mean can be on a flat picture; "
-            "finite, as the network is"
-        )
-    return ""
+    flat = kind in LEVELS and not tolerance.judges_no_ratio
+    return _rounding_there(
+        measure(candidate, reference), measure(source, reference), limits_of(tolerance), flat=flat
+    )
 
 
 def _undefined(row: Row, source: Row, scale: Scale, tolerance: Tolerance, cleared: bool) -> str:
@@ -268,19 +259,30 @@ def _undefined(row: Row, source: Row, scale: Scale, tolerance: Tolerance, cleare
             f"off by {row.max_abs:.3g}, and right where the same file is computed in float64: "
             "ONNX Runtime's kernels round on a picture like this"
         )
-    shares = {name: getattr(tolerance, name) * scale.spread for name in FIGURES}
-    if any(getattr(source, name) > share for name, share in shares.items()):
+    flat = row.image.removeprefix(MADE_PREFIX) in LEVELS
+    return _rounding_there(row, source, limits_of(tolerance, scale.spread), flat=flat)
+
+
+def _rounding_there(
+    errors: Row | Errors, of_source: Row | Errors, limits: Mapping[str, float], *, flat: bool
+) -> str:
+    """Whether PyTorch is itself over the limits on a made picture, or rounding is all there is."""
+    if any(getattr(of_source, name) > limit for name, limit in limits.items()):
         return (
-            f"PyTorch float32 itself is off by {source.max_abs:.3g} on a picture like this: "
+            f"PyTorch float32 itself is off by {of_source.max_abs:.3g} on a picture like this: "
             "the network amplifies rounding there"
         )
-    flat = row.image.removeprefix(MADE_PREFIX) in LEVELS
-    if flat and all(getattr(row, name) <= FLAT_ENLARGES * share for name, share in shares.items()):
+    if flat and all(getattr(errors, n) <= FLAT_ENLARGES * limit for n, limit in limits.items()):
         return (
-            f"off by {row.max_abs:.3g}, which the rounding of a mean can be on a flat picture; "
+            f"off by {errors.max_abs:.3g}, which the rounding of a mean can be on a flat picture; "
             "finite, as the network is"
         )
     return ""
+
+
+def limits_of(tolerance: Tolerance, unit: float = 1.0) -> dict[str, float]:
+    """``mae`` and ``max_abs`` of an entry, in a unit such as the spread that they are shares of."""
+    return {name: getattr(tolerance, name) * unit for name in FIGURES}
 
 
 def over_limit(name: str, value: float, limit: float, scale: Scale, tolerance: Tolerance) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chunking.errors import first_few
+
 PROVEN = "proven"  # derived again from the reference's own tensors, and compared
 AS_LOCKED = "as its lock says"  # a lock is there that agrees, and nothing to derive it again from
 UNPROVEN = "weights unproven"  # no lock
@@ -16,8 +18,7 @@ SHOWN = 5
 
 def named(names: Sequence[str]) -> str:
     """The first few, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    return first_few(names, SHOWN)
 
 
 def said(given: Mapping[str, Any]) -> str:

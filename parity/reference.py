@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from chunking.errors import first_few
 from export.spec import ModelSpec
 from export.weights import Weights
 from parity.errors import ParityError
@@ -48,13 +49,8 @@ def require_reproducible(
     less = [text for text, types in zip(said, narrower.values(), strict=True) if types != SINGLE]
     if less:
         raise ParityError(
-            f"{spec.name}: the reference is not float64 throughout: {_shown(less)}",
+            f"{spec.name}: the reference is not float64 throughout: {first_few(less, SHOWN)}",
             hint="let it keep the precision of its input there: .to(x.dtype) in place of .half(); "
             "a reference that is coarser than the file cannot judge it",
         )
     return said
-
-
-def _shown(texts: list[str]) -> str:
-    more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
-    return ", ".join(texts[:SHOWN]) + more

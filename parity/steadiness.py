@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chunking.errors import ChunkingError
+from chunking.errors import ChunkingError, first_few
 from chunking.framing import Walker
 from chunking.onnx_records import MODEL_GRAPH
 from chunking.sources import OpenFile, opened
@@ -45,10 +45,7 @@ def randomness(path: Path) -> str:
             hint="pip install onnx",
         ) from error
     found = random_operators(onnx.load(path, load_external_data=False))
-    if not found:
-        return ""
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return f"the file is random: {', '.join(found[:SHOWN])}{more}"
+    return f"the file is random: {first_few(found, SHOWN)}" if found else ""
 
 
 def unsteady(first: Outputs, second: Outputs, provider: str) -> str:

@@ -9,14 +9,7 @@ from parity.made import is_made
 from parity.proof import said
 from parity.report.placement import placement_lines
 from parity.report.problems import problems
-from parity.report.references import (
-    backend_name,
-    case_lines,
-    file_lines,
-    note_lines,
-    reference_lines,
-    untrained_lines,
-)
+from parity.report.references import about_lines, backend_name
 from parity.report.text import markdown as escaped
 from parity.results import SOURCE, Group, Report, Row, Status
 
@@ -127,18 +120,8 @@ def _models(report: Report) -> str:
             f"- {escaped(name)}: {escaped(str(weights.get('label', '')))}; "
             f"{escaped(str(file.get('name', '')))}, {escaped(said(given))}"
         )
-    more = [f"- {escaped(line)}" for line in _lines(report)]
+    more = [f"- {escaped(line)}" for line in about_lines(report)]
     return "\n".join(["## Weights", "", *lines, *more])
-
-
-def _lines(report: Report) -> list[str]:
-    return [
-        *untrained_lines(report),
-        *file_lines(report),
-        *note_lines(report),
-        *reference_lines(report),
-        *case_lines(report),
-    ]
 
 
 def _placement(report: Report) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chunking.errors import first_few
 from parity.results import Report
 
 MOST_OPERATORS = 8
@@ -35,9 +36,8 @@ def _lost(found: dict[str, object]) -> str:
     lost = _mapping(found, "fell_back_ops")
     if not lost:
         return ""
-    shown = [f"{name} {count}" for name, count in list(lost.items())[:MOST_OPERATORS]]
-    more = f" and {len(lost) - MOST_OPERATORS} more" if len(lost) > MOST_OPERATORS else ""
-    return f"; not computed there: {', '.join(shown)}{more}"
+    shown = [f"{name} {count}" for name, count in lost.items()]
+    return f"; not computed there: {first_few(shown, MOST_OPERATORS)}"
 
 
 def _settings(found: dict[str, object]) -> str:

@@ -8,15 +8,37 @@ from typing import Any
 from parity.proof import named, said
 from parity.results import Group, Report, Row
 
-SHOWN = 5
 # A variant that needs no name beside the backend: the usual file, the user's, PyTorch itself.
 UNSAID = ("portable", "candidate", "source", "")
+# Where references came from, and pictures that are not counted, in a document's keys and in words.
+SUPPLIED = {
+    "from_bundle": "from the bundle",
+    "from_cache": "from cache",
+    "computed": "computed",
+    "corrupt": "corrupt",
+}
+UNCOUNTED = {
+    "copies": "copies",
+    "nearly_the_same": "nearly the same as another",
+    "flat": "of one colour",
+}
 
 
 def backend_name(of: Row | Group) -> str:
     """``onnxruntime cpu``; of other variants than the usual one ``onnxruntime cpu (ort)``."""
     variant = "" if of.variant in UNSAID else f" ({of.variant})"
     return f"{of.backend} {of.provider}{variant}".strip()
+
+
+def about_lines(report: Report) -> list[str]:
+    """All that is to be said of a run's files, references and pictures, in this order."""
+    return [
+        *untrained_lines(report),
+        *file_lines(report),
+        *note_lines(report),
+        *reference_lines(report),
+        *case_lines(report),
+    ]
 
 
 def file_lines(report: Report) -> list[str]:
@@ -59,24 +81,13 @@ def reference_lines(report: Report) -> list[str]:
     """``net: references: 48 from cache, 2 computed, 1 corrupt``, and of a bundle by what."""
     lines = []
     for name, given in report.models.items():
-        counts = _mapping(given.get("references"))
-        shown = [
-            f"{counts[key]} {text}"
-            for key, text in (
-                ("from_bundle", "from the bundle"),
-                ("from_cache", "from cache"),
-                ("computed", "computed"),
-                ("corrupt", "corrupt"),
-            )
-            if counts.get(key)
-        ]
+        shown = _counted(_mapping(given.get("references")), SUPPLIED)
         if shown:
-            lines.append(f"{name}: references: {', '.join(shown)}")
+            lines.append(f"{name}: references: {shown}")
         narrower = given.get("narrower")
         if isinstance(narrower, list) and narrower:
-            which = ", ".join(map(str, narrower[:SHOWN]))
-            more = f" and {len(narrower) - SHOWN} more" if len(narrower) > SHOWN else ""
-            lines.append(f"{name}: the reference is not float64 throughout: {which}{more}")
+            which = named([str(place) for place in narrower])
+            lines.append(f"{name}: the reference is not float64 throughout: {which}")
         lines += _witnesses(name, given.get("witnesses"))
         bundle = _mapping(given.get("bundle"))
         if bundle:
@@ -89,19 +100,11 @@ def case_lines(report: Report) -> list[str]:
     lines = []
     for name, given in report.models.items():
         found = _mapping(given.get("data_set"))
-        less = [
-            f"{found[key]} {text}"
-            for key, text in (
-                ("copies", "copies"),
-                ("nearly_the_same", "nearly the same as another"),
-                ("flat", "of one colour"),
-            )
-            if found.get(key)
-        ]
+        less = _counted(found, UNCOUNTED)
         if found:
             count = found.get("different")
             noun = "picture" if count == 1 else "pictures"
-            aside = f" ({', '.join(less)})" if less else ""
+            aside = f" ({less})" if less else ""
             lines.append(f"{name}: {found.get('images')} images: {count} different {noun}{aside}")
         seed = _mapping(given.get("seed"))
         if seed:
@@ -135,6 +138,11 @@ def _bundle(bundle: Mapping[str, Any], torch32: Mapping[str, Any]) -> str:
         f"{torch32.get('processor')}, {torch32.get('instructions')}, "
         f"{torch32.get('threads')} threads, torch {made_by.get('torch')}"
     )
+
+
+def _counted(found: Mapping[str, Any], words: Mapping[str, str]) -> str:
+    """``48 from cache, 2 computed``: the counts that are not 0, in words."""
+    return ", ".join(f"{found[key]} {text}" for key, text in words.items() if found.get(key))
 
 
 def _mapping(given: object) -> Mapping[str, Any]:

@@ -9,14 +9,7 @@ from rich.text import Text
 
 from parity.proof import said
 from parity.report.placement import placement_lines
-from parity.report.references import (
-    backend_name,
-    case_lines,
-    file_lines,
-    note_lines,
-    reference_lines,
-    untrained_lines,
-)
+from parity.report.references import about_lines, backend_name
 from parity.report.text import printable
 from parity.results import SOURCE, Group, Report, Row, Status
 
@@ -94,8 +87,7 @@ def lines_below(report: Report) -> list[str]:
         f"{given['preprocessing']['scale']:g}"
         for name, given in report.models.items()
     ]
-    lines += untrained_lines(report) + file_lines(report) + note_lines(report)
-    lines += reference_lines(report) + case_lines(report)
+    lines += about_lines(report)
     lines += [
         f"{group.model} {group.output} on {group.cases}, worst: "
         + ", ".join(f"{name} {value:.4g}" for name, value in group.outcome.items())
