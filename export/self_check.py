@@ -239,8 +239,8 @@ def _other_ways(
         if time.process_time() - started > MOST_SECONDS:
             notes.append(
                 f"{spec.name} decides by sizes in Python ({first_few(decisions, SHOWN)}); "
-                f"whether it takes another way from {_described(spec, probe)} on was not looked at: "
-                "it takes long"
+                f"whether it takes another way from {_described(spec, probe)} on was not looked "
+                "at: it takes long"
             )
             break
         way = watch.way(probe)
@@ -275,7 +275,8 @@ def _not_followed(check: _Check, traced: Mapping[str, int], decisions: Sequence[
     return (
         f"{check.spec.name} decides in Python ({first_few(decisions, SHOWN)}): "
         f"the graph holds the way that the traced example took at "
-        f"{_described(check.spec, traced)}{checked}; pictures for which it would decide otherwise are answered wrongly"
+        f"{_described(check.spec, traced)}{checked}; pictures for which it "
+        "would decide otherwise are answered wrongly"
     )
 
 
