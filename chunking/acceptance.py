@@ -19,7 +19,7 @@ from chunking.errors import (
     HiddenManifestError,
     ReplacementError,
 )
-from chunking.folders import MANIFEST_SUFFIX, MODEL_SUFFIX
+from chunking.folders import LOCK_SUFFIX, MANIFEST_SUFFIX, MODEL_SUFFIX
 from chunking.hashing import BLOCK_BYTES
 from chunking.manifest import MANIFEST_NAME, Manifest
 from chunking.manifest_json import load
@@ -28,7 +28,6 @@ from chunking.sizes import format_size
 from chunking.sources import JoinedPieces, OpenFile
 from chunking.storage import explained, open_regular
 
-LOCK_SUFFIX = ".lock.json"
 LARGEST_LOCK = 16 << 20  # bytes
 # A retrained file is as long as the old one, to some bytes of what it says about itself.
 LEAST_SHARE = 0.98

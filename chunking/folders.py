@@ -12,6 +12,7 @@ from chunking.manifest_json import load
 from chunking.storage import explained
 
 FOLDER_SUFFIX, MODEL_SUFFIX, MANIFEST_SUFFIX = ".chunks", ".onnx", ".json"
+LOCK_SUFFIX = ".lock.json"  # beside a model: where it and its weights are from
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from chunking.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
 from chunking.errors import first_few
+from chunking.folders import LOCK_SUFFIX
 from export.build import build_file
 from export.errors import ExportError
 from export.external_data import same_files
@@ -47,8 +48,8 @@ def locked_files(folder: Path, models: Sequence[str]) -> list[Path]:
     if models:
         found = [path for name in models for path in _of_model(folder, find(name))]
     else:
-        locks = sorted(folder.glob("*.lock.json"))
-        found = [p.with_name(p.name.removesuffix(".lock.json") + ".onnx") for p in locks]
+        locks = sorted(folder.glob(f"*{LOCK_SUFFIX}"))
+        found = [p.with_name(p.name.removesuffix(LOCK_SUFFIX) + ".onnx") for p in locks]
     missing = [lock_path(path).name for path in found if not lock_path(path).is_file()]
     if missing or not found:
         raise ExportError(

@@ -77,7 +77,7 @@ def is_plain(location: str) -> bool:
     return location not in ("", ".", "..") and not {"/", "\\", "\0", ":"} & set(location)
 
 
-def data_path(path: Path, location: str) -> Path:
+def _beside_path(path: Path, location: str) -> Path:
     """The file of a location, which must really lie in the ONNX file's own folder.
 
     Raises:
@@ -112,7 +112,7 @@ def places(path: Path, source: RandomAccess) -> dict[str, Path]:
     for tensor in external_tensors(source):
         place = place_of(walker, tensor)
         if place.location not in found:
-            found[place.location] = data_path(path, place.location)
+            found[place.location] = _beside_path(path, place.location)
         size = found[place.location].stat().st_size
         if place.offset + (place.length or 0) > size:
             raise FramingError(f"a tensor lies beyond the end of {place.location}")

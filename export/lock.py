@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from chunking.atomic import atomic_write
+from chunking.folders import LOCK_SUFFIX
 from export.errors import ExportError, LockError
 from export.external_data import external_files, file_document
 from export.variants import split_stem
@@ -38,7 +39,7 @@ SHAPE: dict[Any, Any] = {
 
 def lock_path(onnx_path: Path) -> Path:
     """``x/mit_b2.onnx`` has its lock at ``x/mit_b2.lock.json``."""
-    return onnx_path.with_suffix(".lock.json")
+    return onnx_path.with_suffix(LOCK_SUFFIX)
 
 
 def encode(document: Mapping[str, Any]) -> bytes:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from chunking.folders import FOLDER_SUFFIX, LOCK_SUFFIX, MODEL_SUFFIX
 from runtime.errors import ModelError
 from runtime.model_cache import merged_model
 
 NOISEPRINT, HEAD = "noiseprint_pp", "trufor_head"
 AUTO, PORTABLE, FUSED = "auto", "portable", "ort"
-WHOLE_SUFFIX, PIECES_SUFFIX, LOCK_SUFFIX = ".onnx", ".chunks", ".lock.json"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ModelFile:
     @property
     def in_pieces(self) -> bool:
         """Whether it has to be merged first."""
-        return self.path.suffix == PIECES_SUFFIX
+        return self.path.suffix == FOLDER_SUFFIX
 
     def whole(self) -> Path:
         """The ONNX file; pieces are merged into the cache.
@@ -66,9 +66,9 @@ def find_model(folder: Path, network: str, variant: str = AUTO) -> list[ModelFil
     variants = (FUSED, PORTABLE) if variant == AUTO else (variant,)
     found = []
     for name in variants:
-        for suffix in (WHOLE_SUFFIX, PIECES_SUFFIX):
+        for suffix in (MODEL_SUFFIX, FOLDER_SUFFIX):
             path = folder / (_stem(network, name) + suffix)
-            if path.is_dir() if suffix == PIECES_SUFFIX else path.is_file():
+            if path.is_dir() if suffix == FOLDER_SUFFIX else path.is_file():
                 found.append(ModelFile(network, name, path))
                 break
     if not found:

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 from chunking.console import EXIT_FAILED, EXIT_OK
+from parity.release.layout import version_of
 from parity.release.verify import verify_release
 from parity.report.text import printable
-
-PREFIX = "models-"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Verify, print everything that is wrong."""
-    version = args.version or args.folder.absolute().name.removeprefix(PREFIX)
+    version = args.version or version_of(args.folder)
     found = verify_release(args.folder, version, args.key)
     for problem in found.problems:
         print(printable(f"refused: {problem}"), file=sys.stderr)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from chunking.folders import LOCK_SUFFIX
 from chunking.hashing import sha256_file
 from export.errors import LockError
 from export.lock import lock_path, read_lock
@@ -16,13 +17,13 @@ from parity.errors import ParityError
 from parity.gate.costs import Costs, costs_of, is_costs
 from parity.references.sketch import Outputs, bundled, is_bundle, recorded
 from parity.release import layout
-from parity.release.verify import LOCK_SUFFIX, verify_release
+from parity.release.verify import verify_release
 from parity.report.reading import from_document
 from parity.results import SCHEMA_VERSION, SOURCE, Report, Row
 
 LARGEST = 2 << 30  # bytes
 HINT = "make it anew with `parity run`"
-PREFIX, VALID = "models-", "valid"  # of a release's folder; how a signature is that holds
+VALID = "valid"  # how a signature is that holds
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def signed_locks(release: Path | None, key: Path | None) -> dict[str, str]:
             "a release is trusted by its signature", hint="give both: --release DIR --key PUB.pem"
         )
     name = release.absolute().name
-    found = verify_release(release, name.removeprefix(PREFIX), key)
+    found = verify_release(release, layout.version_of(release), key)
     if found.problems or found.signature != VALID:
         wrong = found.problems[0] if found.problems else f"signature: {found.signature}"
         raise ParityError(

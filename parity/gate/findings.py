@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from chunking.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
@@ -85,3 +85,21 @@ def verdict(rule: str, problems: Iterable[str], *, saw: str, allows: str, look: 
         return Finding(rule, Outcome.PASS, saw, allows, look)
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return Finding(rule, Outcome.FAIL, found[0] + more, allows, look, found)
+
+
+def with_unjudged(found: Finding, unjudged: Sequence[str], saw: str) -> Finding:
+    """What a rule found, but a pass that leaves something unjudged is no pass.
+
+    Args:
+        found: what the rule says of what it could judge.
+        unjudged: what it could not, a sentence each.
+        saw: what it saw beside the first of them.
+    """
+    if not unjudged or found.outcome is not Outcome.PASS:
+        return found
+    return replace(
+        found,
+        outcome=Outcome.NOT_JUDGED,
+        saw=f"{unjudged[0]}; {saw}",
+        details=tuple(unjudged),
+    )

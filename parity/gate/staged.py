@@ -16,6 +16,7 @@ from chunking.causes import wrong_content
 from chunking.errors import ChunkingError, HiddenManifestError, ManifestError
 from chunking.folders import (
     FOLDER_SUFFIX,
+    LOCK_SUFFIX,
     MANIFEST_SUFFIX,
     MODEL_SUFFIX,
     default_folder,
@@ -37,7 +38,7 @@ from export.lock import LARGEST_LOCK, decode, file_entry, lock_path, read_lock
 from parity.errors import ParityError
 from parity.gate.index import Index
 
-LOCK_SUFFIX, DATA_SUFFIX = ".lock.json", ".onnx.data"
+DATA_SUFFIX = ".onnx.data"
 HOST_LIMIT = 100_000_000  # bytes; git hosts refuse larger files
 _POINTER = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\noid sha256:([0-9a-f]{64})\n")
 _LONGEST_POINTER = 1024  # bytes, by git-lfs's own description of the format

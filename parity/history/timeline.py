@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from chunking.folders import LOCK_SUFFIX
 from parity.errors import ParityError
 from parity.gate.costs import is_costs
 from parity.gate.evidence import read_json
@@ -86,7 +87,7 @@ def natural(name: str) -> list[tuple[int, str]]:
 def _reports(folder: Path) -> Iterator[tuple[str, Path]]:
     for path in folder.rglob("*.json"):
         if path.is_file() and path.name not in ("manifest.json", "gate.json"):
-            if path.name.endswith(".lock.json"):
+            if path.name.endswith(LOCK_SUFFIX):
                 continue
             same = path.parent == folder
             yield (path.stem if same else path.parent.relative_to(folder).as_posix()), path

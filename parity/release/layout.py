@@ -10,6 +10,7 @@ from pathlib import Path
 
 from parity.errors import ParityError
 
+PREFIX = "models-"
 SUMS = "SHA256SUMS"
 STATEMENT = "provenance.intoto.json"
 ENVELOPE = "provenance.dsse.json"
@@ -37,7 +38,12 @@ def folder_name(version: str) -> str:
         raise ParityError(
             f"{version!r} is no version", hint="letters, digits and . + _ -, such as 1.2.0"
         )
-    return f"models-{version}"
+    return PREFIX + version
+
+
+def version_of(folder: Path) -> str:
+    """``1.2.0``: the version that a folder's name says; the whole name where it says none."""
+    return folder.absolute().name.removeprefix(PREFIX)
 
 
 def is_safe(name: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chunking.errors import ChunkingError
-from chunking.folders import FOLDER_SUFFIX
+from chunking.folders import FOLDER_SUFFIX, LOCK_SUFFIX
 from chunking.hashing import sha256_bytes, sha256_file
 from chunking.manifest import MANIFEST_NAME
 from chunking.manifest_json import load
@@ -23,7 +23,6 @@ from parity.release.sums import parse
 from parity.report.reading import from_document
 
 LARGEST = 256 << 20  # bytes of a JSON file
-LOCK_SUFFIX = ".lock.json"
 
 
 @dataclass(frozen=True)

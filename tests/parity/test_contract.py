@@ -160,14 +160,19 @@ def test_a_file_that_says_nothing_is_judged_as_the_run_says(
     assert parity("--candidate", f"tiny_np={bare}", "--pixel-scale", "255").code == 0
 
 
+def take_channels_last(proto: onnx.ModelProto) -> Any:
+    """Transpose before the first layer; gives the input's dimensions, still named as they were."""
+    first = proto.graph.input[0]
+    for made in proto.graph.node:
+        made.input[:] = ["turned" if n == first.name else n for n in made.input]
+    perm = helper.make_node("Transpose", [first.name], ["turned"], perm=[0, 3, 1, 2])
+    proto.graph.node.insert(0, perm)
+    return first.type.tensor_type.shape.dim
+
+
 def test_a_file_with_channels_last(parity: Any, edited: Callable[..., Path]) -> None:
     def turn(proto: onnx.ModelProto) -> None:
-        first = proto.graph.input[0]
-        for made in proto.graph.node:
-            made.input[:] = ["turned" if n == first.name else n for n in made.input]
-        perm = helper.make_node("Transpose", [first.name], ["turned"], perm=[0, 3, 1, 2])
-        proto.graph.node.insert(0, perm)
-        dims = first.type.tensor_type.shape.dim
+        dims = take_channels_last(proto)
         dims[1].dim_param, dims[3].dim_value = "height", 3
         dims[2].dim_param = "width"
 
@@ -180,12 +185,7 @@ def test_a_file_with_channels_last_that_does_not_say_so(
     parity: Any, edited: Callable[..., Path]
 ) -> None:
     def turn(proto: onnx.ModelProto) -> None:
-        first = proto.graph.input[0]
-        for made in proto.graph.node:
-            made.input[:] = ["turned" if n == first.name else n for n in made.input]
-        perm = helper.make_node("Transpose", [first.name], ["turned"], perm=[0, 3, 1, 2])
-        proto.graph.node.insert(0, perm)
-        for dim, name in zip(first.type.tensor_type.shape.dim, "bhwc", strict=True):
+        for dim, name in zip(take_channels_last(proto), "bhwc", strict=True):
             dim.dim_param = name
 
     ran = parity("--candidate", f"tiny_np={edited('tiny_np', turn)}")
@@ -225,12 +225,7 @@ def test_the_documented_transpose_maps_channels_last(
     parity: Any, edited: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def turn(proto: onnx.ModelProto) -> None:
-        first = proto.graph.input[0]
-        for made in proto.graph.node:
-            made.input[:] = ["turned" if n == first.name else n for n in made.input]
-        perm = helper.make_node("Transpose", [first.name], ["turned"], perm=[0, 3, 1, 2])
-        proto.graph.node.insert(0, perm)
-        for dim, axis in zip(first.type.tensor_type.shape.dim, ("b", "h", "w", 3), strict=True):
+        for dim, axis in zip(take_channels_last(proto), ("b", "h", "w", 3), strict=True):
             dim.dim_param = axis if isinstance(axis, str) else ""
             if isinstance(axis, int):
                 dim.dim_value = axis

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from chunking.errors import ChunkingError
 from chunking.folders import default_folder
 from chunking.verifying import verify
 from parity.gate.evidence import Evidence, Subject, below
-from parity.gate.findings import Finding, Outcome, verdict
+from parity.gate.findings import Finding, Outcome, verdict, with_unjudged
 from parity.gate.policy import Absent, Policy, budget
 from parity.results import Report
 
@@ -77,10 +76,7 @@ def size_rule(evidence: Evidence, policy: Policy) -> Finding:
         if evidence.knows(subject.model)
         and all(_size_before(old, subject) is None for old in evidence.baselines)
     ]
-    if unjudged and found.outcome is Outcome.PASS:
-        saw = f"{unjudged[0]}; within the budget"
-        return replace(found, outcome=Outcome.NOT_JUDGED, saw=saw, details=tuple(unjudged))
-    return found
+    return with_unjudged(found, unjudged, "within the budget")
 
 
 def _size_before(old: Report, subject: Subject) -> int | None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from parity.gate.evidence import Evidence, Subject
-from parity.gate.findings import Finding, Outcome, verdict
+from parity.gate.findings import Finding, verdict, with_unjudged
 from parity.gate.policy import Policy
 from parity.limits import Scale, is_cleared, scales, verdict_of
 from parity.proof import REFUTED
@@ -83,10 +82,7 @@ def accuracy_rule(evidence: Evidence, policy: Policy) -> Finding:
         if any(subject.model in old.models for old in evidence.baselines)
         and not any(_shares_images(subject, old) for old in evidence.baselines)
     ]
-    if unjudged and found.outcome is Outcome.PASS:
-        saw = f"{unjudged[0]}; {found.saw}"
-        return replace(found, outcome=Outcome.NOT_JUDGED, saw=saw, details=tuple(unjudged))
-    return found
+    return with_unjudged(found, unjudged, found.saw)
 
 
 def _shares_images(subject: Subject, old: Report) -> bool:
