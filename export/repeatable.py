@@ -51,14 +51,14 @@ def require_repeatable(spec: ModelSpec, module: torch.nn.Module) -> None:
     Raises:
         ExportError: names the module that draws.
     """
-    answers = ((size, _answer(spec, module, size)) for size in _sizes(spec))
-    size, answer = next(((s, a) for s, a in answers if a is not None), ((0, 0), None))
-    if answer is None or answer == _answer(spec, module, size):
+    answers = ((sizes, _answer(spec, module, sizes)) for sizes in _tried(spec))
+    sizes, answer = next(((s, a) for s, a in answers if a is not None), ({}, None))
+    if answer is None or answer == _answer(spec, module, sizes):
         return
     first: dict[str, list[tuple[bytes, bytes]]] = {}
     second: dict[str, list[tuple[bytes, bytes]]] = {}
-    _run(spec, module, size, first)
-    _run(spec, module, size, second)
+    _run(spec, module, sizes, first)
+    _run(spec, module, sizes, second)
     culprit = next(_own_doing(first, second), "")
     named = dict(module.named_modules())
     kind = type(named.get(culprit, module)).__name__
@@ -69,18 +69,17 @@ def require_repeatable(spec: ModelSpec, module: torch.nn.Module) -> None:
     )
 
 
-def _sizes(spec: ModelSpec) -> list[tuple[int, int]]:
-    """Height and width: small ones, and where those do not do the traced ones."""
-    if spec.fixed_size:
-        return [spec.fixed_size]
-    return [(max(spec.least_size, SIDE),) * 2, spec.trace_size]
+def _tried(spec: ModelSpec) -> list[dict[str, int]]:
+    """Sizes of free axes: a small height and width, and where those do not do the traced ones."""
+    side = max(spec.least_size, SIDE)
+    return [{}] if spec.fixed_size else [{"height": side, "width": side}, {}]
 
 
-def _answer(spec: ModelSpec, module: torch.nn.Module, size: tuple[int, int]) -> bytes | None:
+def _answer(spec: ModelSpec, module: torch.nn.Module, sizes: dict[str, int]) -> bytes | None:
     """The digest of a run's outputs; None where the network does not run."""
     try:
         with foreign(f"{spec.name}: the network", hint=HINT):
-            return _run(spec, module, size)
+            return _run(spec, module, sizes)
     except ExportError:
         return None
 
@@ -88,14 +87,14 @@ def _answer(spec: ModelSpec, module: torch.nn.Module, size: tuple[int, int]) -> 
 def _run(
     spec: ModelSpec,
     module: torch.nn.Module,
-    size: tuple[int, int],
+    sizes: dict[str, int],
     calls: dict[str, list[tuple[bytes, bytes]]] | None = None,
 ) -> bytes:
     """The digest of a run's outputs; ``calls`` gets those of every module's calls, as they end."""
     import torch
 
     dtypes = [t.dtype for t in module.state_dict().values() if t.is_floating_point()]
-    inputs = tuple(x.to(dtypes[0]) if dtypes else x for x in example_inputs(spec, size=size))
+    inputs = tuple(x.to(dtypes[0]) if dtypes else x for x in example_inputs(spec, sizes))
     hooks = []
     if calls is not None:
         for name, part in module.named_modules():

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from chunking import onnx_records
 from chunking.causes import pointer
 from chunking.errors import ChunkingError, UserError, command
+from chunking.folders import default_folder
 from chunking.framing import BYTES, Field, Walker
 from chunking.sources import OpenFile, opened
 from export import lock
@@ -27,7 +28,7 @@ from export.variants import DEFAULT_VARIANT
 from export.weights import Weights
 
 DEFAULT_OUT = Path("onnx_models")
-PIECES, DVC = ".chunks", ".dvc"
+DVC = ".dvc"
 MODEL_METADATA, KEY, VALUE = 14, 1, 2  # fields of onnx.proto: ModelProto, StringStringEntryProto
 DIGITS = 8  # of a digest, in messages
 
@@ -111,7 +112,7 @@ def require_here(path: Path, error: Callable[..., Error]) -> None:
     """
     if has_content(path):
         return
-    pieces = path.with_suffix(PIECES)
+    pieces = default_folder(path)
     folder = path.absolute().parent
     pointers = [path.with_name(path.name + DVC)]
     pointers += [folder.with_name(folder.name + DVC)] if folder.name else []

@@ -150,7 +150,7 @@ class _Check:
         """
         spec, where = self.spec, f"{self.spec.name} at {_described(self.spec, sizes)}{why}"
         started = time.perf_counter_ns()
-        inputs = example_inputs(spec, sizes=sizes)
+        inputs = example_inputs(spec, sizes)
         feeds = {t.name: x.numpy() for t, x in zip(spec.inputs, inputs, strict=True)}
         try:
             expected = _run(spec, self.module, inputs)
@@ -303,7 +303,7 @@ def _size_hint(spec: ModelSpec, module: torch.nn.Module) -> str:
 
     def runs(sizes: Mapping[str, int]) -> bool:
         try:
-            _run(spec, module, example_inputs(spec, sizes=sizes))
+            _run(spec, module, example_inputs(spec, sizes))
         except ExportError:
             return False
         return True

@@ -202,25 +202,17 @@ def input_shapes(spec: ModelSpec, sizes: Mapping[str, int]) -> list[list[int]]:
 
 
 def example_inputs(
-    spec: ModelSpec,
-    *,
-    batch: int = TRACE_BATCH,
-    size: tuple[int, int] | None = None,
-    sizes: Mapping[str, int] | None = None,
+    spec: ModelSpec, sizes: Mapping[str, int] | None = None
 ) -> tuple[torch.Tensor, ...]:
     """Inputs of the network's shapes, with values in [0, 1) that are the same everywhere.
 
     Args:
         spec: the network.
-        batch: images in the batch.
-        size: height and width in pixels; ``spec.trace_size`` where None.
-        sizes: of free axes by name, before the two above; `trace_sizes` for those not named.
+        sizes: of free axes by name; `trace_sizes` for those not named.
     """
     import torch
 
-    height, width = size or spec.fixed_size or spec.trace_size
-    free = {"batch": batch, "height": height, "width": width, **(sizes or {})}
-    shapes = input_shapes(spec, free)
+    shapes = input_shapes(spec, sizes or {})
     generator = torch.Generator().manual_seed(0)
     return tuple(torch.rand(shape, generator=generator) for shape in shapes)
 

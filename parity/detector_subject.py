@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from chunking.folders import default_folder
 from chunking.hashing import sha256_bytes
 from export.build import export_model
 from export.replacing import require_here
@@ -66,7 +67,7 @@ def detector_files(
     if DEFAULT_VARIANT in variants:
         for spec in specs:
             path = folder / f"{file_stem(spec, DEFAULT_VARIANT)}.onnx"
-            if path.with_suffix(".chunks").is_dir():
+            if default_folder(path).is_dir():
                 continue  # the runtime merges pieces itself
             require_here(path, ParityError)
             if not path.is_file() and bundle is None:

@@ -42,7 +42,7 @@ def network(spec: ModelSpec, seed: str) -> Any:
 
 def worst(spec: ModelSpec, session: Any, module: Any, batch: int, size: tuple[int, int]) -> float:
     """The worst difference to float64 over all outputs, as a share of each output's range."""
-    inputs = example_inputs(spec, batch=batch, size=size)
+    inputs = example_inputs(spec, {"batch": batch, "height": size[0], "width": size[1]})
     feeds = {t.name: x.numpy() for t, x in zip(spec.inputs, inputs, strict=True)}
     found = session.run([tensor.name for tensor in spec.outputs], feeds)
     with torch.inference_mode(), one_torch_thread():
@@ -100,7 +100,7 @@ def test_any_size_and_batch(name: str, tiny: Specs, built: Build) -> None:
 def test_the_head_takes_one_channel_or_three(tiny: Specs, built: Build) -> None:
     spec = tiny["trufor_head"]
     session = session_of(built("trufor_head").data)
-    rgb, one = example_inputs(spec, batch=2, size=(40, 33))
+    rgb, one = example_inputs(spec, {"batch": 2, "height": 40, "width": 33})
     assert one.shape[1] == 1
     names = [tensor.name for tensor in spec.outputs]
     found = session.run(names, {"rgb": rgb.numpy(), "np": one.numpy()})
@@ -146,7 +146,8 @@ def test_only_standard_operators(built: Build) -> None:
 
 
 def test_example_inputs_are_the_same_everywhere(tiny: Specs) -> None:
-    first, second = (example_inputs(tiny["mit_b2"], batch=3, size=(4, 5)) for _ in range(2))
+    sizes = {"batch": 3, "height": 4, "width": 5}
+    first, second = (example_inputs(tiny["mit_b2"], sizes) for _ in range(2))
     for one, other in zip(first, second, strict=True):
         assert one.shape == (3, 3, 4, 5)
         assert torch.equal(one, other)
