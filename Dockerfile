@@ -16,6 +16,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv /opt/trufor
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
+COPY trufor_onnx trufor_onnx
 COPY chunking chunking
 COPY export export
 COPY parity parity

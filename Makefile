@@ -96,15 +96,18 @@ report: $(READY) ## the last parity run as HTML, JUnit XML and Markdown, with th
 		$(if $(wildcard $(BENCH_OUT)/bench.json),--bench "$(BENCH_OUT)/bench.json")
 
 dataset: $(READY) ## make sample_dataset/ anew; COCOGLIDE=zip or folder: the 50-image subset
-	@$(BIN)/python -m parity dataset $(if $(COCOGLIDE),--cocoglide "$(COCOGLIDE)")
+	@$(BIN)/python -m sample_dataset.maker $(if $(COCOGLIDE),--cocoglide "$(COCOGLIDE)")
 
 weights: $(READY) ## download the published weights to weights/ (their own licence: see NOTICE)
 	@$(BIN)/python -m export weights
 
+# Types are read as they are installed: one package, of links to the folders.
 check: $(READY) ## linters and types, of the ready-made workflows too
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@rm -rf build/types && mkdir -p build/types/trufor_onnx && cd build/types && ln -s ../../sample_dataset . \
+		&& cd trufor_onnx && ln -s ../../../trufor_onnx/* ../../../chunking ../../../export ../../../parity ../../../runtime .
+	@cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/zizmor --quiet --offline --no-progress .github/workflows
 

@@ -3,7 +3,7 @@
 Usage: python benchmarks/context_sums.py [--images sample_dataset/real] [--most 8] [--side 256]
 
 The encoder runs in float64, but for the products and sums over all pixels, which are float32: as
-the network is written, and in two parts as exported files add them up (`export.models.portable`).
+the network is written, and in two parts as exported files add them up (`export.models.rewriting`).
 Beside it the whole encoder in PyTorch float32. Stand-in weights. docs/decisions/context-sums.md.
 """
 
@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from export.models.fusion import CrossAttention
-from export.models.portable import PortableCrossAttention
-from export.preprocess import read_image
-from export.registry import find
-from export.sources import WeightsSource
-from parity.cases import fit
-from parity.feeds import make_feeds
-from parity.image_sets import find_images
-from parity.runners.torch_runner import TorchRunner
+from trufor_onnx.export.models.fusion import CrossAttention
+from trufor_onnx.export.models.rewriting import PortableCrossAttention
+from trufor_onnx.export.networks.preprocess import read_image
+from trufor_onnx.export.networks.registry import find
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.parity.inputs.cases import fit
+from trufor_onnx.parity.inputs.feeds import make_feeds
+from trufor_onnx.parity.inputs.image_sets import find_images
+from trufor_onnx.parity.runners.torch_runner import TorchRunner
 
 MODEL, EXTRACTOR = "mit_b2", "noiseprint_pp"
 Sum = Callable[[CrossAttention, torch.Tensor], torch.Tensor]

@@ -34,10 +34,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from export.models.mit_b2 import MiTB2
-from export.models.noiseprint_pp import NoiseprintPP
-from export.preprocess import read_image
-from export.standin import DEFAULT_SEED, stand_in_state
+from trufor_onnx.export.models.mit_b2 import MiTB2
+from trufor_onnx.export.models.noiseprint_pp import NoiseprintPP
+from trufor_onnx.export.networks.preprocess import read_image
+from trufor_onnx.export.weights.standin import DEFAULT_SEED, stand_in_state
 
 OUTPUTS = ("fused_0", "fused_1", "fused_2", "fused_3")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -108,7 +108,7 @@ def inputs(images: list[npt.NDArray[np.uint8]], shape: tuple[int, int, int]) -> 
 
 
 def tracer(case: Case, network: torch.nn.Module, opset: int, file: Path) -> onnx.ModelProto:
-    """The older tracer, as `export.to_onnx` calls it; weights are attached by name afterwards."""
+    """The older tracer, as `export.graph.trace` calls it; weights are attached afterwards."""
     rgb = torch.rand(TRACED[0], 3, *TRACED[1:])
     axes = {0: "batch", 2: "height", 3: "width"}
     with timed(case, "export"):

@@ -21,10 +21,10 @@ import onnxruntime
 from onnx_ir.passes.common import ShapeInferencePass
 from variants import picture_feeds
 
-from export.provenance import initializer_array
-from export.registry import find
-from export.transforms.float16 import KEPT_OPERATORS, KEPT_SCOPES, half_nodes
-from export.variants import file_stem
+from trufor_onnx.export.graph.provenance import initializer_array
+from trufor_onnx.export.networks.registry import find
+from trufor_onnx.export.transforms.float16 import KEPT_OPERATORS, KEPT_SCOPES, half_nodes
+from trufor_onnx.export.variants import file_stem
 
 NORMS = {"LayerNormalization"}
 SUMS = {"ReduceMean", "ReduceSum", "ReduceMax"}

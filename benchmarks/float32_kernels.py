@@ -21,17 +21,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from export.build import export_model
-from export.registry import find
-from export.sources import WeightsSource
-from parity.environment import processor
-from parity.feeds import make_feeds
-from parity.image_sets import find_images
-from parity.metrics import mean_absolute_error
-from parity.runners.base import Runner
-from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
-from parity.runners.providers import parse_providers
-from parity.runners.torch_runner import NATIVE, ONEDNN, TorchRunner
+from trufor_onnx.export.build import export_model
+from trufor_onnx.export.networks.registry import find
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.parity.inputs.feeds import make_feeds
+from trufor_onnx.parity.inputs.image_sets import find_images
+from trufor_onnx.parity.results.environment import processor
+from trufor_onnx.parity.results.metrics import mean_absolute_error
+from trufor_onnx.parity.runners.base import Runner
+from trufor_onnx.parity.runners.onnxruntime_runner import OnnxRuntimeRunner
+from trufor_onnx.parity.runners.providers import parse_providers
+from trufor_onnx.parity.runners.torch_runner import NATIVE, ONEDNN, TorchRunner
 
 OUTPUT = "noiseprint"
 

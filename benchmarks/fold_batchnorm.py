@@ -16,18 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
-from export.attach import attach
-from export.finish import provenance_document, to_checked_proto
-from export.registry import find
-from export.sources import WeightsSource
-from export.to_onnx import DEFAULT_OPSET, trace
-from export.transforms import clean, fold_batchnorm, simplify
-from parity.feeds import make_feeds
-from parity.image_sets import find_images
-from parity.metrics import mean_absolute_error
-from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
-from parity.runners.providers import parse_providers
-from parity.runners.torch_runner import TorchRunner
+from trufor_onnx.export.graph.finish import attach, provenance_document, to_checked_proto
+from trufor_onnx.export.graph.trace import DEFAULT_OPSET, trace
+from trufor_onnx.export.networks.registry import find
+from trufor_onnx.export.transforms import clean, fold_batchnorm, simplify
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.parity.inputs.feeds import make_feeds
+from trufor_onnx.parity.inputs.image_sets import find_images
+from trufor_onnx.parity.results.metrics import mean_absolute_error
+from trufor_onnx.parity.runners.onnxruntime_runner import OnnxRuntimeRunner
+from trufor_onnx.parity.runners.providers import parse_providers
+from trufor_onnx.parity.runners.torch_runner import TorchRunner
 
 OUTPUT = "noiseprint"
 

@@ -21,20 +21,20 @@ from pathlib import Path
 
 from PIL import Image
 
-from export.sources import WeightsSource
-from parity.cases import fit
-from parity.cli import main as parity
-from parity.gate.evidence import gather
-from parity.gate.findings import Decision, Finding
-from parity.gate.judge import judge
-from parity.gate.policy import load_policy
-from parity.image_sets import find_images
-from parity.latency.contest import compared
-from parity.latency.measuring import run_bench
-from parity.latency.plan import CANDIDATE, BenchPlan, Rules
-from parity.latency.reading import json_text
-from parity.latency.results import BenchReport, Latency
-from parity.runners.providers import parse_providers
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.parity.cli import main as parity
+from trufor_onnx.parity.gate.evidence import gather
+from trufor_onnx.parity.gate.findings import Decision, Finding
+from trufor_onnx.parity.gate.judge import judge
+from trufor_onnx.parity.gate.policy import load_policy
+from trufor_onnx.parity.inputs.cases import fit
+from trufor_onnx.parity.inputs.image_sets import find_images
+from trufor_onnx.parity.results.timing import BenchReport, LatencyFigures
+from trufor_onnx.parity.results.timing_file import json_text
+from trufor_onnx.parity.runners.providers import parse_providers
+from trufor_onnx.parity.timing.contest import compared
+from trufor_onnx.parity.timing.measuring import run_bench
+from trufor_onnx.parity.timing.plan import CANDIDATE, BenchPlan, Rules
 
 MODEL, PORTABLE = "noiseprint_pp", "portable"
 EXTRA = 5  # convolutions, of 15 alike
@@ -82,7 +82,7 @@ def swapped(report: BenchReport) -> BenchReport:
     """The slow file as the release, and the old one in turns with it."""
     names = {PORTABLE: CANDIDATE, CANDIDATE: PORTABLE}
 
-    def other(row: Latency) -> Latency:
+    def other(row: LatencyFigures) -> LatencyFigures:
         variant = names.get(row.contestant.variant, row.contestant.variant)
         return replace(
             row,

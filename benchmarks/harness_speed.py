@@ -23,7 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from parity.environment import processor
+from trufor_onnx.parity.results.environment import processor
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ("noiseprint_pp", "mit_b2")
@@ -97,10 +97,10 @@ def plain(images: Path, most: int) -> None:
     import onnxruntime
     import torch
 
-    from export.preprocess import read_image, to_input
-    from export.registry import find
-    from export.sources import WeightsSource
-    from parity.image_sets import find_images
+    from trufor_onnx.export.networks.preprocess import read_image, to_input
+    from trufor_onnx.export.networks.registry import find
+    from trufor_onnx.export.weights.sources import WeightsSource
+    from trufor_onnx.parity.inputs.image_sets import find_images
 
     modules, sessions = {}, {}
     for name in MODELS:

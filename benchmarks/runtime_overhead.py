@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from export.preprocess import to_input
-from export.spec import Preprocessing
-from runtime import Detector, load_picture
-from runtime.batch import Outcome, analyze_all
-from runtime.finding import Found, find_images
-from runtime.outputs import Wanted
+from trufor_onnx.export.networks.preprocess import to_input
+from trufor_onnx.export.networks.spec import Preprocessing
+from trufor_onnx.runtime import Detector, load_picture
+from trufor_onnx.runtime.batch import ImageOutcome, analyze_all
+from trufor_onnx.runtime.images import Found, find_images
+from trufor_onnx.runtime.outputs import Wanted
 
 
 def clock() -> npt.NDArray[np.float64]:
@@ -55,7 +55,7 @@ def batch(
     start = clock()
     done = list(analyze_all(detector, images, out, wanted, overwrite=True))
     seconds = clock() - start
-    assert all(one.outcome is Outcome.DONE for one in done)
+    assert all(one.outcome is ImageOutcome.DONE for one in done)
     return seconds
 
 

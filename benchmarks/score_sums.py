@@ -19,7 +19,7 @@ import onnxruntime
 import torch
 from variants import picture_feeds
 
-from export.models.decoder import score_features
+from trufor_onnx.export.models.decoder import score_features
 
 MODEL = "trufor_head"
 

@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chunking.hashing import sha256_bytes, sha256_file
-from export.preprocess import read_image, to_input
-from export.trufor_specs import MIT_B2
-from parity.cases import fit
-from parity.compare import judge
-from parity.journal import Journal
-from parity.latency.statistics import paired_ratio
-from parity.metrics import measure, percentile_99
-from parity.report.formats import FORMATS, write_reports
-from parity.results import Report, Row, Status
-from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
-from parity.runners.providers import parse_providers
-from parity.summary import summarise
-from parity.tolerances import tolerance_for
+from trufor_onnx.export.networks.preprocess import read_image, to_input
+from trufor_onnx.export.networks.registry import MIT_B2
+from trufor_onnx.files import sha256_bytes, sha256_file
+from trufor_onnx.parity.inputs.cases import fit
+from trufor_onnx.parity.report.formats import FORMATS, write_reports
+from trufor_onnx.parity.results.comparison import judge
+from trufor_onnx.parity.results.metrics import measure, percentile_99
+from trufor_onnx.parity.results.rows import Report, Row, Status
+from trufor_onnx.parity.results.summary import summarise
+from trufor_onnx.parity.results.timing import paired_ratio
+from trufor_onnx.parity.results.tolerances import tolerance_for
+from trufor_onnx.parity.runners.onnxruntime_runner import OnnxRuntimeRunner
+from trufor_onnx.parity.runners.providers import parse_providers
+from trufor_onnx.parity.running.journal import Journal
 
 SHAPE = (1, 64, 128, 128)  # an output of MiT-B2 at 512 x 512: 1 M numbers
 ROWS = 2000

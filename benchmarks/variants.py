@@ -29,10 +29,10 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from export.preprocess import to_input
-from export.registry import find
-from export.spec import Preprocessing
-from export.variants import file_stem
+from trufor_onnx.export.networks.preprocess import to_input
+from trufor_onnx.export.networks.registry import find
+from trufor_onnx.export.networks.spec import Preprocessing
+from trufor_onnx.export.variants import file_stem
 
 MODELS = ("noiseprint_pp", "mit_b2", "trufor_head", "trufor")
 PICTURE = Path(__file__).resolve().parents[1] / "sample_dataset/real/birch_wood.jpg"

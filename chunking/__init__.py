@@ -1,6 +1,12 @@
 """Split files into pieces that fit a git host, and merge them back bit for bit."""
 
-from chunking.errors import (
+from trufor_onnx.chunking.inspecting import Inspection, Sharing, inspect
+from trufor_onnx.chunking.manifest import Chunker, Manifest, Piece, WholeFile, load, release_id
+from trufor_onnx.chunking.merging import Merged, merge
+from trufor_onnx.chunking.pruning import Pruned, prune
+from trufor_onnx.chunking.splitting import Split, split
+from trufor_onnx.chunking.verifying import Fault, FaultKind, IntegrityError, Verification, verify
+from trufor_onnx.errors import (
     ChunkingError,
     ContentError,
     ExternalDataError,
@@ -11,14 +17,6 @@ from chunking.errors import (
     StorageError,
     UnsafeFileError,
 )
-from chunking.faults import Fault, FaultKind, IntegrityError
-from chunking.inspecting import Inspection, Sharing, inspect
-from chunking.manifest import Chunker, Manifest, Piece, WholeFile
-from chunking.manifest_json import load, release_id
-from chunking.merging import Merged, merge
-from chunking.pruning import Pruned, prune
-from chunking.splitting import Split, split
-from chunking.verifying import Verification, verify
 
 __all__ = [
     "Chunker",

@@ -2,6 +2,6 @@
 
 import sys
 
-from chunking.cli import main
+from trufor_onnx.chunking.cli import main
 
 sys.exit(main())

@@ -11,22 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chunking.causes import impostor, is_zero, line_ends_added, no_model
-from chunking.errors import (
+from trufor_onnx.chunking.causes import impostor, is_zero, line_ends_added, no_model
+from trufor_onnx.chunking.folders import LOCK_SUFFIX, MANIFEST_SUFFIX, MODEL_SUFFIX
+from trufor_onnx.chunking.framing import missing_part, records
+from trufor_onnx.chunking.manifest import MANIFEST_NAME, Manifest, load
+from trufor_onnx.chunking.sources import JoinedPieces, OpenFile
+from trufor_onnx.errors import (
     ChunkingError,
     ContentError,
     FramingError,
     HiddenManifestError,
     ReplacementError,
 )
-from chunking.folders import LOCK_SUFFIX, MANIFEST_SUFFIX, MODEL_SUFFIX
-from chunking.hashing import BLOCK_BYTES
-from chunking.manifest import MANIFEST_NAME, Manifest
-from chunking.manifest_json import load
-from chunking.onnx_records import missing_part, records
-from chunking.sizes import format_size
-from chunking.sources import JoinedPieces, OpenFile
-from chunking.storage import explained, open_regular
+from trufor_onnx.files import BLOCK_BYTES, explained, format_size, open_regular
 
 LARGEST_LOCK = 16 << 20  # bytes
 # A retrained file is as long as the old one, to some bytes of what it says about itself.

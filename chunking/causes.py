@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from chunking.hashing import BLOCK_BYTES
+from trufor_onnx.files import BLOCK_BYTES
 
 FETCH_AGAIN = "get this file again from where the folder came from"
 KEEP_LINE_ENDS = "add `*.chunks/* -text` to .gitattributes and check the folder out again"

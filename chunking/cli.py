@@ -7,19 +7,17 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from chunking import text_view
-from chunking.console import EXIT_FAILED, EXIT_OK, run_cli
-from chunking.cuts import DEFAULT_MAX, DEFAULT_TARGET
-from chunking.errors import ChunkingError, UserError
-from chunking.folders import expand_files, expand_folders, open_folder
-from chunking.inspecting import Inspection, inspect
-from chunking.json_view import Result, document
-from chunking.merging import Merged, merge
-from chunking.progress import byte_progress
-from chunking.pruning import Pruned, prune
-from chunking.sizes import format_size, parse_size
-from chunking.splitting import Split, split
-from chunking.verifying import Verification, verify
+from trufor_onnx.chunking import views as text_view
+from trufor_onnx.chunking.folders import expand_files, expand_folders, open_folder
+from trufor_onnx.chunking.inspecting import DEFAULT_MAX, DEFAULT_TARGET, Inspection, inspect
+from trufor_onnx.chunking.merging import Merged, merge
+from trufor_onnx.chunking.pruning import Pruned, prune
+from trufor_onnx.chunking.splitting import Split, split
+from trufor_onnx.chunking.verifying import Verification, verify
+from trufor_onnx.chunking.views import Result, byte_progress, document
+from trufor_onnx.console import EXIT_FAILED, EXIT_OK, run_cli
+from trufor_onnx.errors import ChunkingError, UserError
+from trufor_onnx.files import format_size, parse_size
 
 PROGRAM = "python -m chunking"
 PIPED_WIDTH = 160  # columns of a table where the output is no terminal
@@ -204,7 +202,7 @@ def _say(*lines: str) -> None:
 def _print_table(result: Inspection) -> None:
     from rich.console import Console  # here: the other commands start faster without it
 
-    from chunking.table_view import pieces_table
+    from trufor_onnx.chunking.views import pieces_table
 
     console = Console(highlight=False)
     if not console.is_terminal:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from chunking.errors import ChunkingError, ManifestError, command
-from chunking.manifest import MANIFEST_NAME, Manifest, shown
-from chunking.manifest_json import load
-from chunking.storage import explained
+from trufor_onnx.chunking.manifest import MANIFEST_NAME, Manifest, load, shown
+from trufor_onnx.errors import ChunkingError, ManifestError, StorageError, command
+from trufor_onnx.files import explained
 
 FOLDER_SUFFIX, MODEL_SUFFIX, MANIFEST_SUFFIX = ".chunks", ".onnx", ".json"
 LOCK_SUFFIX = ".lock.json"  # beside a model: where it and its weights are from
+_NO_LOCKS_HERE = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 @dataclass(frozen=True)
@@ -101,3 +105,30 @@ def _all_in(folder: Path, suffix: str, hint: str) -> list[Path]:
     if not found:
         raise ChunkingError(f"nothing to do: {shown(str(folder))} holds no *{suffix}", hint=hint)
     return found
+
+
+@contextmanager
+def folder_lock(folder: Path, *, exclusive: bool) -> Iterator[None]:
+    """Hold the lock for the block. It ends with the process, also a killed one.
+
+    Where the file system has no locks (some network disks) nothing is held.
+
+    Raises:
+        StorageError: another process holds it in a way that excludes this one.
+        OSError: the folder cannot be opened.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageError(
+                f"another process is working in {folder}",
+                hint="wait until its split or prune has ended, then run this again",
+            ) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS_HERE:
+                raise
+        yield
+    finally:
+        os.close(descriptor)

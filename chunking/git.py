@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from chunking.atomic import atomic_write
-from chunking.folders import FOLDER_SUFFIX
-from chunking.manifest import MANIFEST_NAME, Manifest
+from trufor_onnx.chunking.folders import FOLDER_SUFFIX
+from trufor_onnx.chunking.manifest import MANIFEST_NAME, Manifest
+from trufor_onnx.files import atomic_write
 
 ATTRIBUTES = ".gitattributes"
 KEEP_BYTES = "-text -diff -merge -filter -ident -working-tree-encoding"

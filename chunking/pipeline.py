@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from queue import SimpleQueue
 from types import TracebackType
 from typing import BinaryIO
 
-from chunking.errors import SourceChangedError
-from chunking.hashing import BLOCK_BYTES
-from chunking.sources import OpenFile
+from trufor_onnx.chunking.sources import OpenFile
+from trufor_onnx.errors import SourceChangedError
+from trufor_onnx.files import BLOCK_BYTES
 
 BLOCKS = 8  # in flight: what the pipeline holds in memory is this many times BLOCK_BYTES
 
@@ -22,6 +24,8 @@ OnBytes = Callable[[int], None]
 # A filled buffer and its length, or where to leave the digest of the piece that ends here, or the
 # end of the stream.
 _Item = tuple[bytearray, int] | Future[str] | None
+MAX_WORKERS = 16  # each holds a block: this many MiB at most
+STEP_BYTES = 16 << 20
 
 
 class HashingCopy:
@@ -123,3 +127,79 @@ class HashingCopy:
             else:
                 item.set_result(digest.hexdigest())
                 digest = hashlib.sha256()
+
+
+def usable_cores() -> int:
+    """The cores that this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def workers(on_bytes: OnBytes | None) -> Iterator[tuple[ThreadPoolExecutor, OnBytes]]:
+    """A pool of threads, and the progress callback that its work must call block by block.
+
+    If the block raises (Ctrl-C too), work that waits is dropped, and work that runs ends with
+    ``CancelledError`` at its next call of the callback.
+    """
+    stop = threading.Event()
+
+    def tick(count: int) -> None:
+        if stop.is_set():
+            raise CancelledError
+        if on_bytes:
+            on_bytes(count)
+
+    pool = ThreadPoolExecutor(min(usable_cores(), MAX_WORKERS), thread_name_prefix="chunking")
+    try:
+        yield pool, tick
+    except BaseException:
+        stop.set()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_sync = getattr(os, "fdatasync", os.fsync)  # macOS has only fsync
+
+
+class Writeback:
+    """Syncs an open file from a thread, every ``STEP_BYTES``.
+
+    The system reports a failed write to one sync only, which may be ours: it is raised by `wrote`
+    or at the end of the block, and the file must then not be published.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="writeback")
+        self._running: Future[None] | None = None
+        self._unsynced = 0
+
+    def __enter__(self) -> Writeback:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown()
+        if error is None and self._running:
+            self._running.result()
+
+    def wrote(self, count: int) -> None:
+        """Count bytes that were written.
+
+        Raises:
+            OSError: an earlier sync failed.
+        """
+        self._unsynced += count
+        if self._unsynced < STEP_BYTES or (self._running and not self._running.done()):
+            return
+        if self._running:
+            self._running.result()
+        self._unsynced = 0
+        self._running = self._pool.submit(_sync, self._descriptor)

@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chunking.acceptance import still_needed
-from chunking.atomic import fsync_folder
-from chunking.errors import ChunkingError, ReplacementError
-from chunking.folder_check import PART_NAME, PIECE_NAME
-from chunking.folder_lock import folder_lock
-from chunking.folders import manifests_in, open_folder
-from chunking.manifest import MANIFEST_NAME, Manifest
-from chunking.manifest_json import load
-from chunking.storage import explained
+from trufor_onnx.chunking.acceptance import still_needed
+from trufor_onnx.chunking.folders import folder_lock, manifests_in, open_folder
+from trufor_onnx.chunking.manifest import MANIFEST_NAME, Manifest, load
+from trufor_onnx.chunking.verifying import PART_NAME, PIECE_NAME
+from trufor_onnx.errors import ChunkingError, ReplacementError
+from trufor_onnx.files import explained, fsync_folder
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from chunking.errors import ChunkingError, FramingError
-from chunking.manifest import Manifest
-from chunking.storage import explained, open_regular
+from trufor_onnx.chunking.manifest import Manifest
+from trufor_onnx.errors import ChunkingError, FramingError
+from trufor_onnx.files import explained, open_regular
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def opened(path: Path, *, follow_link: bool = False) -> Iterator[OpenFile]:
 
     Args:
         path: the file.
-        follow_link: a link is fine (see `chunking.storage.open_regular`).
+        follow_link: a link is fine (see `trufor_onnx.files.open_regular`).
 
     Raises:
         UnsafeFileError: it is no regular file.

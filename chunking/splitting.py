@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 
-from chunking.acceptance import (
+from trufor_onnx.chunking.acceptance import (
     check_against_lock,
     check_content,
     check_replacing,
@@ -17,26 +19,133 @@ from chunking.acceptance import (
     locks_of,
     still_needed,
 )
-from chunking.atomic import PendingFile, atomic_write, fsync_folder
-from chunking.cuts import DEFAULT_MAX, DEFAULT_TARGET, FIXED, Plan, plan_cuts
-from chunking.errors import (
+from trufor_onnx.chunking.folders import PieceFolder, default_folder, folder_lock
+from trufor_onnx.chunking.git import protect
+from trufor_onnx.chunking.inspecting import DEFAULT_MAX, DEFAULT_TARGET, FIXED, CutPlan, plan_cuts
+from trufor_onnx.chunking.manifest import (
+    MANIFEST_NAME,
+    PIECE_SUFFIX,
+    Manifest,
+    Piece,
+    WholeFile,
+    check_name,
+    encode,
+    load,
+    release_id,
+)
+from trufor_onnx.chunking.pipeline import HashingCopy, OnBytes
+from trufor_onnx.chunking.sources import OpenFile, opened
+from trufor_onnx.chunking.verifying import PIECE_NAME, find_unlisted
+from trufor_onnx.errors import (
     ChunkingError,
     ExternalDataError,
     HiddenManifestError,
     ManifestError,
     SourceChangedError,
 )
-from chunking.folder_check import PIECE_NAME, find_unlisted
-from chunking.folder_lock import folder_lock
-from chunking.folders import PieceFolder, default_folder
-from chunking.git import protect
-from chunking.hashing import sha256_open
-from chunking.manifest import MANIFEST_NAME, Manifest, Piece, WholeFile, check_name
-from chunking.manifest_json import encode, load, release_id
-from chunking.pipeline import HashingCopy, OnBytes
-from chunking.publishing import Published, Publisher
-from chunking.sources import OpenFile, opened
-from chunking.storage import check_space, explained
+from trufor_onnx.files import (
+    BLOCK_BYTES,
+    PendingFile,
+    atomic_write,
+    check_space,
+    explained,
+    fsync_folder,
+    open_regular,
+    sha256_open,
+)
+
+WORKERS = 2  # one syncs to the disk while the other compares or waits for a digest
+
+
+@dataclass(frozen=True)
+class Published:
+    """A piece in its place: its digest, and whether it had to be written."""
+
+    sha256: str
+    written: bool
+
+
+class Publisher:
+    """Publishes pieces under their digests; one that stands there already is not touched.
+
+    Use as a context manager: at the end of the block all is published, or, if it raised, what
+    was not yet published is dropped.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="publish")
+        self._waiting: list[tuple[PendingFile, Future[Published]]] = []
+        self._done: list[Published] = []
+
+    def __enter__(self) -> Publisher:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self.finish()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+            for pending, _ in self._waiting:
+                pending.discard()
+
+    def put(self, pending: PendingFile, digest: Future[str]) -> None:
+        """Publish a piece as soon as its digest is known.
+
+        Blocks while ``WORKERS`` earlier ones are not published: each takes disk space.
+
+        Raises:
+            OSError: an earlier one could not be published.
+        """
+        self._waiting.append((pending, self._pool.submit(self._publish, pending, digest)))
+        self._settle(WORKERS)
+
+    def finish(self) -> list[Published]:
+        """Wait for all pieces; returns them in the order in which they were put."""
+        self._settle(0)
+        return self._done
+
+    def _settle(self, allowed: int) -> None:
+        while len(self._waiting) > allowed:
+            self._done.append(self._waiting[0][1].result())
+            del self._waiting[0]
+
+    def _publish(self, pending: PendingFile, digest: Future[str]) -> Published:
+        sha256 = digest.result()
+        path = self._folder / (sha256 + PIECE_SUFFIX)
+        pending.stream.flush()
+        written = not _holds(path, pending.stream.fileno(), pending.stream.tell())
+        if written:
+            with explained("write", path):
+                pending.publish(path)
+        else:
+            pending.discard()
+        return Published(sha256, written)
+
+
+def _holds(path: Path, descriptor: int, size: int) -> bool:
+    """Whether a regular file stands at ``path`` with the content of the open file."""
+    try:
+        other = open_regular(path)
+    except (OSError, ChunkingError):
+        return False  # missing, or to be replaced
+    try:
+        if os.fstat(other).st_size != size:
+            return False
+        return all(
+            os.pread(other, BLOCK_BYTES, position) == os.pread(descriptor, BLOCK_BYTES, position)
+            for position in range(0, size, BLOCK_BYTES)
+        )
+    except OSError:
+        return False  # a bad disk block: write the piece anew
+    finally:
+        os.close(other)
 
 
 @dataclass(frozen=True)
@@ -146,7 +255,7 @@ def _state(source: OpenFile) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _plan(source: OpenFile, target: int, maximum: int) -> Plan:
+def _plan(source: OpenFile, target: int, maximum: int) -> CutPlan:
     try:
         return plan_cuts(source, target=target, maximum=maximum)
     except ExternalDataError as error:
@@ -205,7 +314,7 @@ def _check_space(folder: Path, size: int) -> None:
 
 
 def _write_pieces(
-    source: OpenFile, plan: Plan, folder: Path, on_bytes: OnBytes | None
+    source: OpenFile, plan: CutPlan, folder: Path, on_bytes: OnBytes | None
 ) -> tuple[str, list[Published]]:
     """Write the pieces; returns the SHA-256 of the whole, and the pieces in order."""
     start = 0
@@ -226,7 +335,7 @@ def _write_pieces(
     return copy.whole, published
 
 
-def _manifest(file: WholeFile, plan: Plan, published: list[Published]) -> Manifest:
+def _manifest(file: WholeFile, plan: CutPlan, published: list[Published]) -> Manifest:
     starts = (0, *plan.ends[:-1]) if plan.ends else ()
     return Manifest(
         file,

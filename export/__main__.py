@@ -2,6 +2,6 @@
 
 import sys
 
-from export.cli import main
+from trufor_onnx.export.cli import main
 
 sys.exit(main())

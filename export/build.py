@@ -11,16 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chunking.atomic import atomic_writer
-from chunking.hashing import sha256_bytes
-from export import lock
-from export.attach import attach, require_all_used
-from export.errors import ExportError
-from export.external import Outside, move_out
-from export.finish import provenance_document, to_checked_proto
-from export.foreign import foreign
-from export.repeatable import require_no_random_operators, require_repeatable
-from export.replacing import (
+from trufor_onnx.errors import ExportError
+from trufor_onnx.export import lock
+from trufor_onnx.export.foreign import foreign
+from trufor_onnx.export.graph.finish import (
+    Outside,
+    attach,
+    move_out,
+    provenance_document,
+    require_all_used,
+    to_checked_proto,
+)
+from trufor_onnx.export.graph.repeatable import require_no_random_operators, require_repeatable
+from trufor_onnx.export.graph.self_check import self_check
+from trufor_onnx.export.graph.trace import check_opset, trace
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.replacing import (
     Commands,
     keeps,
     require_as_locked,
@@ -29,13 +35,11 @@ from export.replacing import (
     require_to_be_made,
     standing,
 )
-from export.self_check import self_check
-from export.sources import WeightsSource
-from export.spec import ModelSpec
-from export.to_onnx import check_opset, trace
-from export.variants import DEFAULT_VARIANT, Variant, find_variant
-from export.variants import file_stem as file_stem  # callers know it from here
-from export.weights import Weights
+from trufor_onnx.export.variants import DEFAULT_VARIANT, Variant, find_variant
+from trufor_onnx.export.variants import file_stem as file_stem  # callers know it from here
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.export.weights.tensors import Weights
+from trufor_onnx.files import atomic_writer, sha256_bytes
 
 if TYPE_CHECKING:
     import onnx

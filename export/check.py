@@ -7,23 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chunking.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
-from chunking.errors import first_few
-from chunking.folders import LOCK_SUFFIX
-from export.build import build_file
-from export.errors import ExportError
-from export.external_data import same_files
-from export.lock import file_entry, lock_path, read_lock
-from export.registry import find
-from export.sources import WeightsSource
-from export.spec import ModelSpec
-from export.variants import VARIANTS, file_stem, find_variant
+from trufor_onnx.chunking.external_data import same_files
+from trufor_onnx.chunking.folders import LOCK_SUFFIX
+from trufor_onnx.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
+from trufor_onnx.errors import ExportError, first_few
+from trufor_onnx.export.build import build_file
+from trufor_onnx.export.lock import file_entry, lock_path, read_lock
+from trufor_onnx.export.networks.registry import find
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.variants import VARIANTS, file_stem, find_variant
+from trufor_onnx.export.weights.sources import WeightsSource
 
 SHOWN = 6  # differing initializers that a finding names
 
 
 @dataclass(frozen=True)
-class Finding:
+class Checked:
     """What a rebuild said of one lock.
 
     Attributes:
@@ -71,7 +70,7 @@ def check_file(
     source: WeightsSource,
     *,
     stage: Callable[[str], None] = lambda text: None,  # noqa: ARG005 - the default says nothing
-) -> Finding:
+) -> Checked:
     """Rebuild an ONNX file by its lock, in memory, and compare; nothing is written.
 
     Args:
@@ -93,9 +92,9 @@ def check_file(
     variant = find_variant(locked["variant"], spec)
     if file_stem(spec, variant.name) != path.stem:
         what = f"is the lock of {file_stem(spec, variant.name)}, under another name"
-        return Finding(EXIT_FAILED, f"{name}: {what}")
+        return Checked(EXIT_FAILED, f"{name}: {what}")
     if spec.version != locked["network_version"]:
-        return Finding(
+        return Checked(
             EXIT_COULD_NOT,
             f"{name}: locked at network version {locked['network_version']}, this is version "
             f"{spec.version}; export it again",
@@ -110,10 +109,10 @@ def check_file(
     there = outcome == EXIT_OK and path.is_file()
     if there and not same_files(file_entry(path), locked["file"]):
         outcome, sentence = EXIT_FAILED, f"{path.name} beside it is not the file that it locks"
-    return Finding(outcome, f"{name}: {sentence}")
+    return Checked(outcome, f"{name}: {sentence}")
 
 
-def exit_code(findings: Iterable[Finding]) -> int:
+def exit_code(findings: Iterable[Checked]) -> int:
     """1 where any differs, else 2 where any could not be compared, else 0."""
     outcomes = {finding.outcome for finding in findings}
     if EXIT_FAILED in outcomes:

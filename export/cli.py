@@ -3,24 +3,98 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
 
-from chunking.console import EXIT_OK, run_cli, stderr_console
-from export import check, tables
-from export.arguments import add_weights_arguments
-from export.build import Exported, Stage, export_model
-from export.registry import find, registered
-from export.replacing import DEFAULT_OUT
-from export.sources import DEFAULT_FOLDER, WeightsSource
-from export.variants import DEFAULT_OPSET, DEFAULT_VARIANT, VARIANTS, find_variant
+from trufor_onnx.console import EXIT_OK, run_cli, stderr_console
+from trufor_onnx.export import check
+from trufor_onnx.export.build import Exported, Stage, export_model
+from trufor_onnx.export.networks.registry import ENTRY_POINT_GROUP, find, registered
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.replacing import DEFAULT_OUT
+from trufor_onnx.export.variants import (
+    DEFAULT_OPSET,
+    DEFAULT_VARIANT,
+    VARIANTS,
+    Variant,
+    find_variant,
+)
+from trufor_onnx.export.weights import transfer
+from trufor_onnx.export.weights.sources import DEFAULT_FOLDER, WeightsSource, add_weights_arguments
 
+DIGITS = 16  # of a SHA-256; the lock has all
 OUT = DEFAULT_OUT
 WIDTH_OF_FILES = 120  # columns where standard output is no terminal
+
+
+def sentence(result: Exported) -> str:
+    """One export in a line."""
+    done = f"written in {result.seconds:.1f} s" if result.seconds else "up to date"
+    replaced = f"; replaces {result.replaced}" if result.replaced else ""
+    return f"{result.path}: {done}; {result.weights}{replaced}"
+
+
+def exported(results: Iterable[Exported]) -> Table:
+    """File, size, digest and weights of each export."""
+    table = Table(title="Exported")
+    table.add_column("file", overflow="fold")
+    table.add_column("MB", justify="right", no_wrap=True)
+    table.add_column("SHA-256", no_wrap=True)
+    table.add_column("weights", overflow="fold")
+    for result in results:
+        size = f"{result.size_bytes / 1e6:.1f}"
+        digest = result.sha256[:DIGITS]
+        table.add_row(escape(str(result.path)), size, digest, escape(result.weights))
+    return table
+
+
+def networks(specs: Iterable[ModelSpec]) -> Table:
+    """What can be exported."""
+    table = Table(caption=f"and timm:NAME; packages add more (entry point {ENTRY_POINT_GROUP})")
+    table.add_column("model", no_wrap=True)
+    for heading in ("what", "inputs", "outputs", "loads from"):
+        table.add_column(heading, overflow="fold")
+    for spec in specs:
+        cells = (
+            spec.name,
+            spec.title,
+            ", ".join(tensor.name for tensor in spec.inputs),
+            ", ".join(tensor.name for tensor in spec.outputs),
+            ", ".join(spec.files),
+        )
+        table.add_row(*map(escape, cells))
+    return table
+
+
+def variants(known: Iterable[Variant]) -> Table:
+    """How a file can be made."""
+    table = Table(caption="python -m export MODEL --variant VARIANT")
+    table.add_column("variant", no_wrap=True)
+    for heading in ("what", "file", "networks"):
+        table.add_column(heading, overflow="fold")
+    for variant in known:
+        infix = "" if variant.name == DEFAULT_VARIANT else f".{variant.name}"
+        cells = (
+            variant.name,
+            variant.title,
+            f"MODEL{infix}.onnx",
+            ", ".join(variant.models) or "all",
+        )
+        table.add_row(*map(escape, cells))
+    return table
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -84,12 +158,12 @@ def _export(argv: list[str]) -> int:
                     stage=stage,
                 )
             done.append(result)
-            console.print(tables.sentence(result), markup=False)
+            console.print(sentence(result), markup=False)
             for warning in result.warnings:
                 console.print(f"warning: {warning}", markup=False)
     finally:  # also where a later one fails: these are written
         if done:
-            _stdout().print(tables.exported(done))
+            _stdout().print(exported(done))
     return EXIT_OK
 
 
@@ -100,8 +174,8 @@ def _list(argv: list[str]) -> int:
         description="Which networks can be exported, and in which variants.",
     )
     parser.parse_args(argv)
-    _stdout().print(tables.networks(registered().values()))
-    _stdout().print(tables.variants(VARIANTS.values()))
+    _stdout().print(networks(registered().values()))
+    _stdout().print(variants(VARIANTS.values()))
     return EXIT_OK
 
 
@@ -128,9 +202,7 @@ def _check(argv: list[str]) -> int:
 
 def _weights(argv: list[str]) -> int:
     # What downloads is needed nowhere else.
-    from export.download import fetch_weights
-    from export.progress import download_progress
-    from export.publication import WEIGHTS, WEIGHTS_TERMS
+    from trufor_onnx.export.weights.download import WEIGHTS, WEIGHTS_TERMS, fetch_weights
 
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
@@ -168,3 +240,25 @@ def _progress(console: Console, name: str) -> Iterator[Stage]:
 def _stdout() -> Console:
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=WIDTH_OF_FILES)
+
+
+@contextmanager
+def download_progress(label: str, console: Console | None = None) -> Iterator[transfer.Progress]:
+    """Draw a bar while the block runs; yields the callback that `export.weights.transfer` takes."""
+    console = console or stderr_console()
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(label, total=None)
+
+        def show(done: int, total: int | None) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield show

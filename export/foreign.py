@@ -1,4 +1,4 @@
-"""Code that is not ours: what it raises becomes an error with a hint, what it returns is checked.
+"""Code that is not ours: what it raises becomes an error with a hint.
 
 A network's builder and forward, an exporter or a library may raise anything. `foreign` is the one
 place that catches all of it; a test allows a broad ``except`` here and nowhere else.
@@ -11,7 +11,7 @@ import re
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
@@ -19,15 +19,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from chunking.errors import UserError, first_line
-from export.errors import ExportError
+from trufor_onnx.errors import ExportError, UserError, first_line
 
 if TYPE_CHECKING:
     import torch
 
-    from export.spec import ModelSpec
-
-OURS = ("chunking", "export", "parity", "runtime")
+OURS = ("trufor_onnx", "chunking", "export", "parity", "runtime")
 LIBRARIES = (
     *("torch", "torchvision", "timm", "onnx", "onnx_ir", "onnxsim", "onnxruntime", "numpy"),
     *("onnxscript", "safetensors"),
@@ -37,7 +34,6 @@ MEMORY_SIGNS = ("not enough memory", "DefaultCPUAllocator", "out of memory", "ba
 INSTALL_HINT = "pip install 'trufor-onnx[export,timm]', or `make setup` in a checkout"
 MEMORY_HINT = "end other programs, or use a machine with more memory"
 PICTURE_HINT = "a picture too large for this machine's memory: crop it, or take it out"
-RETURNS_HINT = "a network must return a tensor or a tuple of tensors, in the order of its spec"
 LONGEST_REASON = 300  # characters of a library's text
 # Operators that torchvision registers only with its compiled part, which does not load beside
 # every build of torch. Networks that never call them import torchvision, and that wants them.
@@ -123,88 +119,6 @@ def reason_of(error: BaseException) -> str:
         line = line[:LONGEST_REASON] + "..."
     name = type(error).__name__
     return line if type(error) is RuntimeError or line.startswith(name) else f"{name}: {line}"
-
-
-def output_tensors(
-    spec: ModelSpec, given: object, *, kind: type[UserError] = ExportError
-) -> tuple[torch.Tensor, ...]:
-    """What a network returned, as tensors in the order of its spec.
-
-    Args:
-        spec: the network.
-        given: what its ``forward`` returned.
-        kind: the error to raise.
-
-    Raises:
-        UserError: of ``kind``: it is no tensor and no tuple of tensors; there are more or fewer
-            than the spec has; one is complex, sparse or bfloat16, which NumPy or ONNX does not
-            have; or its axes are not those of the spec.
-    """
-    import torch
-
-    names = [tensor.name for tensor in spec.outputs]
-    outputs = (given,) if isinstance(given, torch.Tensor) else given
-    if not isinstance(outputs, tuple | list):
-        raise kind(f"{spec.name} returns {_described(given)}", hint=_returns_hint(given))
-    for number, output in enumerate(outputs, start=1):
-        if not isinstance(output, torch.Tensor):
-            raise kind(
-                f"{spec.name}: its output {number} of {len(outputs)} is {_described(output)}",
-                hint=RETURNS_HINT + (" (nested ones: flatten them)" if _nested(output) else ""),
-            )
-    if len(outputs) != len(names):
-        raise kind(
-            f"{spec.name} returns {len(outputs)} outputs, its spec names {names}",
-            hint="mend the spec's outputs",
-        )
-    for tensor, output in zip(spec.outputs, outputs, strict=True):
-        if fault := _not_plain(output):
-            raise kind(f"{spec.name}: its output {tensor.name} is {fault[0]}", hint=fault[1])
-        shape, axes = tuple(output.shape), tensor.axes
-        if len(axes) != len(shape) or any(
-            isinstance(axis, int) and axis != size for axis, size in zip(axes, shape, strict=True)
-        ):
-            raise kind(
-                f"{spec.name}: its output {tensor.name} has shape {shape}, its spec says "
-                f"({', '.join(map(str, axes))})",
-                hint="mend the axes of this output in the spec",
-            )
-    return tuple(outputs)
-
-
-def _not_plain(output: torch.Tensor) -> tuple[str, str] | None:
-    """What NumPy or ONNX has no form for, and what to do; None where there is nothing."""
-    import torch
-
-    if output.is_complex():
-        return f"{output.dtype}", "return its real and imaginary part, or its magnitude"
-    if output.layout is not torch.strided or output.is_quantized:
-        return "a sparse or quantised tensor", "return a dense one: .to_dense()"
-    if output.dtype is torch.bfloat16:
-        return f"{output.dtype}", "return float32: .float()"
-    if output.device.type != "cpu":
-        return f"on {output.device}", "build the network on the CPU"
-    return None
-
-
-def _described(given: object) -> str:
-    if isinstance(given, Mapping):
-        return f"a dict with keys {', '.join(map(str, given))}"
-    if given is None:
-        return "None"
-    name = type(given).__name__
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
-
-
-def _returns_hint(given: object) -> str:
-    if isinstance(given, Mapping):
-        keys = ", ".join(f'd["{key}"]' for key in given)
-        return f"{RETURNS_HINT}: wrap it in a module that returns ({keys})"
-    return RETURNS_HINT
-
-
-def _nested(output: object) -> bool:
-    return isinstance(output, Mapping | tuple | list)
 
 
 def _place(error: BaseException) -> str:

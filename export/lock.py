@@ -12,11 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from chunking.atomic import atomic_write
-from chunking.folders import LOCK_SUFFIX
-from export.errors import ExportError, LockError
-from export.external_data import external_files, file_document
-from export.variants import split_stem
+from trufor_onnx.chunking.external_data import external_files, file_document
+from trufor_onnx.chunking.folders import LOCK_SUFFIX
+from trufor_onnx.documents import canonical
+from trufor_onnx.errors import ExportError, LockError
+from trufor_onnx.export.variants import split_stem
+from trufor_onnx.files import atomic_write
 
 LOCK_VERSION = 1
 METADATA_KEY = "trufor_onnx.provenance"
@@ -48,13 +49,6 @@ def encode(document: Mapping[str, Any]) -> bytes:
     text = json.dumps(head, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False)
     entries = ",\n  ".join(canonical(entry) for entry in document["initializers"])
     return (text.removesuffix("\n}") + f',\n "initializers": [\n  {entries}\n ]\n}}\n').encode()
-
-
-def canonical(value: object) -> str:
-    """JSON on one line: sorted keys, no spaces, ASCII, no NaN."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    )
 
 
 def write_lock(onnx_path: Path, document: Mapping[str, Any]) -> Path:

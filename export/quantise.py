@@ -13,16 +13,52 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from export.calibration import Feeds
-from export.errors import ExportError
+from trufor_onnx.errors import ExportError
+from trufor_onnx.export.networks.preprocess import read_image, to_input
+from trufor_onnx.export.networks.spec import Preprocessing
 
 if TYPE_CHECKING:
     import onnx
 
+FOLDER = Path(__file__).resolve().parents[1] / "sample_dataset" / "real"
+PICTURES = 4  # of each kind
+EVERY = 3
+CALIBRATE, JUDGE = 0, 1  # the first of every three pictures, and the second
+SIDE = 96  # pixels; Noiseprint++ sees 35 x 35 of them at a time
+
+Feeds = dict[str, npt.NDArray[Any]]
 LEAST_CORRELATION = 0.999
 LEAST_GAIN = 1.2
 GAIN_OF_A_LAYER = 2.5  # of all layers quantised, on a processor with VNNI: docs/decisions/int8.md
+
+
+def picture_feeds(name: str, first: int, *, folder: Path = FOLDER) -> list[Feeds]:
+    """The middle of every third picture, RGB / 256, as an input ``name`` (1, 3, SIDE, SIDE).
+
+    Args:
+        name: the network's input.
+        first: `CALIBRATE` or `JUDGE`.
+        folder: of the pictures.
+
+    Raises:
+        ExportError: there are not enough pictures.
+    """
+    pictures = sorted(path for path in folder.glob("*") if path.suffix in (".jpg", ".png"))
+    pictures = pictures[first::EVERY]
+    if len(pictures) < PICTURES:
+        raise ExportError(
+            f"{folder} holds too few pictures to make a quantised file",
+            hint="run in a checkout with sample_dataset/ (`make dataset` makes it)",
+        )
+    return [{name: to_input(_middle(p), Preprocessing())} for p in pictures[:PICTURES]]
+
+
+def _middle(path: Path) -> npt.NDArray[np.uint8]:
+    rgb = read_image(path).rgb
+    top, left = ((side - SIDE) // 2 for side in rgb.shape[:2])
+    return rgb[top : top + SIDE, left : left + SIDE]
 
 
 @dataclass

@@ -14,18 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from chunking import onnx_records
-from chunking.causes import pointer
-from chunking.errors import ChunkingError, UserError, command
-from chunking.folders import default_folder
-from chunking.framing import BYTES, Field, Walker
-from chunking.sources import OpenFile, opened
-from export import lock
-from export.errors import ExportError, LockError
-from export.sources import WeightsSource
-from export.spec import ModelSpec
-from export.variants import DEFAULT_VARIANT
-from export.weights import Weights
+from trufor_onnx.chunking import framing as onnx_records
+from trufor_onnx.chunking.causes import pointer
+from trufor_onnx.chunking.folders import default_folder
+from trufor_onnx.chunking.framing import BYTES, Field, Walker
+from trufor_onnx.chunking.sources import OpenFile, opened
+from trufor_onnx.errors import ChunkingError, ExportError, LockError, UserError, command
+from trufor_onnx.export import lock
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.variants import DEFAULT_VARIANT
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.export.weights.tensors import Weights
 
 DEFAULT_OUT = Path("onnx_models")
 DVC = ".dvc"

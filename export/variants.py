@@ -10,9 +10,9 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from export.errors import ExportError
-from export.spec import ModelSpec
-from export.transforms import (
+from trufor_onnx.errors import ExportError
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.transforms import (
     clean,
     float16,
     fold_batchnorm,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     import torch
 
-    from export.provenance import Provenance
+    from trufor_onnx.export.graph.provenance import GraphProvenance
 
 DEFAULT_OPSET = 17  # docs/decisions/opset.md
 PLAIN_OPSET = 11  # the opset of widely copied TruFor exports
@@ -38,7 +38,7 @@ class Transform(Protocol):
 
     NAME: str
 
-    def apply(self, model: ir.Model, provenance: Provenance) -> int:
+    def apply(self, model: ir.Model, provenance: GraphProvenance) -> int:
         """Change the graph in place, keep its provenance true. Returns how much changed."""
         ...
 
@@ -56,7 +56,7 @@ class Variant:
         classes: ``"module:table"`` of classes that compute otherwise than the network's, the same
             thing (`export.models.rewriting`); imported only when it is used. "" for none.
         models: the networks that it is made for; empty: all.
-        worst_relative: what `export.self_check` allows, as a share of an output's range.
+        worst_relative: what `export.graph.self_check` allows, as a share of an output's range.
         release: whether it may be shipped; else it is for benchmarks.
     """
 
@@ -79,7 +79,7 @@ class Variant:
         """
         if not self.classes:
             return module
-        from export.models.rewriting import concerns, rewrite
+        from trufor_onnx.export.models.rewriting import concerns, rewrite
 
         module_name, _, table = self.classes.partition(":")
         classes = getattr(importlib.import_module(module_name), table)
@@ -99,13 +99,13 @@ PORTABLE = Variant(
     DEFAULT_VARIANT,
     "standard operators, simplified: runs in any ONNX runtime",
     (clean, fold_batchnorm, fold_transpose, simplify, clean),
-    classes="export.models.portable:REWRITTEN",
+    classes="trufor_onnx.export.models.rewriting:REWRITTEN",
 )
 ORT = Variant(
     "ort",
     "for ONNX Runtime: fused attention, fewer transposes, less memory",
     (clean, fold_weights, fold_batchnorm, simplify, clean),
-    classes="export.models.ort:REWRITTEN",
+    classes="trufor_onnx.export.models.ort:REWRITTEN",
     models=("noiseprint_pp", "mit_b2", "trufor", "trufor_head"),
 )
 FP16 = Variant(

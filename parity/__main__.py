@@ -2,6 +2,6 @@
 
 import sys
 
-from parity.cli import main
+from trufor_onnx.parity.cli import main
 
 sys.exit(main())

@@ -5,23 +5,25 @@ from __future__ import annotations
 import argparse
 import importlib
 
-from chunking.console import run_cli
+from trufor_onnx.console import run_cli
 
 # A subcommand, the module with its ``add_arguments(parser)`` and ``run(args) -> int``, and what it
 # does. Only the module of the subcommand that is called is imported.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("parity.commands.run", "compare ONNX Runtime with PyTorch"),
-    "reference": ("parity.commands.reference", "compute references for runs without torch"),
-    "bench": ("parity.commands.bench", "measure latency and peak memory"),
-    "report": ("parity.commands.report", "write a stored run in other formats"),
-    "gate": ("parity.commands.gate", "judge a stored run by a policy"),
-    "compare": ("parity.commands.compare", "what changed between two reports"),
-    "history": ("parity.commands.history", "reports over releases: since when"),
-    "files": ("parity.commands.files", "check model files before a commit"),
-    "release": ("parity.commands.release", "put a release folder together"),
-    "release-verify": ("parity.commands.release_verify", "check a release folder"),
-    "locate": ("parity.locate.cli", "name the first module that creates error"),
-    "dataset": ("parity.dataset.cli", "make sample_dataset/, or the CocoGlide subset"),
+    "run": ("trufor_onnx.parity.commands.run", "compare ONNX Runtime with PyTorch"),
+    "reference": (
+        "trufor_onnx.parity.commands.reference",
+        "compute references for runs without torch",
+    ),
+    "bench": ("trufor_onnx.parity.commands.bench", "measure latency and peak memory"),
+    "report": ("trufor_onnx.parity.commands.report", "write a stored run in other formats"),
+    "gate": ("trufor_onnx.parity.commands.gate", "judge a stored run by a policy"),
+    "compare": ("trufor_onnx.parity.commands.compare", "what changed between two reports"),
+    "history": ("trufor_onnx.parity.commands.history", "reports over releases: since when"),
+    "files": ("trufor_onnx.parity.commands.files", "check model files before a commit"),
+    "release": ("trufor_onnx.parity.commands.release", "put a release folder together"),
+    "release-verify": ("trufor_onnx.parity.commands.release_verify", "check a release folder"),
+    "locate": ("trufor_onnx.parity.commands.locate", "name the first module that creates error"),
 }
 
 

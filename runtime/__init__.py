@@ -1,7 +1,6 @@
 """Run the exported files without torch: an image in; map, reliability and score out."""
 
-from runtime.detector import Detector
-from runtime.errors import (
+from trufor_onnx.errors import (
     AnalysisError,
     ImageError,
     ModelError,
@@ -9,9 +8,10 @@ from runtime.errors import (
     OutputError,
     ProviderError,
 )
-from runtime.images import Picture, load_picture
-from runtime.provenance import ModelInfo, Provenance
-from runtime.results import Analysis, ImageInfo
+from trufor_onnx.runtime.detector import Detector
+from trufor_onnx.runtime.images import Picture, load_picture
+from trufor_onnx.runtime.model_files import ModelInfo, Provenance
+from trufor_onnx.runtime.results import Analysis, ImageInfo
 
 __all__ = [
     "Analysis",

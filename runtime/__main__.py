@@ -2,6 +2,6 @@
 
 import sys
 
-from runtime.cli import main
+from trufor_onnx.runtime.cli import main
 
 sys.exit(main())

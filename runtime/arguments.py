@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from chunking.console import Once
-from runtime.detector import MODELS, Detector
-from runtime.errors import AnalysisError
-from runtime.images import LARGEST_PIXELS
-from runtime.model_files import AUTO
-from runtime.outputs import FORMATS, SAVES, Wanted
-from runtime.tiling import DEFAULT_TILE
+from trufor_onnx.console import Once
+from trufor_onnx.errors import AnalysisError
+from trufor_onnx.runtime.detector import MODELS, Detector
+from trufor_onnx.runtime.images import LARGEST_PIXELS
+from trufor_onnx.runtime.model_files import AUTO
+from trufor_onnx.runtime.outputs import FORMATS, SAVES, Wanted
+from trufor_onnx.runtime.tiling import DEFAULT_TILE
 
 MEGA = 1_000_000
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from chunking.errors import UserError
-from runtime.detector import Detector, OnStep, silent
-from runtime.finding import Found
-from runtime.images import load_picture
-from runtime.outputs import Wanted, write_outputs
-from runtime.records import done_already, settings_of
+from trufor_onnx.console import stderr_console
+from trufor_onnx.errors import UserError
+from trufor_onnx.runtime.detector import Detector, OnStep, silent
+from trufor_onnx.runtime.images import Found, load_picture
+from trufor_onnx.runtime.outputs import Wanted, done_already, settings_of, write_outputs
 
 
-class Outcome(StrEnum):
+class ImageOutcome(StrEnum):
     """What became of an image."""
 
     DONE = "analysed"
@@ -38,7 +39,7 @@ class Done:
     """
 
     image: Found
-    outcome: Outcome
+    outcome: ImageOutcome
     record: dict[str, Any] | None = None
     problem: str = ""
     hint: str = ""
@@ -85,7 +86,7 @@ def analyze_all(
             now: Done | Pending
             try:
                 if record is not None:
-                    now = Done(image, Outcome.SKIPPED, record)
+                    now = Done(image, ImageOutcome.SKIPPED, record)
                 else:
                     picture = load_picture(image.path, largest_pixels=detector.largest_pixels)
                     analysis = detector.analyze(
@@ -119,10 +120,57 @@ class Pending:
     def wait(self) -> Done:
         """What became of it, once it is written."""
         try:
-            return Done(self.image, Outcome.DONE, self.record.result())
+            return Done(self.image, ImageOutcome.DONE, self.record.result())
         except UserError as error:
             return _failed(self.image, error)
 
 
 def _failed(image: Found, error: UserError) -> Done:
-    return Done(image, Outcome.FAILED, None, error.problem, error.hint)
+    return Done(image, ImageOutcome.FAILED, None, error.problem, error.hint)
+
+
+@dataclass(frozen=True)
+class AnalysisListener:
+    """What a bar is told.
+
+    Attributes:
+        image: an image is done; its name.
+        step: a step of the image at work; see `Detector.analyze`.
+    """
+
+    image: Callable[[str], None]
+    step: OnStep
+
+
+@contextmanager
+def batch_progress(total: int) -> Iterator[AnalysisListener]:
+    """Draw bars while the block runs; nothing where standard error is no terminal."""
+    if not sys.stderr.isatty():
+        yield AnalysisListener(lambda _: None, silent)
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=stderr_console(), transient=True) as bar:
+        images = bar.add_task("images", total=total)
+        steps = bar.add_task("reading", total=1)
+
+        def step(name: str, done: int, of: int) -> None:
+            if done == 0 or bar.tasks[steps].description != name:
+                bar.reset(steps, description=name, total=of)
+            bar.update(steps, completed=done, total=of)
+
+        yield AnalysisListener(lambda _: bar.advance(images), step)

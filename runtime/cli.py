@@ -7,20 +7,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from chunking.atomic import atomic_write
-from chunking.console import EXIT_COULD_NOT, EXIT_OK, run_cli
-from runtime.arguments import (
+from trufor_onnx.console import EXIT_COULD_NOT, EXIT_OK, run_cli
+from trufor_onnx.errors import OutputError
+from trufor_onnx.files import atomic_write
+from trufor_onnx.runtime.arguments import (
     add_detector_arguments,
     add_output_arguments,
     detector_of,
     wanted_of,
 )
-from runtime.batch import Done, Outcome, analyze_all
-from runtime.errors import OutputError
-from runtime.finding import find_images
-from runtime.interrupting import ended
-from runtime.outputs import SCHEMA_VERSION, encode_json
-from runtime.progress import batch_progress
+from trufor_onnx.runtime.batch import Done, ImageOutcome, analyze_all, batch_progress
+from trufor_onnx.runtime.images import find_images
+from trufor_onnx.runtime.outputs import SCHEMA_VERSION, encode_json
+from trufor_onnx.runtime.session import ended
 
 PROGRAM = "python -m runtime"
 SUMMARY = "summary.json"
@@ -61,9 +60,9 @@ def _main(argv: list[str]) -> int:
     else:
         _print_table(done, warning)
     for one in done:
-        if one.outcome is Outcome.FAILED:
+        if one.outcome is ImageOutcome.FAILED:
             print(f"error: {_shown(one.problem)}\n  hint: {_shown(one.hint)}", file=sys.stderr)
-    failed = any(one.outcome is Outcome.FAILED for one in done)
+    failed = any(one.outcome is ImageOutcome.FAILED for one in done)
     return EXIT_COULD_NOT if failed else EXIT_OK
 
 
@@ -119,7 +118,7 @@ def _print_table(done: Sequence[Done], warning: str) -> None:
             continue
         record = one.record
         said = "; ".join([*record["image"]["notes"]])
-        before = f"{one.outcome.value}; " if one.outcome is Outcome.SKIPPED else ""
+        before = f"{one.outcome.value}; " if one.outcome is ImageOutcome.SKIPPED else ""
         table.add_row(
             name,
             f"{record['score']:.3f}",
@@ -132,5 +131,5 @@ def _print_table(done: Sequence[Done], warning: str) -> None:
     if not console.is_terminal:
         console.width = PIPED_WIDTH
     console.print(table)
-    counts = {kind: sum(one.outcome is kind for one in done) for kind in Outcome}
+    counts = {kind: sum(one.outcome is kind for one in done) for kind in ImageOutcome}
     console.print(", ".join(f"{number} {kind.value}" for kind, number in counts.items() if number))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -13,22 +14,105 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from export.preprocess import to_input
-from export.spec import Preprocessing
-from runtime import providers as provider_names
-from runtime.errors import AnalysisError, ImageError, OutOfMemoryError
-from runtime.images import LARGEST_PIXELS, ImageLike, Picture, load_picture
-from runtime.memory import require_memory
-from runtime.model_files import AUTO, HEAD, NOISEPRINT, PORTABLE, find_model
-from runtime.provenance import Provenance
-from runtime.results import Analysis, Map
-from runtime.session import Session, open_first
-from runtime.tiling import DEFAULT_TILE, by_tiles
+from trufor_onnx.errors import AnalysisError, ImageError, OutOfMemoryError
+from trufor_onnx.export.networks.preprocess import to_input
+from trufor_onnx.export.networks.spec import Preprocessing
+from trufor_onnx.runtime import providers as provider_names
+from trufor_onnx.runtime.images import LARGEST_PIXELS, ImageLike, Picture, load_picture
+from trufor_onnx.runtime.model_files import (
+    AUTO,
+    FUSED,
+    HEAD,
+    NOISEPRINT,
+    PORTABLE,
+    Provenance,
+    find_model,
+)
+from trufor_onnx.runtime.results import Analysis, Map
+from trufor_onnx.runtime.session import Session, open_first
+from trufor_onnx.runtime.tiling import DEFAULT_TILE, by_tiles
 
+MEMINFO = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup")
+GIB = 1 << 30
+
+# Peak bytes of the detector's run beside its weights, as measured (docs/runtime.md): so many a
+# pixel, and so many a squared pixel where the graph writes its attention out. There the first
+# stage has a token a 4 x 4 pixels and a key a 32 x 32, in float32, scores and softmax.
+PER_PIXEL = {FUSED: 450.0}
+PER_PIXEL_OTHER = 2200.0
+PER_SQUARE = {FUSED: 0.0}
+PER_SQUARE_OTHER = 2 * 4 / (16 * 1024)
 MODELS = Path("onnx_models")
 CONTRACT = Preprocessing()  # rgb / 256; the detector's graph normalises by itself
-
 OnStep = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
+
+
+def estimate(height: int, width: int, variant: str) -> int:
+    """Bytes that the detector's run is expected to need at its peak, beside its weights.
+
+    Args:
+        height: in pixels.
+        width: in pixels.
+        variant: of the detector's file.
+    """
+    pixels = float(height * width)
+    square = PER_SQUARE.get(variant, PER_SQUARE_OTHER)
+    linear = PER_PIXEL.get(variant, PER_PIXEL_OTHER)
+    return int(linear * pixels + square * pixels * pixels)
+
+
+def require_memory(height: int, width: int, variant: str, limit: int | None) -> None:
+    """Refuse an image that does not fit.
+
+    Args:
+        height: in pixels.
+        width: in pixels.
+        variant: of the detector's file.
+        limit: bytes that may be used, or None for what the system says is free.
+
+    Raises:
+        OutOfMemoryError: with both numbers.
+    """
+    have = available() if limit is None else limit
+    need = estimate(height, width, variant)
+    if have is None or need <= have:
+        return
+    better = (
+        f"the `{FUSED}` variant needs {estimate(height, width, FUSED) / GIB:.1f} GiB: "
+        f"python -m export trufor_head --variant {FUSED}"
+        if variant != FUSED
+        else "close other programs, or cut the image (never resize it)"
+    )
+    raise OutOfMemoryError(
+        f"{width} x {height} pixels need about {need / GIB:.1f} GiB with the {variant} file; "
+        f"{have / GIB:.1f} GiB are free",
+        hint=better,
+    )
+
+
+def available() -> int | None:
+    """Bytes that this process may still get, or None where the system does not say."""
+    found = [size for size in (_free_in_system(), _free_in_container()) if size is not None]
+    return min(found, default=None)
+
+
+def _free_in_system() -> int | None:
+    with suppress(OSError, ValueError, StopIteration):
+        lines = MEMINFO.read_text().splitlines()
+        line = next(line for line in lines if line.startswith("MemAvailable:"))
+        return int(line.split()[1]) * 1024
+    return None
+
+
+def _free_in_container() -> int | None:
+    """Of a control group (version 2) with a limit; droppable page cache counts as free."""
+    with suppress(OSError, ValueError):
+        limit = int((CGROUP / "memory.max").read_text())  # "max" is no number: no limit
+        used = int((CGROUP / "memory.current").read_text())
+        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        return limit - used + int(stat.get("inactive_file", 0))
+    return None
 
 
 def silent(step: str, done: int, total: int) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -11,16 +14,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from chunking.errors import UserError
-from chunking.hashing import sha256_bytes
-from export.preprocess import decode, from_pillow, read_image
-from runtime.errors import ImageError
-from runtime.results import ImageInfo
+from trufor_onnx.errors import ImageError, OutputError, UserError
+from trufor_onnx.export.networks.preprocess import SUFFIXES, decode, from_pillow, read_image
+from trufor_onnx.files import sha256_bytes
+from trufor_onnx.runtime.results import ImageInfo
 
 # 50-megapixel phones; a header can claim any size, and memory is given for the claim.
 LARGEST_PIXELS = 64_000_000
 
 ImageLike = str | PathLike[str] | bytes | Image.Image | npt.NDArray[np.uint8]
+HEIC_SUFFIXES = (".heic", ".heif")
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,3 +90,109 @@ def _of_array(rgb: npt.NDArray[np.uint8], name: str, start: int) -> Picture:
 
 def _since(start: int) -> float:
     return (time.perf_counter_ns() - start) / 1e6
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image to analyse.
+
+    Attributes:
+        path: the file.
+        name: its path below what was named, with forward slashes; results are named after it.
+    """
+
+    path: Path
+    name: str
+
+
+def find_images(where: Sequence[str | Path], *, beside: Path | None = None) -> list[Found]:
+    """The images that are meant, in order, each once.
+
+    Args:
+        where: files, folders (all pictures below them; hidden ones are left out, links to folders
+            are followed, each real folder once) and patterns such as ``photos/**/*.jpg``. A file
+            that is named is taken whatever its suffix.
+        beside: a folder that is not searched: the results'.
+
+    Raises:
+        ImageError: there is no such place, or none of them holds an image.
+        OutputError: two images would have results of the same name, or results would be taken
+            for images.
+    """
+    found: dict[str, Found] = {}
+    by_name: dict[str, Found] = {}
+    for place in where:
+        for image in _images_of(place, beside):
+            real = os.path.realpath(image.path)
+            if real in found:
+                continue
+            other = by_name.setdefault(image.name, image)
+            if other is not image:
+                raise OutputError(
+                    f"{other.path} and {image.path} would both be called {image.name}",
+                    hint="name the folder that holds both, or give each its own --out",
+                )
+            found[real] = image
+    if not found:
+        raise ImageError(
+            f"no images in {', '.join(map(str, where)) or 'nothing'}",
+            hint=f"looked for {', '.join(SUFFIXES + HEIC_SUFFIXES)} in all folders",
+        )
+    return list(found.values())
+
+
+def _images_of(place: str | Path, beside: Path | None) -> Iterator[Found]:
+    path = Path(place)
+    if path.is_dir():
+        if _is_below(path, beside):
+            raise OutputError(
+                f"{path} is in the folder for the results: they would be taken for images",
+                hint="choose another --out",
+            )
+        yield from _sorted(_walk(path, beside), path)
+    elif not path.exists() and glob.has_magic(str(place)):
+        parts = path.parts
+        plain = next(index for index, part in enumerate(parts) if glob.has_magic(part))
+        base = Path(*parts[:plain])
+        try:
+            matches = [match for match in base.glob("/".join(parts[plain:])) if match.is_file()]
+        except (ValueError, OSError, NotImplementedError) as error:
+            raise ImageError(f"{place}: no pattern ({error})", hint="as photos/**/*.jpg") from error
+        yield from _sorted((m for m in matches if not _is_below(m, beside)), base)
+    else:
+        yield Found(path, path.name)  # what is absent is an error of this image, not of all
+
+
+def _walk(folder: Path, beside: Path | None) -> Iterator[Path]:
+    """All pictures below a folder. A link upwards is a loop, and is not followed."""
+    seen: set[str] = set(map(str, Path(os.path.realpath(folder)).parents))
+    for root, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
+        real = os.path.realpath(root)
+        if real in seen or _is_below(Path(root), beside):
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(root, name) for name in names if is_image_name(name))
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file's name is that of a picture that may be read."""
+    return name.lower().endswith(SUFFIXES + HEIC_SUFFIXES) and not name.startswith(".")
+
+
+def _is_below(path: Path, folder: Path | None) -> bool:
+    if folder is None:
+        return False
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def _sorted(paths: Iterable[Path], base: Path) -> list[Found]:
+    found = [Found(path, path.relative_to(base).as_posix()) for path in paths]
+    return sorted(found, key=lambda image: image.name)
+
+
+def _refuse(error: OSError) -> None:
+    raise ImageError(
+        f"{error.filename}: cannot be listed ({error.strerror})", hint="check its permissions"
+    ) from error

@@ -11,9 +11,36 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from runtime.colours import INFERNO, VIRIDIS, coloured, levels, table
-from runtime.results import Analysis
+from trufor_onnx.runtime.results import Analysis
 
+LEVELS = 256
+
+INFERNO = (
+    "000004",
+    "1b0c41",
+    "4a0c6b",
+    "781c6d",
+    "a52c60",
+    "cf4446",
+    "ed6925",
+    "fb9b06",
+    "f7d13d",
+    "fcffa4",
+)
+VIRIDIS = (
+    "440154",
+    "482878",
+    "3e4989",
+    "31688e",
+    "26828e",
+    "1f9e89",
+    "35b779",
+    "6ece58",
+    "b5de2b",
+    "fde725",
+)
+
+Table = npt.NDArray[np.uint8]
 PANEL = 512  # pixels of a panel's longer side
 LEAST_PANEL = 300  # pixels; below it, captions have no room
 MARGIN = 24
@@ -22,8 +49,31 @@ BAR = 16  # a colour bar's height
 PAPER, INK, FAINT, ALARM = (250, 250, 248), (24, 24, 27), (95, 95, 102), (160, 30, 20)
 STRENGTH = 0.85  # of the map over the image where it is 1; where it is 0 the image stays
 TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
-
 Pixels = npt.NDArray[np.uint8]
+_ENLARGE = Image.Resampling.NEAREST  # pixels as they are
+
+
+def table(anchors: tuple[str, ...]) -> Table:
+    """(256, 3) uint8: the colours of 0..1 in equal steps.
+
+    Args:
+        anchors: colours as six hexadecimal digits, evenly spaced over 0..1.
+    """
+    known = np.array([list(bytes.fromhex(anchor)) for anchor in anchors], np.float64)
+    places = np.linspace(0.0, 1.0, len(anchors))
+    wanted = np.linspace(0.0, 1.0, LEVELS)
+    channels = [np.interp(wanted, places, known[:, channel]) for channel in range(3)]
+    return np.stack(channels, axis=1).round().astype(np.uint8)
+
+
+def levels(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """0..1 as 0..255, rounded to the nearest."""
+    return (values * np.float32(LEVELS - 1) + np.float32(0.5)).astype(np.uint8)
+
+
+def coloured(values: npt.NDArray[np.float32], colours: Table) -> npt.NDArray[np.uint8]:
+    """(H, W) of 0..1 as (H, W, 3) uint8."""
+    return colours[levels(values)]
 
 
 def draw_overlay(rgb: Pixels, analysis: Analysis) -> Image.Image:
@@ -71,9 +121,6 @@ def draw_overlay(rgb: Pixels, analysis: Analysis) -> Image.Image:
             width_of = draw.textlength(caption, _font(CAPTION))
             draw.text((left + width_of + 10, upper - CAPTION - 9), meaning, FAINT, _font(SMALL))
     return canvas
-
-
-_ENLARGE = Image.Resampling.NEAREST  # pixels as they are
 
 
 def _panel_size(size: tuple[int, int]) -> tuple[int, int]:

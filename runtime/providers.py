@@ -10,8 +10,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from export.toolchain import onnxruntime_wheel
-from runtime.errors import ProviderError
+from trufor_onnx.errors import ProviderError
+from trufor_onnx.export.graph.finish import onnxruntime_wheel
 
 CPU, CUDA, TENSORRT, OPENVINO = "cpu", "cuda", "tensorrt", "openvino"
 NAMES = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from runtime.provenance import Provenance
+from trufor_onnx.runtime.model_files import Provenance
 
 Map = npt.NDArray[np.float32]
 

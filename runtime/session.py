@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,14 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chunking.errors import first_line
-from chunking.hashing import sha256_file
-from runtime.errors import AnalysisError, ModelError, ProviderError
-from runtime.interrupting import interruptible
-from runtime.model_files import ModelFile
-from runtime.onnxruntime_errors import session_errors
-from runtime.provenance import ModelInfo, model_info
-from runtime.providers import (
+from trufor_onnx.errors import AnalysisError, ModelError, ProviderError, first_line
+from trufor_onnx.files import sha256_file
+from trufor_onnx.runtime.model_files import ModelFile, ModelInfo, model_info
+from trufor_onnx.runtime.providers import (
     CPU,
     NAMES,
     import_onnxruntime,
@@ -32,6 +32,77 @@ ERRORS_ONLY = 3  # ONNX Runtime's log level
 FLOAT16 = "tensor(float16)"
 # Larger runs give their memory back; below, keeping it is quicker (docs/runtime.md).
 KEEP_BELOW = 1 << 18  # pixels
+
+
+def own_errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
+    """The kinds that ONNX Runtime defines: they have no common base but Exception."""
+    own = vars(onnxruntime.capi.onnxruntime_pybind11_state).values()
+    return tuple(k for k in own if isinstance(k, type) and issubclass(k, Exception))
+
+
+def session_errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
+    """Those, and what else ends the loading or running of a file."""
+    return (*own_errors(onnxruntime), RuntimeError, MemoryError, OSError, ValueError)
+
+
+_running: set[int] = set()
+_numbers = itertools.count()
+
+
+def interruptible(
+    call: Callable[[], Any], stop: Callable[[], None], errors: tuple[type[Exception], ...]
+) -> Any:
+    """Make a call; if the main thread is interrupted meanwhile, leave it and go on with that.
+
+    Args:
+        call: what takes long.
+        stop: asks the call to end soon; used when nobody waits for it any more.
+        errors: what the call may raise; raised here.
+
+    Returns:
+        What the call returns.
+    """
+    number = next(_numbers)
+    _running.add(number)
+    if threading.current_thread() is not threading.main_thread():
+        try:
+            return call()  # signals go to the main thread only
+        finally:
+            _running.discard(number)
+    outcome: list[Any] = []
+    failure: list[Exception] = []
+    ended = threading.Event()  # an interrupted `join` would take the thread for ended
+
+    def work() -> None:
+        try:
+            outcome.append(call())
+        except errors as error:
+            failure.append(error)
+        finally:
+            _running.discard(number)
+            ended.set()
+
+    try:
+        threading.Thread(target=work, name="runtime", daemon=True).start()
+        ended.wait()
+    except BaseException:
+        stop()
+        raise
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+def ended(code: int) -> int:
+    """A command's exit code; if a call is still at work, the process ends with it at once.
+
+    The end of the interpreter takes down what native code is using: it would wait, or crash.
+    """
+    if _running:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 class Session:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from runtime.errors import AnalysisError
+from trufor_onnx.errors import AnalysisError
 
 BORDER = 17  # pixels
 DEFAULT_TILE = 1024  # pixels

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import random
 import shutil
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,3 +49,33 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         opened = webdriver.Chrome(options=options, service=Service(DRIVER))
         yield opened
         opened.quit()
+
+
+@pytest.fixture
+def names() -> Callable[[Path], list[str]]:
+    """What lies in a folder."""
+    return lambda folder: sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def open_files() -> Callable[[], int]:
+    """How many descriptors this process has open."""
+    return lambda: len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture
+def failing() -> Callable[[int], Callable[..., None]]:
+    """A function that takes anything and raises the system's error of this number."""
+
+    def make(number: int) -> Callable[..., None]:
+        def fail(*_args: object, **_kwargs: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        return fail
+
+    return make
+
+
+@pytest.fixture
+def make_bytes() -> Callable[..., bytes]:
+    return lambda size, seed="": random.Random(f"{seed}/{size}").randbytes(size)

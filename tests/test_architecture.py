@@ -1,9 +1,12 @@
-"""The layout, held by reading the imports of every file."""
+"""The house of docs/architecture.md, held by reading the imports of every file."""
 
 from __future__ import annotations
 
 import ast
 import importlib
+import statistics
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -12,21 +15,42 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("chunking", "export", "runtime", "parity")
+NAME = "trufor_onnx"
+GROUND = NAME  # the files of trufor_onnx/ itself
+FACE = ("trufor_onnx.face", "trufor_onnx.cli", "trufor_onnx.__main__")  # top floor, not ground
 
-# What each package may import of ours, beside itself.
-MAY_IMPORT = {
+# What each room may import of ours, beside itself and the ground. A room is a package, or a folder
+# of `parity`. Nothing here runs upwards.
+_BELOW = ("chunking", "export", "runtime", "parity.inputs", "parity.results", "parity.runners")
+_STORED = ("chunking", "export", "parity.inputs", "parity.results", "parity.gate")
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "chunking": (),
     "export": ("chunking",),
-    "runtime": ("chunking", "export.spec", "export.preprocess", "export.toolchain"),
-    "parity": ("chunking", "export", "runtime"),
+    "runtime": (
+        *("chunking", "export.networks.spec", "export.networks.preprocess"),
+        "export.graph.finish",  # which wheel ONNX Runtime came in
+    ),
+    "parity.inputs": ("export",),
+    "parity.runners": ("export", "runtime", "parity.inputs"),
+    "parity.results": ("chunking", "export", "runtime.providers", "parity.inputs"),
+    "parity.references": _BELOW,
+    "parity.running": (*_BELOW, "parity.references"),
+    "parity.timing": _BELOW,
+    "parity.report": ("parity.inputs", "parity.results"),
+    "parity.gate": ("chunking", "export", "parity.inputs", "parity.results"),
+    "parity.locate": (*_BELOW, "parity.references", "parity.gate"),
+    "parity.history": (*_STORED, "parity.runners.onnxruntime_runner"),
+    "parity.release": (*_STORED, "parity.report"),
+    "parity.commands": ("chunking", "export", "runtime", "parity"),
+    "parity": (),  # its doors: `cli`, which names the commands, and `__main__`
 }
+MOST_LAYERS = 8
 # Imported inside functions, so that command lines, merging and the runtime start without them.
 HEAVY = ("torch", "torchvision", "timm", "onnx", "onnx_ir", "onnxsim", "onnxruntime", "matplotlib")
 # The networks are torch code from the first line; `ModelSpec.build` imports them when one is built.
-HEAVY_AT_THE_TOP = ("export.models.",)
+HEAVY_AT_THE_TOP = ("trufor_onnx.export.models.",)
 
-MOST_LINES = 400
+MOST_FILES, MOST_FILES_A_FOLDER, MOST_LINES, LEAST_MEDIAN = 220, 18, 400, 100
 # Longer files, each with its reason.
 LONG: dict[str, str] = {}
 
@@ -40,8 +64,16 @@ class Source:
     tree: ast.Module
 
     @property
-    def package(self) -> str:
-        return self.module.partition(".")[0]
+    def room(self) -> str:
+        parts = self.module.split(".")[1:]
+        if len(parts) < 2 and self.path.parent.name == NAME:
+            return GROUND
+        return ".".join(parts[:2]) if parts[0] == "parity" and self.is_below else parts[0]
+
+    @property
+    def is_below(self) -> bool:
+        """In a folder of `parity`, not beside its doors."""
+        return self.path.relative_to(ROOT).parts[1:-1] != ()
 
     @property
     def name(self) -> str:
@@ -51,9 +83,10 @@ class Source:
 @cache
 def sources() -> tuple[Source, ...]:
     found = []
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
+    for folder in (NAME, "chunking", "export", "runtime", "parity"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
+            parts = parts if parts[0] == NAME else (NAME, *parts)
             module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
             found.append(Source(module, path, ast.parse(path.read_text("utf-8"), str(path))))
     return tuple(found)
@@ -90,28 +123,99 @@ def faults_of(condition: Iterator[str]) -> None:
     assert not found, "\n".join(found)
 
 
+@cache
+def of_ours() -> dict[str, frozenset[str]]:
+    """Each module's imports of ours, as modules, those inside functions too."""
+    modules = {source.module for source in sources()}
+    found = {}
+    for source in sources():
+        names = set(imports(source, ast.walk(source.tree)))
+        known = {name for name in names if name in modules}
+        # `from package import module` names both; the package itself is not meant then.
+        specific = {n for n in known if not any(o != n and within(o, n) for o in known)}
+        found[source.module] = frozenset(specific - {source.module})
+    return found
+
+
+def rooms() -> dict[str, set[str]]:
+    """Which rooms each room imports from."""
+    room = {source.module: source.room for source in sources() if source.module not in FACE}
+    found: dict[str, set[str]] = {name: set() for name in room.values()}
+    for module, targets in of_ours().items():
+        if module in room:
+            found[room[module]] |= {room[t] for t in targets if t in room} - {room[module]}
+    return found
+
+
+def layers(graph: dict[str, set[str]]) -> dict[str, int]:
+    """The floor of each node: one above the highest that it imports.
+
+    Raises:
+        AssertionError: there is a circle; it names it.
+    """
+    floors: dict[str, int] = {}
+
+    def floor(node: str, above: tuple[str, ...]) -> int:
+        assert node not in above, f"a circle: {' -> '.join([*above[above.index(node) :], node])}"
+        if node not in floors:
+            below = [floor(other, (*above, node)) for other in sorted(graph.get(node, ()))]
+            floors[node] = 1 + max(below, default=0)
+        return floors[node]
+
+    for node in graph:
+        floor(node, ())
+    return floors
+
+
 def test_every_package_is_read() -> None:
     modules = {source.module for source in sources()}
-    assert {"chunking.atomic", "export.cli", "export.models.trufor", "parity.run"} <= modules
+    wanted = {"trufor_onnx.files", "trufor_onnx.export.cli", "trufor_onnx.parity.running.run"}
+    assert wanted <= modules
+
+
+def test_layers_and_no_circle(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of files no circle; of rooms at most `MOST_LAYERS` floors. Both are printed."""
+    layers({module: set(targets) for module, targets in of_ours().items()})
+    floors = layers(rooms())
+    lines = [
+        f"floor {number}: {', '.join(sorted(r for r in floors if floors[r] == number))}"
+        for number in sorted(set(floors.values()))
+    ]
+    with capsys.disabled():
+        sys.stdout.write("\n".join(["", *lines, "circles: none", ""]))
+    assert max(floors.values()) <= MOST_LAYERS
 
 
 def test_import_directions() -> None:
     """Also of imports inside functions and for type checkers."""
-    ours = set(PACKAGES)
 
     def wrong() -> Iterator[str]:
         for source in sources():
-            allowed = (source.package, *MAY_IMPORT[source.package])
-            for node in ast.walk(source.tree):
-                names = list(imports(source, iter([node])))
-                if not names or names[0].partition(".")[0] not in ours:
+            if source.module in FACE:
+                continue
+            if source.room == GROUND:
+                allowed: tuple[str, ...] = ()
+            else:
+                allowed = (source.room, *MAY_IMPORT[source.room])
+            for target in of_ours()[source.module]:
+                rest = target.removeprefix(NAME).lstrip(".")
+                ground = "." not in rest and (ROOT / NAME / f"{rest}.py").is_file()
+                if (ground or not rest) and target not in FACE:
                     continue
-                # `from export import spec` is right if `export.spec` is.
-                targets = names[1:] if isinstance(node, ast.ImportFrom) else names
-                base = names[0]
-                for target in targets:
-                    if not any(within(target, a) or within(base, a) for a in allowed):
-                        yield f"{source.name} imports {target}; may import {', '.join(allowed)}"
+                if not any(within(rest, a) for a in allowed):
+                    yield f"{source.name} imports {target}; may import {', '.join(allowed)}"
+
+    faults_of(wrong())
+
+
+def test_nothing_imports_by_the_folders_own_names() -> None:
+    """`export`, `parity` and so on are in nobody's way: all imports begin with the one package."""
+
+    def wrong() -> Iterator[str]:
+        for source in sources():
+            for name in imports(source, ast.walk(source.tree)):
+                if name.partition(".")[0] in ("chunking", "export", "parity", "runtime"):
+                    yield f"{source.name} imports {name}"
 
     faults_of(wrong())
 
@@ -122,7 +226,7 @@ def test_nothing_imports_a_command_line() -> None:
             if source.module.endswith(".__main__"):
                 continue
             for name in imports(source, ast.walk(source.tree)):
-                if any(within(name, f"{package}.cli") for package in PACKAGES):
+                if name.startswith(NAME) and ".cli" in f"{name}.".replace(".cli.", ".cli"):
                     yield f"{source.name} imports {name}"
 
     faults_of(wrong())
@@ -145,10 +249,10 @@ def test_the_networks_are_imported_only_to_build_one() -> None:
 
     def wrong() -> Iterator[str]:
         for source in sources():
-            if source.module.startswith("export.models"):
+            if source.module.startswith("trufor_onnx.export.models"):
                 continue
             for name in imports(source, at_import(source.tree)):
-                if within(name, "export.models"):
+                if within(name, "trufor_onnx.export.models"):
                     yield f"{source.name} imports {name} at its top"
 
     faults_of(wrong())
@@ -163,7 +267,7 @@ def test_one_caller_of_torch_onnx_export() -> None:
                     if text in ("torch.onnx.export", "onnx.export", "torch.onnx.dynamo_export"):
                         yield source.name
 
-    assert set(wrong()) == {"export/to_onnx.py"}
+    assert set(wrong()) == {"export/graph/trace.py"}
 
 
 def test_one_importer_of_timm() -> None:
@@ -173,7 +277,7 @@ def test_one_importer_of_timm() -> None:
         for name in imports(source, ast.walk(source.tree))
         if within(name, "timm")
     }
-    assert found == {"export/timm_specs.py"}
+    assert found == {"export/networks/timm_specs.py"}
 
 
 # The one function that may catch everything, and why: code of others may raise anything, and what
@@ -241,12 +345,28 @@ def test_options_are_not_abbreviated() -> None:
     faults_of(wrong())
 
 
-def test_files_have_one_job() -> None:
+def test_files_are_one_subject_and_folders_can_be_looked_over() -> None:
+    """Prints the figures that docs/architecture.md promises."""
     lengths = {s.name: len(s.path.read_text("utf-8").splitlines()) for s in sources()}
     long = {name: lines for name, lines in lengths.items() if lines > MOST_LINES}
     unreasoned = {name: lines for name, lines in long.items() if name not in LONG}
     assert not unreasoned, f"split these, or give a reason here: {unreasoned}"
     assert not LONG.keys() - long.keys(), "these are short enough: take them off the list"
+    files = {name: n for name, n in lengths.items() if not name.endswith("__init__.py")}
+    folders = Counter(str(Path(name).parent) for name in files)
+    full = {name: count for name, count in folders.items() if count > MOST_FILES_A_FOLDER}
+    assert not full, f"no one finds a file here: {full}"
+    assert len(lengths) <= MOST_FILES
+    assert statistics.median(files.values()) >= LEAST_MEDIAN
+
+
+def test_a_class_name_means_one_thing() -> None:
+    defined: dict[str, list[str]] = {}
+    for source in sources():
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.ClassDef):
+                defined.setdefault(node.name, []).append(source.name)
+    faults_of(f"{name}: {', '.join(at)}" for name, at in defined.items() if len(at) > 1)
 
 
 def public_names(tree: ast.Module) -> set[str]:
@@ -259,7 +379,7 @@ def public_names(tree: ast.Module) -> set[str]:
             found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             found.add(node.target.id)
-        elif isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in PACKAGES:
+        elif isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == NAME:
             found |= {alias.asname or alias.name for alias in node.names}
     return {name for name in found if not name.startswith("_")}
 
@@ -267,7 +387,8 @@ def public_names(tree: ast.Module) -> set[str]:
 WITH_ALL = [
     source
     for source in sources()
-    if any(
+    if source.module != NAME  # its names come when they are asked for: tests/trufor_onnx
+    and any(
         isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__"
         for n in source.tree.body
     )
@@ -294,3 +415,9 @@ def test_at_import_sees_through_blocks() -> None:
     )
     source = Source("test", ROOT, tree)
     assert set(imports(source, at_import(tree))) == {"a", "b", "c", "d", "e.f", "e.f.g"}
+
+
+def test_layers_finds_a_circle() -> None:
+    assert layers({"a": {"b"}, "b": {"c"}, "c": set()}) == {"a": 3, "b": 2, "c": 1}
+    with pytest.raises(AssertionError, match="a -> b -> a"):
+        layers({"a": {"b"}, "b": {"a"}})

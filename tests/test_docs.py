@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from parity.pictures import Drawing, Panel, Pictures
-from parity.results import Group, Row
+from trufor_onnx.parity.results.pictures import Drawing, Panel, Pictures
+from trufor_onnx.parity.results.rows import Group, Row
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -138,7 +138,7 @@ SUBCOMMANDS = {
 
 def subcommands(module: str) -> tuple[str, ...]:
     if module == "parity":
-        return tuple(importlib.import_module("parity.cli").COMMANDS)
+        return tuple(importlib.import_module("trufor_onnx.parity.cli").COMMANDS)
     return SUBCOMMANDS.get(module, ())
 
 
@@ -160,7 +160,7 @@ def test_commands_and_their_options_exist(shown: Shown) -> None:
     chosen = [name for name in names if name in known]
     given = [option for word in rest + words[:1] for option in re.findall(r"--[a-z][a-z-]*", word)]
     for name in chosen or [""]:
-        if module in ("runtime.serve",) or "dataset" in name:
+        if module in ("trufor_onnx.runtime.serve",) or "dataset" in name:
             continue
         there = options(module, (name,) if name else ())
         assert set(given) <= there | {"--help"}, f"{sorted(set(given) - there)} of {shown}"

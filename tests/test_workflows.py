@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from parity.cli import COMMANDS
+from trufor_onnx.parity.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from export.models.attention import to_grid, to_maps
+from trufor_onnx.export.models.attention import to_grid, to_maps
 
 # Beyond this log(1 + exp(x)) and x are the same float64 number.
 SOFTPLUS_LINEAR_FROM = 40.0

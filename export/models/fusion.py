@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from export.models.attention import join_heads, split_heads, to_grid, to_maps
+from trufor_onnx.export.models.attention import join_heads, split_heads, to_grid, to_maps
 
 CROSS_NORM_EPS = 1e-5
 BATCH_NORM_EPS = 1e-5

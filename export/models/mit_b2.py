@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from export.models.attention import BLOCK_NORM_EPS, Block, PatchEmbedding, to_maps
-from export.models.checks import check_images
-from export.models.fusion import FeatureFusion, FeatureRectification
+from trufor_onnx.export.models.attention import BLOCK_NORM_EPS, Block, PatchEmbedding, to_maps
+from trufor_onnx.export.models.fusion import FeatureFusion, FeatureRectification
+from trufor_onnx.export.models.rewriting import check_images
 
 STAGES = (1, 2, 3, 4)
 

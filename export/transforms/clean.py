@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from export.provenance import Provenance
+from trufor_onnx.export.graph.provenance import GraphProvenance
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 NAME = "clean"
 
 
-def apply(model: ir.Model, provenance: Provenance) -> int:
+def apply(model: ir.Model, provenance: GraphProvenance) -> int:
     """Clean the graph in place. Returns how many nodes went away."""
     import onnx_ir.passes.common as common
     from onnx_ir.passes import Sequential

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from export.errors import ExportError
-from export.provenance import Provenance, initializer_array
+from trufor_onnx.errors import ExportError
+from trufor_onnx.export.graph.provenance import GraphProvenance, initializer_array
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -37,7 +37,7 @@ STORED_FROM = 65536  # elements
 STORED_SCOPES = ("channel_weights",)
 
 
-def apply(model: ir.Model, provenance: Provenance) -> int:
+def apply(model: ir.Model, provenance: GraphProvenance) -> int:
     """Convert the graph in place. Returns how many nodes compute in float16.
 
     Raises:
@@ -140,7 +140,7 @@ def _from_half(value: ir.Value, chosen: dict[int, ir.Node]) -> bool:
     return producer is not None and id(producer) in chosen
 
 
-def _rounded(model: ir.Model, provenance: Provenance, value: ir.Value) -> ir.Value:
+def _rounded(model: ir.Model, provenance: GraphProvenance, value: ir.Value) -> ir.Value:
     """The float16 twin of an initializer, made where there is none yet."""
     import onnx_ir as ir
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from export.errors import ExportError
-from export.provenance import Provenance, initializer_array
+from trufor_onnx.errors import ExportError
+from trufor_onnx.export.graph.provenance import GraphProvenance, initializer_array
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -37,7 +37,7 @@ class _Folded:
     bias_parents: list[str]
 
 
-def apply(model: ir.Model, provenance: Provenance) -> int:
+def apply(model: ir.Model, provenance: GraphProvenance) -> int:
     """Fold every BatchNorm that follows convolutions or sums of them. Returns how many.
 
     Left as they are: one that follows anything else, whose input is read elsewhere too, that is
@@ -84,7 +84,7 @@ def exact_decimal(rounded: float) -> float:
     return float(str(np.float32(rounded)))
 
 
-def _parameters(node: ir.Node, provenance: Provenance) -> list[ir.Value]:
+def _parameters(node: ir.Node, provenance: GraphProvenance) -> list[ir.Value]:
     """Weight, bias, mean and variance of a BatchNorm that can be folded; else none."""
     if node.op_type != "BatchNormalization" or node.domain:
         return []
@@ -95,14 +95,14 @@ def _parameters(node: ir.Node, provenance: Provenance) -> list[ir.Value]:
     return parameters if known else []
 
 
-def _is_known(value: ir.Value, provenance: Provenance) -> bool:
+def _is_known(value: ir.Value, provenance: GraphProvenance) -> bool:
     """A float32 initializer of recorded origin."""
     if not value.is_initializer() or value.name not in provenance.origins:
         return False
     return bool(initializer_array(value).dtype == np.float32)
 
 
-def _convolutions_before(value: ir.Value | None, provenance: Provenance) -> list[ir.Node]:
+def _convolutions_before(value: ir.Value | None, provenance: GraphProvenance) -> list[ir.Node]:
     """The convolutions that ``value`` is the sum of, or none where something else is in between."""
     node = value.producer() if value is not None else None
     if value is None or node is None or len(value.uses()) != 1 or value.is_graph_output():
@@ -153,7 +153,7 @@ def _start(node: ir.Node) -> _Folded:
     )
 
 
-def _write(model: ir.Model, provenance: Provenance, folded: _Folded) -> None:
+def _write(model: ir.Model, provenance: GraphProvenance, folded: _Folded) -> None:
     """Round once and give the convolution its new weight and bias."""
     import onnx_ir as ir
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from export.provenance import Provenance, initializer_array
+from trufor_onnx.export.graph.provenance import GraphProvenance, initializer_array
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NAME = "transpose"
 
 
-def apply(model: ir.Model, provenance: Provenance) -> int:
+def apply(model: ir.Model, provenance: GraphProvenance) -> int:
     """Fold every transposition of an initializer. Returns how many were folded."""
     import onnx_ir as ir
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from export.errors import ExportError
-from export.provenance import Provenance, initializer_array
-from export.transforms.fold_batchnorm import exact_decimal
+from trufor_onnx.errors import ExportError
+from trufor_onnx.export.graph.provenance import GraphProvenance, initializer_array
+from trufor_onnx.export.transforms.fold_batchnorm import exact_decimal
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -28,7 +28,7 @@ NAME = "fold_weights"
 Array = npt.NDArray[Any]
 
 
-def apply(model: ir.Model, provenance: Provenance) -> int:
+def apply(model: ir.Model, provenance: GraphProvenance) -> int:
     """Fold every node that reads weights and constants only. Returns how many nodes went.
 
     Raises:
@@ -61,7 +61,7 @@ def _learn(
     name: str,
     array: Array,
     own: tuple[str, ...],
-    provenance: Provenance,
+    provenance: GraphProvenance,
 ) -> None:
     """Take in an initializer, in float64 where it is a float."""
     known[name] = array.astype(np.float64) if array.dtype == np.float32 else array
@@ -70,7 +70,7 @@ def _learn(
 
 def _replace(
     model: ir.Model,
-    provenance: Provenance,
+    provenance: GraphProvenance,
     folded: list[ir.Node],
     known: dict[str, Array],
     parents: dict[str, tuple[str, ...]],
@@ -99,7 +99,7 @@ def _replace(
 
 def _initializer(
     model: ir.Model,
-    provenance: Provenance,
+    provenance: GraphProvenance,
     output: ir.Value,
     known: dict[str, Array],
     parents: dict[str, tuple[str, ...]],

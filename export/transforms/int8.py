@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from export.calibration import CALIBRATE, JUDGE, picture_feeds
-from export.provenance import Provenance, initializer_array
-from export.quantise import Quantiser, choose
+from trufor_onnx.export.graph.provenance import GraphProvenance, initializer_array
+from trufor_onnx.export.quantise import CALIBRATE, JUDGE, Quantiser, choose, picture_feeds
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 NAME = "int8"
 
 
-def apply(model: ir.Model, provenance: Provenance) -> int:
+def apply(model: ir.Model, provenance: GraphProvenance) -> int:
     """Quantise in place. Returns how many convolutions compute in 8 bits.
 
     Raises:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from export.errors import ExportError
-from export.provenance import Provenance
+from trufor_onnx.errors import ExportError
+from trufor_onnx.export.graph.provenance import GraphProvenance
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -19,7 +19,7 @@ NAME = "simplify"
 SKIPPED = ("fuse_consecutive_reduce",)
 
 
-def apply(model: ir.Model, provenance: Provenance) -> int:
+def apply(model: ir.Model, provenance: GraphProvenance) -> int:
     """Simplify the graph in place. Returns how many nodes went away."""
     import onnx_ir as ir
     import onnxsim

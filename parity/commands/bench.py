@@ -3,25 +3,212 @@
 from __future__ import annotations
 
 import argparse
+import math
+import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
-from chunking.atomic import atomic_write
-from chunking.console import EXIT_COULD_NOT, EXIT_OK, stderr_console
-from parity.errors import ParityError
-from parity.latency.arguments import add_bench_arguments, plan_of
-from parity.latency.figures import lines_below
-from parity.latency.markdown import bench_markdown
-from parity.latency.measuring import run_bench
-from parity.latency.reading import NAME, json_text
-from parity.latency.results import BenchReport, Outcome
-from parity.latency.tables import bench_tables
-from parity.report.text import printable
+from trufor_onnx.console import EXIT_COULD_NOT, EXIT_OK, Once, printable, stderr_console
+from trufor_onnx.errors import ParityError
+from trufor_onnx.export.weights.sources import WeightsSource, add_weights_arguments
+from trufor_onnx.files import atomic_write
+from trufor_onnx.parity.commands.arguments import models_of
+from trufor_onnx.parity.references.identity import candidates_of
+from trufor_onnx.parity.report.timing import bench_markdown, bench_tables, lines_below
+from trufor_onnx.parity.results.timing import BenchReport, TimingOutcome
+from trufor_onnx.parity.results.timing_file import NAME, json_text
+from trufor_onnx.parity.runners.providers import parse_providers
+from trufor_onnx.parity.timing.measuring import run_bench
+from trufor_onnx.parity.timing.plan import BACKENDS, ONNXRUNTIME, BenchPlan, Rules, Size
 
+OUT = Path("reports/bench")
 PAGE = "bench.md"
 WIDTH_OF_FILES = 160  # columns where standard output is no terminal
+
+
+def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
+    """Everything that ``parity bench`` takes."""
+    add = parser.add_argument
+    models = "networks to measure"
+    add("--models", action="extend", nargs="+", required=True, metavar="MODEL", help=models)
+    add_weights_arguments(parser)
+    add(
+        "--variants",
+        action=Once,
+        default="portable",
+        metavar="LIST",
+        help="of files (default: %(default)s)",
+    )
+    add(
+        "--sizes",
+        action=Once,
+        default="256",
+        metavar="LIST",
+        help="256,512,1024 or 480x640 (height x width), in pixels (default: %(default)s)",
+    )
+    add(
+        "--backends",
+        action=Once,
+        default=ONNXRUNTIME,
+        metavar="LIST",
+        help=f"{','.join(BACKENDS)} (default: %(default)s)",
+    )
+    add(
+        "--providers",
+        action=Once,
+        default="cpu",
+        metavar="LIST",
+        help="cpu,cuda,tensorrt,openvino, or auto (default: %(default)s)",
+    )
+    add(
+        "--baseline",
+        default="",
+        metavar="NAME",
+        help="variant or backend that others are compared with (default: the first variant)",
+    )
+    add(
+        "--candidate",
+        action="append",
+        default=[],
+        metavar="MODEL=FILE",
+        help="measure this ONNX file beside the exported ones",
+    )
+    add(
+        "--onnx-models",
+        type=Path,
+        default=Path("onnx_models"),
+        metavar="DIR",
+        help="where exported files are; missing ones are exported (default: %(default)s)",
+    )
+    add(
+        "--images",
+        type=Path,
+        default=Path("sample_dataset"),
+        metavar="WHERE",
+        help="its first picture, cropped or mirrored to size, is the input (default: %(default)s)",
+    )
+    _add_rules(parser)
+    add("--no-memory", action="store_true", help="leave peak memory out")
+    add(
+        "--out",
+        type=Path,
+        default=OUT,
+        metavar="DIR",
+        help="folder for bench.json and bench.md (default: %(default)s)",
+    )
+
+
+def _add_rules(parser: argparse.ArgumentParser) -> None:
+    add, rules = parser.add_argument, Rules()
+    add("--threads", type=int, default=0, metavar="N", help="default: the backend's choice")
+    add(
+        "--repeats",
+        type=int,
+        default=rules.rounds,
+        metavar="N",
+        help="rounds at least; in each, every process has one turn (default: %(default)s)",
+    )
+    add(
+        "--min-seconds",
+        type=float,
+        default=rules.min_seconds,
+        metavar="S",
+        help="rounds go on until every process has measured so long (default: %(default)s)",
+    )
+    add("--seed", type=int, metavar="N", help="of the order (default: drawn, and written down)")
+    add(
+        "--spinning",
+        action="store_true",
+        help="let ONNX Runtime's idle threads spin, as they do by default: for a machine that "
+        "does nothing else",
+    )
+
+
+def plan_of(args: argparse.Namespace) -> BenchPlan:
+    """The plan that the options make.
+
+    Raises:
+        ParityError: an option's value cannot be used.
+    """
+    if args.threads < 0:
+        raise ParityError("--threads must be 0 or more", hint="leave it out for all cores")
+    if not (0.0 <= args.min_seconds < math.inf):
+        raise ParityError("--min-seconds must be 0 or more", hint="leave it out for 1")
+    variants, backends = _names(args.variants, "variants"), _names(args.backends, "backends")
+    unknown = [name for name in backends if name not in BACKENDS]
+    if unknown:
+        raise ParityError(
+            f"unknown backend: {', '.join(unknown)}", hint=f"there are {', '.join(BACKENDS)}"
+        )
+    given = candidates_of(args.candidate)
+    baseline = args.baseline or (variants[0] if ONNXRUNTIME in backends else backends[0])
+    candidates = {name: _only(name, files) for name, files in given.items()}
+    models = tuple(dict.fromkeys(models_of(args)))
+    _require_known(baseline, {*variants, *backends, *(["candidate"] if candidates else [])})
+    if stray := sorted(candidates.keys() - set(models)):
+        raise ParityError(
+            f"--candidate names {', '.join(stray)}, which --models does not",
+            hint=f"add it: --models {' '.join([*models, *stray])}",
+        )
+    return BenchPlan(
+        models=models,
+        source=WeightsSource(args.weights, args.stand_in),
+        providers=tuple(parse_providers(args.providers)),
+        variants=variants,
+        sizes=tuple(_size(text) for text in _names(args.sizes, "sizes")),
+        backends=backends,
+        rules=Rules(
+            rounds=args.repeats,
+            min_seconds=args.min_seconds,
+            threads=args.threads,
+            spinning=args.spinning,
+            seed=secrets.randbits(32) if args.seed is None else abs(args.seed),
+        ),
+        baseline=baseline,
+        memory=not args.no_memory,
+        images=args.images,
+        folder=args.onnx_models,
+        candidates=candidates,
+    )
+
+
+def _names(text: str, option: str) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not found:
+        raise ParityError(f"--{option} names nothing", hint="leave it out for the default")
+    return found
+
+
+def _size(text: str) -> Size:
+    height, _, width = text.partition("x")
+    try:
+        found = int(height), int(width or height)
+    except ValueError:
+        found = (0, 0)
+    if min(found) < 1 or text.endswith("x"):
+        raise ParityError(f"--sizes {text}: no size", hint="256, or 480x640 (height x width)")
+    return found
+
+
+def _only(name: str, files: Sequence[Path]) -> Path:
+    """The one candidate of a network: rows and gates know it by the word candidate."""
+    if len(files) > 1:
+        raise ParityError(
+            f"--candidate {name}: {len(files)} files ({', '.join(map(str, files))})",
+            hint="measure them one after the other, each with an --out of its own; `parity run` "
+            "judges several beside each other",
+        )
+    return files[0]
+
+
+def _require_known(baseline: str, names: set[str]) -> None:
+    if baseline not in names:
+        raise ParityError(
+            f"--baseline {baseline}: not measured here", hint=f"one of {', '.join(sorted(names))}"
+        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +231,7 @@ def run(args: argparse.Namespace) -> int:
     for line in lines_below(report):
         console.print(printable(line), markup=False, soft_wrap=True)
     errors.print(f"{report.outcome}: {', '.join(map(str, paths))}", markup=False)
-    return EXIT_OK if report.outcome is Outcome.MEASURED else EXIT_COULD_NOT
+    return EXIT_OK if report.outcome is TimingOutcome.MEASURED else EXIT_COULD_NOT
 
 
 def _write(report: BenchReport, folder: Path) -> list[Path]:

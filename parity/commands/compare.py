@@ -6,10 +6,10 @@ import argparse
 import json
 from pathlib import Path
 
-from chunking.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
-from parity.gate.evidence import read_json
-from parity.history.differences import Verdict, differences
-from parity.history.view import difference_lines, documents
+from trufor_onnx.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
+from trufor_onnx.parity.gate.evidence import read_json
+from trufor_onnx.parity.history.differences import Trend, differences
+from trufor_onnx.parity.history.timeline import difference_lines, documents
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +29,6 @@ def run(args: argparse.Namespace) -> int:
         for line in difference_lines(found):
             print(line)
     verdicts = {row.verdict for row in found}
-    if verdicts & {Verdict.WORSE, Verdict.GONE}:
+    if verdicts & {Trend.WORSE, Trend.GONE}:
         return EXIT_FAILED
-    return EXIT_COULD_NOT if Verdict.UNKNOWN in verdicts or not found else EXIT_OK
+    return EXIT_COULD_NOT if Trend.UNKNOWN in verdicts or not found else EXIT_OK

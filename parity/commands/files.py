@@ -6,11 +6,10 @@ import argparse
 import sys
 from pathlib import Path, PurePosixPath
 
-from chunking.console import EXIT_FAILED, EXIT_OK
-from parity.errors import ParityError
-from parity.gate.index import Index, open_index
-from parity.gate.staged import HOST_LIMIT, check_files, check_index
-from parity.report.text import printable
+from trufor_onnx.console import EXIT_FAILED, EXIT_OK, printable
+from trufor_onnx.errors import ParityError
+from trufor_onnx.parity.gate.index import Index, open_index
+from trufor_onnx.parity.gate.staged import HOST_LIMIT, check_files, check_index
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

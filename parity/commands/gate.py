@@ -6,13 +6,13 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from export.arguments import add_weights_arguments
-from export.sources import WeightsSource
-from parity.gate.evidence import gather
-from parity.gate.judge import judge
-from parity.gate.locating import located
-from parity.gate.policy import load_policy
-from parity.gate.view import json_text, lines
+from trufor_onnx.export.weights.sources import WeightsSource, add_weights_arguments
+from trufor_onnx.parity.gate.evidence import gather
+from trufor_onnx.parity.gate.judge import judge
+from trufor_onnx.parity.gate.policy import load_policy
+from trufor_onnx.parity.gate.view import json_text, lines
+from trufor_onnx.parity.locate.gating import located
+from trufor_onnx.parity.release.verify import signed_locks
 
 REPORT = Path("reports/parity/parity.json")
 
@@ -88,8 +88,7 @@ def run(args: argparse.Namespace) -> int:
         models_dir=args.models_dir,
         bench=args.bench,
         baselines=args.baseline,
-        release=args.release,
-        key=args.key,
+        signed=signed_locks(args.release, args.key),
     )
     if args.locate:
         source = WeightsSource(args.weights, args.stand_in)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from chunking.console import EXIT_OK
-from parity.history.timeline import timeline
-from parity.history.view import timeline_lines
+from trufor_onnx.console import EXIT_OK
+from trufor_onnx.parity.history.timeline import timeline, timeline_lines
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

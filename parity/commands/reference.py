@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from chunking.console import EXIT_COULD_NOT, EXIT_OK, stderr_console
-from chunking.sizes import format_size
-from export.sources import WeightsSource
-from parity.arguments import add_network_arguments, models_of, require_threads
-from parity.huge_pages import use_huge_pages
-from parity.references.bundling import BundlePlan, write_bundle
-from parity.references.options import add_cache_arguments, cache_of
-from parity.report.text import printable
-from parity.seeds import require_seed
+from trufor_onnx.console import EXIT_COULD_NOT, EXIT_OK, printable, stderr_console
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.files import format_size
+from trufor_onnx.parity.commands.arguments import add_network_arguments, models_of, require_threads
+from trufor_onnx.parity.inputs.cases import require_seed
+from trufor_onnx.parity.references.store import add_cache_arguments, cache_of
+from trufor_onnx.parity.results.environment import use_huge_pages
+from trufor_onnx.parity.running.bundling import BundlePlan, write_bundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

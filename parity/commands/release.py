@@ -6,12 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from chunking.console import EXIT_OK
-from parity.gate.policy import load_policy
-from parity.gate.view import lines
-from parity.release import layout
-from parity.release.assemble import Order, assemble
-from parity.release.statement import LOCAL_BUILDER
+from trufor_onnx.console import EXIT_OK
+from trufor_onnx.parity.gate.policy import load_policy
+from trufor_onnx.parity.gate.view import lines
+from trufor_onnx.parity.release.assemble import Order, assemble
+from trufor_onnx.parity.release.signing import LOCAL_BUILDER
+from trufor_onnx.parity.results import release_layout as layout
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,10 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from chunking.console import EXIT_FAILED, EXIT_OK
-from parity.release.layout import version_of
-from parity.release.verify import verify_release
-from parity.report.text import printable
+from trufor_onnx.console import EXIT_FAILED, EXIT_OK, printable
+from trufor_onnx.parity.release.verify import verify_release
+from trufor_onnx.parity.results.release_layout import version_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from chunking.console import EXIT_OK, Once
-from parity.arguments import OUT
-from parity.documents import DIGEST
-from parity.latency.reading import read_bench
-from parity.report.formats import FORMATS, JSON, parse_formats, write_reports
-from parity.report.html.gate import read_gate
-from parity.report.reading import read_report
+from trufor_onnx.console import EXIT_OK, Once
+from trufor_onnx.documents import DIGEST
+from trufor_onnx.parity.commands.arguments import OUT
+from trufor_onnx.parity.report.formats import FORMATS, JSON, parse_formats, write_reports
+from trufor_onnx.parity.report.html.gate import read_gate
+from trufor_onnx.parity.results.rows import read_report
+from trufor_onnx.parity.results.timing_file import read_bench
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

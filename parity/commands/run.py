@@ -4,25 +4,76 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import deque
+from types import TracebackType
+from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from chunking.console import EXIT_INTERRUPTED, stderr_console
-from parity.arguments import add_run_arguments, plan_of
-from parity.exit_codes import EXIT_CODES
-from parity.huge_pages import use_huge_pages
-from parity.journal import Journal
-from parity.report.formats import JSON, parse_formats, write_reports
-from parity.report.json_report import json_text
-from parity.report.live import LiveView
-from parity.report.problems import problems
-from parity.report.reading import from_document
-from parity.report.tables import groups_table, lines_below, most_telling, rows_table
-from parity.report.text import printable
-from parity.results import Report
-from parity.run import Plan, run_parity
+from trufor_onnx.console import EXIT_INTERRUPTED, printable, stderr_console
+from trufor_onnx.parity.commands.arguments import add_run_arguments, plan_of
+from trufor_onnx.parity.report.formats import JSON, parse_formats, write_reports
+from trufor_onnx.parity.report.sentences import problems
+from trufor_onnx.parity.report.tables import groups_table, lines_below, most_telling, rows_table
+from trufor_onnx.parity.results.environment import use_huge_pages
+from trufor_onnx.parity.results.rows import EXIT_CODES, Report, Row, from_document, json_text
+from trufor_onnx.parity.running.journal import Journal
+from trufor_onnx.parity.running.run import RunListener, RunPlan, run_parity
 
+SHOWN = 12  # rows of the live table
 MOST_PROBLEMS = 20
+
+
+class LiveView(RunListener):
+    """A live table with progress; silent where the console is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._rows: deque[Row] = deque(maxlen=SHOWN)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._progress.add_task("starting", total=None)
+        self._live = Live(
+            console=console, get_renderable=self._render, transient=True, refresh_per_second=4
+        )
+        self._quiet = not console.is_terminal
+
+    def model(self, name: str, cases: int) -> None:
+        """Start a network's bar."""
+        self._progress.reset(self._task, total=cases, description=name)
+
+    def say(self, text: str) -> None:
+        """Show what is being done."""
+        self._progress.update(self._task, description=text)
+
+    def rows(self, rows: list[Row]) -> None:
+        """Show the rows of a case that is done."""
+        self._rows.extend(rows)
+        if rows:
+            self._progress.update(self._task, advance=1, description=rows[0].model)
+
+    def __enter__(self) -> Self:
+        if not self._quiet:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._quiet:
+            self._live.stop()
+
+    def _render(self) -> RenderableType:
+        return Group(rows_table(self._rows, ""), self._progress)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_CODES[report.status]
 
 
-def _measure(plan: Plan, journal: Journal) -> Report:
+def _measure(plan: RunPlan, journal: Journal) -> Report:
     with LiveView(stderr_console()) as view:
         return run_parity(plan, view, journal)
 

@@ -7,27 +7,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from chunking.folders import LOCK_SUFFIX
-from chunking.hashing import sha256_file
-from export.errors import LockError
-from export.lock import lock_path, read_lock
-from parity import documents
-from parity.documents import DIGEST, digest_of
-from parity.errors import ParityError
-from parity.gate.costs import Costs, costs_of, is_costs
-from parity.references.sketch import Outputs, bundled, is_bundle, recorded
-from parity.release import layout
-from parity.release.verify import verify_release
-from parity.report.reading import from_document
-from parity.results import SCHEMA_VERSION, SOURCE, Report, Row
+from trufor_onnx import documents
+from trufor_onnx.documents import DIGEST, digest_of
+from trufor_onnx.errors import LockError, ParityError
+from trufor_onnx.export.lock import lock_path, read_lock
+from trufor_onnx.files import sha256_file
+from trufor_onnx.parity.gate.costs import Costs, costs_of, is_costs
+from trufor_onnx.parity.results import release_layout as layout
+from trufor_onnx.parity.results.rows import SCHEMA_VERSION, SOURCE, Report, Row, from_document
+from trufor_onnx.parity.results.sketch import Outputs, bundled, is_bundle, recorded
 
 LARGEST = 2 << 30  # bytes
 HINT = "make it anew with `parity run`"
-VALID = "valid"  # how a signature is that holds
 
 
 @dataclass(frozen=True)
-class Subject:
+class JudgedFile:
     """One file of one network of the report.
 
     Attributes:
@@ -104,7 +99,7 @@ class Evidence:
     report_path: Path
     report: Report | None
     report_problem: str
-    subjects: tuple[Subject, ...] = ()
+    subjects: tuple[JudgedFile, ...] = ()
     baselines: tuple[Report, ...] = ()
     costs: Costs | None = None
     cost_baselines: tuple[Costs, ...] = field(default=())
@@ -133,8 +128,7 @@ def gather(
     models_dir: Path,
     bench: Path | None = None,
     baselines: Sequence[Path] = (),
-    release: Path | None = None,
-    key: Path | None = None,
+    signed: Mapping[str, str] | None = None,
 ) -> Evidence:
     """Read everything that a gate needs.
 
@@ -143,12 +137,11 @@ def gather(
         models_dir: where the ONNX files, their locks and their pieces are.
         bench: a ``bench.json``.
         baselines: earlier releases: their folders, reports of either kind, bundles of references.
-        release: a signed release's folder, whose locks are then trusted.
-        key: the public key that must have signed it.
+        signed: by SHA-256, the locks that a signed release vouches for, with the release's name
+            (`parity.release.verify.signed_locks`).
 
     Raises:
-        ParityError: a file is missing or of another kind or version, or the release is not what
-            was signed. A report that was edited is
+        ParityError: a file is missing or of another kind or version. A report that was edited is
             no such error: a rule says so.
     """
     document = read_json(report_path)
@@ -165,42 +158,14 @@ def gather(
         if document.get(DIGEST) != _digest(document):
             problem = f"{report_path}: its content is not what its digest was made of"
         return Evidence(report_path, None, problem, (), reports, costs, cost_baselines, outputs)
-    signed = signed_locks(release, key)
     subjects = tuple(
-        replace(subject, signed_by=signed.get(_lock_sha256(subject), ""))
+        replace(subject, signed_by=(signed or {}).get(_lock_sha256(subject), ""))
         for subject in _subjects(report, models_dir)
     )
     return Evidence(report_path, report, "", subjects, reports, costs, cost_baselines, outputs)
 
 
-def signed_locks(release: Path | None, key: Path | None) -> dict[str, str]:
-    """SHA-256 of each lock that a signed release holds, with the release's name.
-
-    Raises:
-        ParityError: only one of the two is named, or the release is not what that key signed.
-    """
-    if release is None and key is None:
-        return {}
-    if release is None or key is None:
-        raise ParityError(
-            "a release is trusted by its signature", hint="give both: --release DIR --key PUB.pem"
-        )
-    name = release.absolute().name
-    found = verify_release(release, layout.version_of(release), key)
-    if found.problems or found.signature != VALID:
-        wrong = found.problems[0] if found.problems else f"signature: {found.signature}"
-        raise ParityError(
-            f"{release}: its locks cannot be trusted: {wrong}",
-            hint=f"python -m parity release-verify {release} --key {key}",
-        )
-    return {
-        sha256_file(release / file): name
-        for file, _ in layout.entries(release)
-        if file.endswith(LOCK_SUFFIX)
-    }
-
-
-def _lock_sha256(subject: Subject) -> str:
+def _lock_sha256(subject: JudgedFile) -> str:
     if subject.lock is None or subject.path is None:
         return ""
     return sha256_file(lock_path(subject.path))
@@ -266,7 +231,7 @@ def _parts(path: Path) -> list[Path]:
     return [report, *(found for found in more if found.is_file())]
 
 
-def _subjects(report: Report, models_dir: Path) -> Iterator[Subject]:
+def _subjects(report: Report, models_dir: Path) -> Iterator[JudgedFile]:
     """Each file of each network."""
     for model, about in report.models.items():
         variants = below(about, "variants")
@@ -274,7 +239,7 @@ def _subjects(report: Report, models_dir: Path) -> Iterator[Subject]:
             yield _subject(report, model, {**about, **entry}, models_dir)
 
 
-def _subject(report: Report, model: str, about: Mapping[str, Any], models_dir: Path) -> Subject:
+def _subject(report: Report, model: str, about: Mapping[str, Any], models_dir: Path) -> JudgedFile:
     file = below(about, "file", "name")
     plain = isinstance(file, str) and file not in ("", "..") and Path(file).name == file
     path = models_dir / file if plain else None
@@ -286,7 +251,7 @@ def _subject(report: Report, model: str, about: Mapping[str, Any], models_dir: P
             problem = error.problem
     variant = str(below(about, "variant"))
     rows = [row for row in report.all_rows if row.model == model and row.backend]
-    return Subject(
+    return JudgedFile(
         model=model,
         variant=variant,
         is_first=below(report.models, model, "variant") == variant,

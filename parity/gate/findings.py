@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from chunking.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
+from trufor_onnx.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
 
 
 class Outcome(StrEnum):

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from chunking.git import GitError, git, rewritten
-from chunking.hashing import BLOCK_BYTES
-from parity.errors import ParityError
+from trufor_onnx.chunking.git import GitError, git, rewritten
+from trufor_onnx.errors import ParityError
+from trufor_onnx.files import BLOCK_BYTES
 
 REGULAR = ("100644", "100755")
 KINDS = {"120000": "a symbolic link", "160000": "a submodule"}

@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 
-from parity.documents import digest_of
-from parity.gate.evidence import Evidence
-from parity.gate.findings import Decision, Finding, Outcome
-from parity.gate.policy import Policy
-from parity.gate.rules.cost import latency_rule, memory_rule
-from parity.gate.rules.device import placement_rule
-from parity.gate.rules.files import pieces_rule, size_rule
-from parity.gate.rules.located import locate_rule
-from parity.gate.rules.numbers import accuracy_rule, outputs_rule, verdicts_rule
-from parity.gate.rules.origin import contract_rule, digests_rule, weights_rule
-from parity.gate.rules.outputs import references_rule
-from parity.gate.rules.whole import cases_rule, complete_rule, report_rule, tolerances_rule
+from trufor_onnx.documents import digest_of
+from trufor_onnx.parity.gate.evidence import Evidence
+from trufor_onnx.parity.gate.findings import Decision, Finding, Outcome
+from trufor_onnx.parity.gate.policy import Policy
+from trufor_onnx.parity.gate.rules.cost import latency_rule, memory_rule
+from trufor_onnx.parity.gate.rules.files import pieces_rule, placement_rule, size_rule
+from trufor_onnx.parity.gate.rules.located import locate_rule
+from trufor_onnx.parity.gate.rules.numbers import (
+    accuracy_rule,
+    outputs_rule,
+    references_rule,
+    verdicts_rule,
+)
+from trufor_onnx.parity.gate.rules.origin import contract_rule, digests_rule, weights_rule
+from trufor_onnx.parity.gate.rules.whole import (
+    cases_rule,
+    complete_rule,
+    report_rule,
+    tolerances_rule,
+)
 
 Rule = Callable[[Evidence, Policy], Finding]
 RULES: dict[str, Rule] = {

@@ -10,10 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from chunking.hashing import sha256_bytes
-from export.lock import canonical
-from parity.documents import decode, encode
-from parity.errors import ParityError
+from trufor_onnx.documents import canonical, decode, encode
+from trufor_onnx.errors import ParityError
+from trufor_onnx.files import sha256_bytes
 
 FILE = "policy.toml"
 HINT = "see parity/gate/policy.toml and docs/gate.md: every rule with its keys"
@@ -124,7 +123,7 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryRule:
     """Peak bytes of a fresh process, by ``model/variant``, and its growth."""
 
     reason: str
@@ -145,7 +144,7 @@ class PlacementRule:
 
 
 @dataclass(frozen=True)
-class Latency:
+class LatencyRule:
     """What counts as slower."""
 
     reason: str
@@ -174,9 +173,9 @@ class Policy:
     references: References
     pieces: Presence
     size: Size
-    memory: Memory
+    memory: MemoryRule
     placement: PlacementRule
-    latency: Latency
+    latency: LatencyRule
     locate: Presence
 
     @property
@@ -196,7 +195,7 @@ def load_policy(path: Path | None = None) -> Policy:
     Raises:
         ParityError: the file is missing, no TOML, or has a rule or key that does not exist.
     """
-    document = _parse((files("parity.gate") / FILE).read_text(encoding="utf-8"), FILE)
+    document = _parse((files("trufor_onnx.parity.gate") / FILE).read_text(encoding="utf-8"), FILE)
     name = FILE
     if path is not None:
         name = str(path)

@@ -12,9 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from chunking.causes import wrong_content
-from chunking.errors import ChunkingError, HiddenManifestError, ManifestError
-from chunking.folders import (
+from trufor_onnx.chunking.causes import wrong_content
+from trufor_onnx.chunking.external_data import (
+    ExternalFileError,
+    beside,
+    external_if_onnx,
+    is_plain,
+    same_files,
+)
+from trufor_onnx.chunking.folders import (
     FOLDER_SUFFIX,
     LOCK_SUFFIX,
     MANIFEST_SUFFIX,
@@ -22,21 +28,19 @@ from chunking.folders import (
     default_folder,
     open_folder,
 )
-from chunking.git import ATTRIBUTES, KEEP_BYTES, GitError
-from chunking.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest, Piece
-from chunking.manifest_json import decode as decode_manifest
-from chunking.verifying import verify
-from export.errors import LockError
-from export.external_data import (
-    ExternalFileError,
-    beside,
-    external_if_onnx,
-    is_plain,
-    same_files,
+from trufor_onnx.chunking.git import ATTRIBUTES, KEEP_BYTES, GitError
+from trufor_onnx.chunking.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest, Piece
+from trufor_onnx.chunking.manifest import decode as decode_manifest
+from trufor_onnx.chunking.verifying import verify
+from trufor_onnx.errors import (
+    ChunkingError,
+    HiddenManifestError,
+    LockError,
+    ManifestError,
+    ParityError,
 )
-from export.lock import LARGEST_LOCK, decode, file_entry, lock_path, read_lock
-from parity.errors import ParityError
-from parity.gate.index import Index
+from trufor_onnx.export.lock import LARGEST_LOCK, decode, file_entry, lock_path, read_lock
+from trufor_onnx.parity.gate.index import Index
 
 DATA_SUFFIX = ".onnx.data"
 HOST_LIMIT = 100_000_000  # bytes; git hosts refuse larger files

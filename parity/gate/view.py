@@ -6,11 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from chunking.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
-from parity.documents import encode
-from parity.gate.findings import Decision, Finding, Outcome
-from parity.gate.policy import Policy
-from parity.report.text import printable
+from trufor_onnx.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK, printable
+from trufor_onnx.documents import encode
+from trufor_onnx.parity.gate.findings import Decision, Finding, Outcome
+from trufor_onnx.parity.gate.policy import Policy
 
 SCHEMA_VERSION = 1
 MOST_DETAILS = 20

@@ -8,24 +8,25 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from export.external_data import whole_digest
-from parity.errors import ParityError
-from parity.gate.changes import (
+from trufor_onnx.chunking.external_data import whole_digest
+from trufor_onnx.errors import ParityError
+from trufor_onnx.parity.gate.costs import (
     CANDIDATE,
+    Costs,
     changes_across,
     changes_in_turns,
+    costs_of,
     different_environment,
     files_of,
+    is_costs,
     unmeasured,
 )
-from parity.gate.costs import Costs, costs_of, is_costs
-from parity.gate.evidence import below
-from parity.made import is_made
-from parity.noise import median_interval
-from parity.references.sketch import ROUNDING, differing, recorded, who_of
-from parity.report.reading import from_document
-from parity.results import SOURCE, Report, Row
-from parity.runners.onnxruntime_runner import BACKEND
+from trufor_onnx.parity.gate.evidence import below
+from trufor_onnx.parity.inputs.made import is_made
+from trufor_onnx.parity.results.rows import SOURCE, Report, Row, from_document
+from trufor_onnx.parity.results.sketch import ROUNDING, differing, recorded, who_of
+from trufor_onnx.parity.results.statistics import median_interval
+from trufor_onnx.parity.runners.onnxruntime_runner import BACKEND
 
 CONFIDENCE = 0.99
 LEAST_EFFECT = 0.02  # of a time; smaller ones are not worth a line of their own
@@ -36,7 +37,7 @@ Files = Mapping[tuple[str, str], set[str]]
 Names = dict[tuple[str, str], str]
 
 
-class Verdict(StrEnum):
+class Trend(StrEnum):
     """What a difference means."""
 
     SAME = "the same"
@@ -64,7 +65,7 @@ class Difference:
     what: str
     old: str
     new: str
-    verdict: Verdict
+    verdict: Trend
     why: str = ""
 
 
@@ -171,9 +172,9 @@ def _outputs(old: Report, new: Report) -> Iterator[Difference]:
             why = (
                 f"{problems[0]}; the network's code or preprocessing changed: give it a new version"
             )
-            yield Difference(what, "", f"{len(problems)} of {count} others", Verdict.WORSE, why)
+            yield Difference(what, "", f"{len(problems)} of {count} others", Trend.WORSE, why)
         elif count:
-            yield Difference(what, f"{count}", f"{count}", Verdict.SAME)
+            yield Difference(what, f"{count}", f"{count}", Trend.SAME)
 
 
 def _short(digest: object) -> str:
@@ -203,39 +204,39 @@ def _error(what: str, old: Mapping[str, float], new: Mapping[str, float]) -> Dif
     shared = sorted(old.keys() & new.keys())
     before, after = _mean(old), _mean(new)
     if not old or not new:
-        return Difference(what, before, after, Verdict.GONE if old else Verdict.NEW)
+        return Difference(what, before, after, Trend.GONE if old else Trend.NEW)
     if not shared:
-        return Difference(what, before, after, Verdict.UNKNOWN, "no image in common")
+        return Difference(what, before, after, Trend.UNKNOWN, "no image in common")
     pairs = [(old[key], new[key]) for key in shared]
     if all(a == b for a, b in pairs):
-        return Difference(what, before, after, Verdict.SAME)
+        return Difference(what, before, after, Trend.SAME)
     if min(min(pair) for pair in pairs) <= 0.0:
-        return Difference(what, before, after, Verdict.CHANGED, "an error of exactly 0")
+        return Difference(what, before, after, Trend.CHANGED, "an error of exactly 0")
     found = median_interval([math.log(b / a) for a, b in pairs], CONFIDENCE)
     if found is None:
-        return Difference(what, before, after, Verdict.UNKNOWN, f"{len(pairs)} images are too few")
+        return Difference(what, before, after, Trend.UNKNOWN, f"{len(pairs)} images are too few")
     low, middle, high = (math.exp(value) for value in (found.low, found.median, found.high))
     why = f"{middle:.3f} times, {low:.3f} to {high:.3f}, over {len(pairs)} images"
-    verdict = Verdict.WORSE if low > 1.0 else Verdict.BETTER if high < 1.0 else Verdict.NOISE
+    verdict = Trend.WORSE if low > 1.0 else Trend.BETTER if high < 1.0 else Trend.NOISE
     return Difference(what, before, after, verdict, why)
 
 
 def _costs(old: Costs, new: Costs) -> Iterator[Difference]:
     elsewhere = different_environment(new, old)
     if elsewhere:
-        yield Difference("environment", "", "", Verdict.UNKNOWN, elsewhere)
+        yield Difference("environment", "", "", Trend.UNKNOWN, elsewhere)
         return
     turns = changes_in_turns(new, files_of(old), CONFIDENCE)
     for change in (changes_across(new, old, CONFIDENCE) | turns).values():
         what = f"time of {change.name}"
         if change.ratio is None:
-            yield Difference(what, "", "", Verdict.UNKNOWN, change.problem)
+            yield Difference(what, "", "", Trend.UNKNOWN, change.problem)
             continue
         worse, better = change.slower(LEAST_EFFECT), change.faster(LEAST_EFFECT)
-        verdict = Verdict.WORSE if worse else Verdict.BETTER if better else Verdict.NOISE
+        verdict = Trend.WORSE if worse else Trend.BETTER if better else Trend.NOISE
         yield Difference(what, "1.00", f"{change.ratio.median:.2f}", verdict, str(change))
     for lost in unmeasured(new, old):
-        yield Difference(lost, "measured", "", Verdict.GONE)
+        yield Difference(lost, "measured", "", Trend.GONE)
     for key, cost in new.entries.items():
         before = old.entries[key].peak_bytes if key in old.entries else None
         if before and cost.peak_bytes:
@@ -245,13 +246,13 @@ def _costs(old: Costs, new: Costs) -> Iterator[Difference]:
 def _memory(name: str, before: int, after: int) -> Difference:
     share = after / before
     worse, better = share > 1.0 + MEMORY_NOISE, share < 1.0 - MEMORY_NOISE
-    verdict = Verdict.WORSE if worse else Verdict.BETTER if better else Verdict.NOISE
+    verdict = Trend.WORSE if worse else Trend.BETTER if better else Trend.NOISE
     old, new = (f"{value / 2**20:.0f} MiB" for value in (before, after))
     return Difference(f"peak memory of {name}", old, new, verdict, f"{share:.3f} times")
 
 
 def _plain(what: str, old: str, new: str) -> Difference:
-    return Difference(what, old, new, Verdict.SAME if old == new else Verdict.CHANGED)
+    return Difference(what, old, new, Trend.SAME if old == new else Trend.CHANGED)
 
 
 def _mean(errors: Mapping[str, float]) -> str:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from chunking.folders import LOCK_SUFFIX
-from parity.errors import ParityError
-from parity.gate.costs import is_costs
-from parity.gate.evidence import read_json
-from parity.history.differences import Difference, Verdict, differences
+from trufor_onnx.chunking.folders import LOCK_SUFFIX
+from trufor_onnx.console import printable
+from trufor_onnx.errors import ParityError
+from trufor_onnx.parity.gate.costs import is_costs
+from trufor_onnx.parity.gate.evidence import read_json
+from trufor_onnx.parity.history.differences import Difference, Trend, differences
 
-MOVED = (Verdict.BETTER, Verdict.WORSE, Verdict.CHANGED, Verdict.NEW, Verdict.GONE)
+MOVED = (Trend.BETTER, Trend.WORSE, Trend.CHANGED, Trend.NEW, Trend.GONE)
+ORDER = (
+    *(Trend.WORSE, Trend.UNKNOWN, Trend.GONE, Trend.CHANGED),
+    *(Trend.NEW, Trend.BETTER, Trend.NOISE, Trend.SAME),
+)
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ def _timeline(reports: list[tuple[str, dict[str, Any]]]) -> Timeline:
     cannot = []
     for (before, old), (after, new) in pairwise(reports):
         for found in differences(old, new, (before, after)):
-            if found.verdict is Verdict.UNKNOWN:
+            if found.verdict is Trend.UNKNOWN:
                 cannot.append(f"{before} to {after}: {found.what}: {found.why}")
                 continue
             known = steps.get(found.what)
@@ -109,3 +114,37 @@ def _timeline(reports: list[tuple[str, dict[str, Any]]]) -> Timeline:
                 since, change = (known.since, known.change) if known else (before, None)
                 steps[found.what] = Step(found.what, found.new, since, change)
     return Timeline(names, tuple(steps.values()), tuple(cannot))
+
+
+def difference_lines(found: Iterable[Difference]) -> Iterator[str]:
+    """What is worse first, then what could not be compared, then the rest; at last the counts."""
+    rows = sorted(found, key=lambda row: ORDER.index(row.verdict))
+    for row in rows:
+        values = f"{row.old} -> {row.new}" if row.old != row.new else row.new
+        why = f" ({row.why})" if row.why else ""
+        yield printable(f"{row.verdict.value:14} {row.what}: {values}{why}")
+    counts = {verdict: sum(row.verdict is verdict for row in rows) for verdict in ORDER}
+    yield ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) or "nothing"
+
+
+def timeline_lines(history: Timeline) -> Iterator[str]:
+    """What changed last and when, the latest change first."""
+    yield printable(f"{len(history.releases)} releases: {', '.join(history.releases)}")
+    order = {name: index for index, name in enumerate(history.releases)}
+    steps = sorted(history.steps, key=lambda s: (s.change is None, -order[s.since], s.what))
+    for step in steps:
+        if step.change is None:
+            yield printable(f"  {step.what}: {step.now}, as in {step.since}")
+            continue
+        change = step.change
+        why = f" ({change.why})" if change.why else ""
+        yield printable(
+            f"  {step.what}: {change.verdict} since {step.since}: {change.old} -> {change.new}{why}"
+        )
+    for line in history.not_comparable:
+        yield printable(f"  not comparable: {line}")
+
+
+def documents(found: Iterable[Difference]) -> list[dict[str, Any]]:
+    """Differences as JSON has them."""
+    return [asdict(row) | {"verdict": row.verdict.value} for row in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from chunking.errors import first_line
-from export.finish import VARIANT_KEY
-from export.spec import ModelSpec
-from export.variants import ORT
-from parity.errors import ParityError
-from parity.locate.nodes import NodeRunner
-from parity.locate.tape import Tape
-from parity.runners.base import Outputs
+from trufor_onnx.errors import ParityError, first_line
+from trufor_onnx.export.graph.finish import VARIANT_KEY
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.variants import ORT
+from trufor_onnx.parity.locate.tape import Tape
+from trufor_onnx.parity.runners.base import Outputs
+from trufor_onnx.parity.runners.providers import import_onnxruntime
+from trufor_onnx.runtime.session import own_errors
 
 if TYPE_CHECKING:
     import onnx
     import torch
 
+CPU = ["CPUExecutionProvider"]
+ERRORS_ONLY = 3  # ONNX Runtime's log level
 Array = npt.NDArray[Any]
 # Nodes that arrange, convert or dequantise weights, and are done before the walk.
 FOLDED = ("Cast", "DequantizeLinear", "Identity", "Mul", "Reshape", "Squeeze", "Transpose",
@@ -30,6 +33,98 @@ FOLDED = ("Cast", "DequantizeLinear", "Identity", "Mul", "Reshape", "Squeeze", "
 QUANTISED = ("ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger",
              "QLinearConv", "QLinearMatMul", "QuantizeLinear")  # fmt: skip
 SAME = 1e-9  # of an output's largest value; 1e-11 in tests of the rewriting
+
+
+def names_read(node: onnx.NodeProto) -> list[str]:
+    """The values that a node reads, those that its inner graphs take from outside too."""
+    found = [name for name in node.input if name]
+    for attribute in node.attribute:
+        for graph in [attribute.g, *attribute.graphs]:
+            inner = {tensor.name for tensor in graph.initializer} | {i.name for i in graph.input}
+            for child in graph.node:
+                found += [name for name in names_read(child) if name not in inner]
+                inner.update(child.output)
+            found += [o.name for o in graph.output if o.name not in inner]
+    return list(dict.fromkeys(found))
+
+
+class NodeRunner:
+    """Runs one node, twice if need be.
+
+    Args:
+        proto: the model that the node is of, for its opsets and functions.
+        node: the node.
+        fixed: initializers that it reads.
+        given: what else it reads, for the types.
+
+    Raises:
+        ParityError: ONNX Runtime does not take the node.
+    """
+
+    def __init__(
+        self,
+        proto: onnx.ModelProto,
+        node: onnx.NodeProto,
+        fixed: Mapping[str, Array],
+        given: Mapping[str, Array],
+    ) -> None:
+        import onnx
+
+        runtime = import_onnxruntime()
+        self._node = node
+        self._outputs = [name for name in node.output if name]
+        inputs = [
+            onnx.helper.make_tensor_value_info(
+                name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), [None] * array.ndim
+            )
+            for name, array in given.items()
+        ]
+        graph = onnx.helper.make_graph(
+            [node],
+            "node",
+            inputs,
+            [onnx.ValueInfoProto(name=name) for name in self._outputs],
+            [onnx.numpy_helper.from_array(array, name) for name, array in fixed.items()],
+        )
+        model = onnx.helper.make_model(
+            graph,
+            ir_version=proto.ir_version,
+            opset_imports=proto.opset_import,
+            functions=proto.functions,
+        )
+        options = runtime.SessionOptions()
+        options.log_severity_level = ERRORS_ONLY
+        options.intra_op_num_threads = 1  # a pool of threads a node would cost more than it gains
+        try:
+            self._session = runtime.InferenceSession(
+                model.SerializeToString(), options, providers=CPU
+            )
+        except _errors(runtime) as error:
+            raise self._failed(error) from error
+
+    def run(self, given: Mapping[str, Array]) -> dict[str, Array]:
+        """The node's outputs by name.
+
+        Raises:
+            ParityError: it does not run on these inputs.
+        """
+        try:
+            found = self._session.run(self._outputs, dict(given))
+        except _errors(import_onnxruntime()) as error:
+            raise self._failed(error) from error
+        return {n: np.asarray(a) for n, a in zip(self._outputs, found, strict=True)}
+
+    def _failed(self, error: Exception) -> ParityError:
+        return ParityError(
+            f"the node {self._node.op_type} {self._node.name} does not run alone: "
+            f"{first_line(error)}",
+            hint="the file is damaged, or ONNX Runtime is older than it",
+        )
+
+
+def _errors(runtime: Any) -> tuple[type[Exception], ...]:
+    """What a node alone may end in; a lack of memory is the machine's fault, not the node's."""
+    return (*own_errors(runtime), RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)

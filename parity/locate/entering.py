@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from export.spec import ModelSpec, Preprocessing
-from parity.errors import ParityError
-from parity.feeds import Feeds
-from parity.locate.candidate import Opened
-from parity.runners.base import Outputs
-from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
-from parity.runners.providers import parse_providers
+from trufor_onnx.errors import ParityError
+from trufor_onnx.export.networks.spec import ModelSpec, Preprocessing
+from trufor_onnx.parity.inputs.feeds import Feeds
+from trufor_onnx.parity.locate.candidate import Opened
+from trufor_onnx.parity.runners.base import Outputs
+from trufor_onnx.parity.runners.onnxruntime_runner import OnnxRuntimeRunner
+from trufor_onnx.parity.runners.providers import parse_providers
 
 if TYPE_CHECKING:
     import onnx

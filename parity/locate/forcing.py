@@ -17,15 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from parity.errors import ParityError
-from parity.locate.candidate import QUANTISED, Opened, Output
-from parity.locate.differences import epsilons_that_differ
-from parity.locate.entering import Entry
-from parity.locate.judge import Claim, Judge
-from parity.locate.matching import Matcher
-from parity.locate.nodes import NodeRunner, names_read
-from parity.locate.results import Part
-from parity.locate.witness import in_float64
+from trufor_onnx.errors import ParityError
+from trufor_onnx.parity.locate.candidate import QUANTISED, NodeRunner, Opened, Output, names_read
+from trufor_onnx.parity.locate.causes import epsilons_that_differ
+from trufor_onnx.parity.locate.entering import Entry
+from trufor_onnx.parity.locate.judge import Claim, Judge, in_float64
+from trufor_onnx.parity.locate.matching import Matcher
+from trufor_onnx.parity.locate.results import LocatedPart
 
 if TYPE_CHECKING:
     import onnx
@@ -69,7 +67,7 @@ class Held:
         return self.since if self.value is None else frozenset([self.value])
 
 
-Explain = Callable[[Part, Held, int, "Output | None"], Part]
+Explain = Callable[[LocatedPart, Held, int, "Output | None"], LocatedPart]
 
 
 class Walk:
@@ -113,13 +111,15 @@ class Walk:
         self._untied = untied
         self._fixed = opened.arrays
         self._held: dict[str, Held] = {}
-        self._parts: list[Part] = []
+        self._parts: list[LocatedPart] = []
         self._gaps: set[tuple[str, int]] = set()
         graph = opened.proto.graph
         self._left = Counter(name for node in graph.node for name in names_read(node))
         self._left.update(output.name for output in graph.output)
 
-    def run(self, inputs: Mapping[str, tuple[int, Entry]], outputs: Sequence[Output]) -> list[Part]:
+    def run(
+        self, inputs: Mapping[str, tuple[int, Entry]], outputs: Sequence[Output]
+    ) -> list[LocatedPart]:
         """All parts, in network order.
 
         Args:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from parity.locate.layout import find_layout
-from parity.locate.measure import error_of
-from parity.locate.origins import Origins
-from parity.locate.reach import reachable
-from parity.locate.tape import Op, Tape
+from trufor_onnx.parity.locate.judge import error_of, find_layout
+from trufor_onnx.parity.locate.origins import Origins
+from trufor_onnx.parity.locate.replay import reachable
+from trufor_onnx.parity.locate.tape import Op, Tape
 
 if TYPE_CHECKING:
     import onnx

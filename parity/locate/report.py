@@ -10,12 +10,12 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from chunking.atomic import atomic_write
-from parity.documents import encode
-from parity.errors import ParityError
-from parity.locate.results import FACTOR, SCHEMA_VERSION, Located, Part
-from parity.report.text import markdown as escaped
-from parity.report.text import printable
+from trufor_onnx.console import markdown as escaped
+from trufor_onnx.console import printable
+from trufor_onnx.documents import encode
+from trufor_onnx.errors import ParityError
+from trufor_onnx.files import atomic_write
+from trufor_onnx.parity.locate.results import FACTOR, SCHEMA_VERSION, Located, LocatedPart
 
 JSON_FILE, MARKDOWN_FILE = "locate.json", "locate.md"
 SHORT = 60  # parts that a table shows whole
@@ -105,7 +105,7 @@ def write(located: Located, folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def rows(parts: Sequence[Part], *, whole: bool) -> Iterator[Part | int]:
+def rows(parts: Sequence[LocatedPart], *, whole: bool) -> Iterator[LocatedPart | int]:
     """Parts to show; a number stands for so many that are left out."""
     worst = sorted(parts, key=lambda part: part.ratio, reverse=True)[:WORST]
     left = 0
@@ -121,7 +121,7 @@ def rows(parts: Sequence[Part], *, whole: bool) -> Iterator[Part | int]:
         yield left
 
 
-def _cells(part: Part) -> tuple[str, ...]:
+def _cells(part: LocatedPart) -> tuple[str, ...]:
     return (
         part.name or "(the network itself)",
         ", ".join(part.operators),

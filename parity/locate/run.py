@@ -10,35 +10,33 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from export.build import file_stem
-from export.registry import find
-from export.sources import WeightsSource
-from export.spec import ModelSpec
-from export.trufor_specs import NOISEPRINT_PP
-from export.weights import Weights
-from parity.cases import Case, Pixels
-from parity.environment import environment
-from parity.errors import ParityError
-from parity.feeds import Feeds, make_feeds
-from parity.identity import REFUTED
-from parity.image_sets import find_images
-from parity.locate.candidate import (
+from trufor_onnx.errors import ParityError
+from trufor_onnx.export.build import file_stem
+from trufor_onnx.export.networks.registry import NOISEPRINT_PP, find
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.export.weights.tensors import Weights
+from trufor_onnx.parity.inputs.cases import Case, Pixels
+from trufor_onnx.parity.inputs.feeds import Feeds, make_feeds
+from trufor_onnx.parity.inputs.image_sets import find_images
+from trufor_onnx.parity.locate.candidate import (
     Output,
     in_its_pieces,
     load,
     outputs_of,
     require_same,
 )
-from parity.locate.entering import enter, size_of
-from parity.locate.measure import error_of
-from parity.locate.origins import find_origins
-from parity.locate.results import Located, shares
-from parity.locate.store import Store
-from parity.locate.tape import Tape, record
-from parity.locate.walks import Walks
-from parity.runners.base import Outputs
-from parity.runners.torch_runner import TorchRunner
-from parity.subjects import Subject, make_subject
+from trufor_onnx.parity.locate.entering import enter, size_of
+from trufor_onnx.parity.locate.judge import error_of
+from trufor_onnx.parity.locate.origins import find_origins
+from trufor_onnx.parity.locate.results import Located, Store, shares
+from trufor_onnx.parity.locate.tape import Tape, record
+from trufor_onnx.parity.locate.walks import Walks
+from trufor_onnx.parity.references.identity import REFUTED
+from trufor_onnx.parity.references.subject import Subject, make_subject
+from trufor_onnx.parity.results.environment import environment
+from trufor_onnx.parity.runners.base import Outputs
+from trufor_onnx.parity.runners.torch_runner import TorchRunner
 
 if TYPE_CHECKING:
     import onnx
@@ -70,7 +68,7 @@ class Question:
     folder: Path = Path("onnx_models")
 
 
-class Listener:
+class LocateListener:
     """Told how it goes on; this one says nothing."""
 
     def say(self, text: str) -> None:
@@ -80,7 +78,7 @@ class Listener:
         """A node of the candidate is next."""
 
 
-def locate(question: Question, listener: Listener | None = None) -> Located:
+def locate(question: Question, listener: LocateListener | None = None) -> Located:
     """Find the first module that creates error.
 
     Args:
@@ -92,7 +90,7 @@ def locate(question: Question, listener: Listener | None = None) -> Located:
             weights, or a size that the network does not take.
         ExportError: the weights do not cover the network, or the file is no whole ONNX file.
     """
-    listener = listener or Listener()
+    listener = listener or LocateListener()
     subject = _subject(question, listener.say)
     opened = load(subject.path)
     picture = find_images(question.image, most=1)[0]

@@ -8,19 +8,18 @@ from typing import Any
 
 import numpy.typing as npt
 
-from export.variants import FP16
-from parity.errors import ParityError
-from parity.locate.candidate import Opened, Output, variant_of
-from parity.locate.causes import as_if, of_input, of_output
-from parity.locate.differences import weights_that_differ
-from parity.locate.entering import Entry
-from parity.locate.forcing import Held, Walk
-from parity.locate.judge import Judge
-from parity.locate.matching import KINDS, Matcher
-from parity.locate.origins import Origins
-from parity.locate.results import FACTOR, INPUT, OUTPUT, Part
-from parity.locate.tape import Tape
-from parity.subjects import Subject
+from trufor_onnx.errors import ParityError
+from trufor_onnx.export.variants import FP16
+from trufor_onnx.parity.locate.candidate import Opened, Output, variant_of
+from trufor_onnx.parity.locate.causes import as_if, of_input, of_output, weights_that_differ
+from trufor_onnx.parity.locate.entering import Entry
+from trufor_onnx.parity.locate.forcing import Held, Walk
+from trufor_onnx.parity.locate.judge import Judge
+from trufor_onnx.parity.locate.matching import KINDS, Matcher
+from trufor_onnx.parity.locate.origins import Origins
+from trufor_onnx.parity.locate.results import FACTOR, INPUT, OUTPUT, LocatedPart
+from trufor_onnx.parity.locate.tape import Tape
+from trufor_onnx.parity.references.subject import Subject
 
 Array = npt.NDArray[Any]
 # Where the outputs agree to the first, a part that is off by the second, tied by its weights
@@ -29,7 +28,7 @@ OUTPUTS_AGREE = 1e-4
 MUST_SHOW = 1e-2
 MOST_WALKS = 3
 # A part of which nothing is computed: an input of another type, a weight that no part reads.
-NOTHING = Part(-1, (), (), (), "", "", (), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+NOTHING = LocatedPart(-1, (), (), (), "", "", (), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class Walks:
@@ -61,7 +60,7 @@ class Walks:
         state = {n: t.detach().cpu().numpy() for n, t in subject.weights.tensors.items()}
         self._differs = weights_that_differ(opened, origins, state)
 
-    def run(self, off: float) -> tuple[list[Part], list[str]]:
+    def run(self, off: float) -> tuple[list[LocatedPart], list[str]]:
         """All parts, in network order, and notes for people.
 
         Args:
@@ -99,7 +98,7 @@ class Walks:
         notes += [f"cannot be told apart inside: {p.modules[0]} .. {p.modules[-1]}" for p in wide]
         return parts, notes
 
-    def _walk(self, untied: Sequence[str] | set[str]) -> tuple[list[Part], str]:
+    def _walk(self, untied: Sequence[str] | set[str]) -> tuple[list[LocatedPart], str]:
         self._judge = Judge(self._tape)
         walk = Walk(
             self._opened,
@@ -117,7 +116,9 @@ class Walks:
     def _opened_name(self) -> str:
         return self._subject.path.name
 
-    def _explain(self, part: Part, one: Held, value: int, wanted: Output | None) -> Part:
+    def _explain(
+        self, part: LocatedPart, one: Held, value: int, wanted: Output | None
+    ) -> LocatedPart:
         """The place of a part that creates error, and what was done there."""
         tape, contract = self._tape, self._subject.preprocessing
         inputs = dict.fromkeys(tape.inputs.values())
@@ -148,7 +149,7 @@ class Walks:
         names = [o.name for o in self._outputs if o.value in one.since and o.value != value]
         return f"it is the network's output {names[0]}" if names else ""
 
-    def _entered(self, parts: Sequence[Part]) -> list[Part]:
+    def _entered(self, parts: Sequence[LocatedPart]) -> list[LocatedPart]:
         """With inputs of another type or order of axes as parts of their own."""
         found = list(parts)
         for name, entry in self._entries.items():
@@ -163,7 +164,7 @@ class Walks:
             found[at] = replace(found[at], differs=(*found[at].differs, entry.differs))
         return found
 
-    def _left(self, parts: Sequence[Part]) -> list[Part]:
+    def _left(self, parts: Sequence[LocatedPart]) -> list[LocatedPart]:
         """Weights that differ in a place that no part ends behind."""
         said = {text for part in parts for text in part.differs}
         return [
@@ -179,10 +180,10 @@ class Walks:
         ]
 
 
-def _faults(parts: Sequence[Part]) -> list[Part]:
+def _faults(parts: Sequence[LocatedPart]) -> list[LocatedPart]:
     return [part for part in parts if part.creates]
 
 
-def _doubtful(part: Part) -> bool:
+def _doubtful(part: LocatedPart) -> bool:
     """Tied by its weights alone, and so far off that the outputs should show it."""
     return part.anchor.endswith("weights") and not part.ratio <= FACTOR and part.created > MUST_SHOW

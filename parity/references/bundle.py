@@ -8,20 +8,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from chunking.hashing import sha256_file
-from export.lock import canonical
-from export.sources import WeightsSource
-from export.spec import ModelSpec, Preprocessing
-from parity.cases import Case, Pixels
-from parity.errors import ParityError
-from parity.references.container import Container, ContainerError, Item
-from parity.references.keys import CASES, FLOAT64, TORCH32, WEIGHTS, network, pixels_digest
-from parity.references.known_weights import KnownWeights, from_facts
-from parity.references.machine import machine
-from parity.references.networks import Network
-from parity.references.store import Tally
-from parity.references.supply import Prepared, load_feeds
-from parity.runners.base import Feeds, Outputs
+from trufor_onnx.documents import canonical
+from trufor_onnx.errors import ParityError
+from trufor_onnx.export.networks.spec import ModelSpec, Preprocessing
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.files import sha256_file
+from trufor_onnx.parity.inputs.cases import Case, Pixels
+from trufor_onnx.parity.references.keys import CASES, WEIGHTS, network, pixels_digest
+from trufor_onnx.parity.references.networks import KnownWeights, Network, from_facts
+from trufor_onnx.parity.references.store import Tally
+from trufor_onnx.parity.references.supply import Prepared, load_feeds
+from trufor_onnx.parity.references.yardstick import machine
+from trufor_onnx.parity.results.container import FLOAT64, TORCH32, Container, ContainerError, Item
+from trufor_onnx.parity.runners.base import Feeds, Outputs
 
 
 class Bundle:

@@ -24,13 +24,17 @@ from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from pathlib import Path
 
-from chunking.hashing import sha256_bytes, sha256_file
-from export.lock import canonical
-from parity.references.installed import Installed, by_name, is_standard, owner_of, record_digest
+from trufor_onnx.documents import canonical
+from trufor_onnx.files import sha256_bytes, sha256_file
+from trufor_onnx.parity.references.installed import (
+    Installed,
+    by_name,
+    is_standard,
+    owner_of,
+    record_digest,
+)
 
-# The packages of this program, by their first name. However installed, they go by their files.
-_ABOVE = __name__.removesuffix("parity.references.closure")
-OWN = {f"{_ABOVE}{n}".partition(".")[0] for n in ("chunking", "export", "runtime", "parity")}
+OWN = {__name__.partition(".")[0]}  # this program: however installed, it goes by its files
 MOST_FILES = 4000  # of a user's package
 LARGEST_DATA = 256 << 20  # bytes of a file that code names
 RUNS_CODE = (
@@ -75,7 +79,7 @@ def closure(*starts: str, content: bool = False) -> Closure:
         content: hold the installed distributions that they import to the content of their Python
             files too, so that one that was edited in its place is another one.
     """
-    walk = _Walk()
+    walk = _ImportWalk()
     for name in starts:
         walk.add(name, f"{name} is not there")
     packages = {
@@ -102,7 +106,7 @@ def strangers(names: Iterable[str], known: Closure) -> list[str]:
 
 
 @dataclass
-class _Walk:
+class _ImportWalk:
     """The walk from module to module."""
 
     files: dict[str, str] = field(default_factory=dict)
@@ -260,7 +264,7 @@ def data_files(texts: Iterable[str], module: str) -> dict[str, str]:
     """Files that some texts name, below the current folder or beside a module, with digests."""
     spec = _find(module)
     beside = [Path(spec.origin).parent] if spec and spec.origin else []
-    walk = _Walk()
+    walk = _ImportWalk()
     for text in texts:
         walk.add_data(text, (Path(), *beside))
     return walk.files

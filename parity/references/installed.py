@@ -11,7 +11,7 @@ from functools import cache, cached_property
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from pathlib import Path
 
-from chunking.hashing import sha256_bytes
+from trufor_onnx.files import sha256_bytes
 
 MOST_SOURCE = 16 << 20  # bytes of a distribution's Python files; above it (torch) RECORD speaks
 SITE = {"site-packages", "dist-packages"}

@@ -20,19 +20,18 @@ from typing import Any
 
 import numpy as np
 
-from chunking.hashing import sha256_bytes
-from export.lock import canonical
-from export.spec import ModelSpec, Preprocessing
-from export.toolchain import package_version
-from parity.cases import Pixels
-from parity.references.closure import Closure, closure, data_files, strangers
+from trufor_onnx.documents import canonical
+from trufor_onnx.export.graph.finish import package_version
+from trufor_onnx.export.networks.spec import ModelSpec, Preprocessing
+from trufor_onnx.files import sha256_bytes
+from trufor_onnx.parity.inputs.cases import Pixels
+from trufor_onnx.parity.references.closure import Closure, closure, data_files, strangers
 
 Key = dict[str, Any]
 
-FLOAT64, TORCH32 = "float64", "torch32"
 WEIGHTS, PROOF, CASES = "weights", "proof", "cases"
 # The module that computes references; what it imports is found by reading it.
-COMPUTES = f"{__package__}.live"
+COMPUTES = f"{__package__}.supply"
 
 logger = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ with its digest; else it is computed again and replaced. Several processes may u
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import secrets
@@ -16,21 +17,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from parity.references.container import (
+from trufor_onnx.files import parse_size
+from trufor_onnx.parity.references.keys import Key, key_digest
+from trufor_onnx.parity.results.container import (
     Array,
     Container,
     ContainerError,
-    Entry,
     NoContainerError,
+    StoredEntry,
     write_container,
 )
-from parity.references.keys import Key, key_digest
 
 SUFFIX, PART = ".ref", ".part"
 ABANDONED_S = 3600  # after so long nobody writes a part any more
 KEEP = 0.9  # of the limit, once it was reached
 
 logger = logging.getLogger(__name__)
+ENVIRONMENT_VARIABLE = "TRUFOR_CACHE"
+DEFAULT_FOLDER = Path(".cache/references")
+DEFAULT_LIMIT = "8GiB"
 
 
 @dataclass
@@ -73,7 +78,7 @@ class ReferenceCache:
         self._used: int | None = None  # bytes, counted at the first write
         self._writes = True
 
-    def find(self, key: Key, tally: Tally) -> Entry | None:
+    def find(self, key: Key, tally: Tally) -> StoredEntry | None:
         """The entry of a key, or None where it must be computed."""
         path = self._path(key)
         try:
@@ -92,7 +97,7 @@ class ReferenceCache:
             return None
         with suppress(OSError):  # a folder that may only be read, or the entry is gone by now
             os.utime(path)
-        return Entry(item.key, item.document, arrays)
+        return StoredEntry(item.key, item.document, arrays)
 
     def add(
         self,
@@ -102,7 +107,7 @@ class ReferenceCache:
         arrays: Mapping[str, Array] | None = None,
     ) -> None:
         """Keep an entry. Where that cannot be, the run goes on without, which is said once."""
-        entry = Entry(key, document or {}, arrays or {})
+        entry = StoredEntry(key, document or {}, arrays or {})
         size = sum(array.nbytes for array in entry.arrays.values())
         if not self._writes or size > self.limit:
             return
@@ -123,7 +128,7 @@ class ReferenceCache:
         digest = key_digest(key)
         return self.folder / digest[:2] / f"{digest}{SUFFIX}"
 
-    def _write(self, path: Path, entry: Entry) -> int:
+    def _write(self, path: Path, entry: StoredEntry) -> int:
         """Atomic, but not synced: an entry that a power cut tears is found out by its digest."""
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.stem}.{secrets.token_hex(8)}{PART}")
@@ -164,3 +169,35 @@ class ReferenceCache:
             path.unlink(missing_ok=True)
             used -= size
         self._used = used
+
+
+def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--cache``, ``--no-cache`` and ``--cache-limit``."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="keep PyTorch's outputs here, and take those that are there "
+        f"(default: ${ENVIRONMENT_VARIABLE}, then {DEFAULT_FOLDER})",
+    )
+    where.add_argument("--no-cache", action="store_true", help="compute every reference anew")
+    parser.add_argument(
+        "--cache-limit",
+        default=DEFAULT_LIMIT,
+        metavar="SIZE",
+        help="above it the entries used longest ago go (default: %(default)s)",
+    )
+
+
+def cache_of(args: argparse.Namespace) -> ReferenceCache | None:
+    """The cache that the options choose, or None for none.
+
+    Raises:
+        ChunkingError: the limit is no size.
+    """
+    if args.no_cache:
+        return None
+    named = os.environ.get(ENVIRONMENT_VARIABLE, "")
+    folder = args.cache or (Path(named) if named else DEFAULT_FOLDER)
+    return ReferenceCache(folder, limit=parse_size(args.cache_limit))

@@ -9,31 +9,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chunking.atomic import atomic_write, current_umask, fsync_folder
-from chunking.folders import default_folder
-from chunking.hashing import sha256_bytes, sha256_file
-from chunking.splitting import split
-from export.external_data import external_if_onnx, same_files
-from export.lock import file_entry, lock_path
-from export.toolchain import package_version
-from parity.errors import ParityError
-from parity.gate.evidence import Evidence, below, gather
-from parity.gate.findings import Decision
-from parity.gate.judge import judge
-from parity.gate.policy import Policy
-from parity.gate.view import document as gate_document
-from parity.latency.markdown import bench_markdown
-from parity.latency.reading import read_bench
-from parity.references.sketch import bundled, unlike_report
-from parity.release import layout
-from parity.release.licence import terms_of
-from parity.release.model_card import Card, model_card
-from parity.release.signing import sign
-from parity.release.statement import Origin, statement
-from parity.release.sums import encode
-from parity.report.formats import FORMATS, JSON, write_reports
-from parity.report.html.gate import read_gate
-from parity.results import RUNTIME
+from trufor_onnx.chunking.external_data import external_if_onnx, same_files
+from trufor_onnx.chunking.folders import default_folder
+from trufor_onnx.chunking.splitting import split
+from trufor_onnx.errors import ParityError
+from trufor_onnx.export.graph.finish import package_version
+from trufor_onnx.export.lock import file_entry, lock_path
+from trufor_onnx.files import atomic_write, current_umask, fsync_folder, sha256_bytes, sha256_file
+from trufor_onnx.parity.gate.evidence import Evidence, below, gather
+from trufor_onnx.parity.gate.findings import Decision
+from trufor_onnx.parity.gate.judge import judge
+from trufor_onnx.parity.gate.policy import Policy
+from trufor_onnx.parity.gate.view import document as gate_document
+from trufor_onnx.parity.release.model_card import Card, model_card, terms_of
+from trufor_onnx.parity.release.signing import BuildOrigin, sign, statement
+from trufor_onnx.parity.release.verify import signed_locks
+from trufor_onnx.parity.report.formats import FORMATS, JSON, write_reports
+from trufor_onnx.parity.report.html.gate import read_gate
+from trufor_onnx.parity.report.timing import bench_markdown
+from trufor_onnx.parity.results import release_layout as layout
+from trufor_onnx.parity.results.release_layout import encode
+from trufor_onnx.parity.results.rows import RUNTIME
+from trufor_onnx.parity.results.sketch import bundled, unlike_report
+from trufor_onnx.parity.results.timing_file import read_bench
 
 
 @dataclass(frozen=True)
@@ -113,8 +111,7 @@ def assemble(order: Order) -> Assembled:
         models_dir=order.models_dir,
         bench=order.bench,
         baselines=order.baselines,
-        release=order.trusted,
-        key=order.key,
+        signed=signed_locks(order.trusted, order.key),
     )
     decision = judge(evidence, order.policy)
     if decision.exit_code and not order.although.strip():
@@ -240,7 +237,7 @@ def _seal(order: Order, evidence: Evidence, stage: Path) -> int:
         tools |= lock["toolchain"]
     data = statement(
         digests,
-        Origin(
+        BuildOrigin(
             version=order.version,
             models=[f"{s.model}/{s.variant}" for s in evidence.subjects],
             settings={

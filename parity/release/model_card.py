@@ -6,15 +6,67 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from parity.gate.evidence import Evidence, Subject, below
-from parity.gate.findings import Decision
-from parity.latency.results import BenchReport, Outcome
-from parity.looks import fewest_different
-from parity.made import is_made
-from parity.proof import named, said
-from parity.release.licence import published_by
-from parity.report.text import markdown as escaped
-from parity.results import SOURCE
+from trufor_onnx.console import markdown as escaped
+from trufor_onnx.errors import ParityError
+from trufor_onnx.export.weights.download import BY_RECEIPT, WEIGHTS_TERMS, publication_of
+from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile, below
+from trufor_onnx.parity.gate.findings import Decision
+from trufor_onnx.parity.inputs.made import is_made
+from trufor_onnx.parity.results.rows import PROVEN, SOURCE, named, said
+from trufor_onnx.parity.results.summary import fewest_different
+from trufor_onnx.parity.results.timing import BenchReport, TimingOutcome
+
+STAND_IN = "made from a seed by this project: nobody else's weights; Apache-2.0 as the code"
+USE = """## Use
+
+```sh
+sha256sum -c SHA256SUMS               # the files are those of this release
+python -m chunking merge .            # pieces to ONNX files, each byte checked
+python -m parity release-verify FOLDER --key pub.pem   # everything, the signature too
+```"""
+
+
+def published_by(subject: JudgedFile) -> Mapping[str, Any] | None:
+    """Who published the weights of a file, and how that is known; None where it is not.
+
+    The file must be proven to hold what the run's checkpoint holds, and that checkpoint be known
+    by its digest. What a lock says of a name or a digest is no proof.
+    """
+    weights = subject.said("weights")
+    if subject.said("proof") != PROVEN or below(weights, "kind") != "checkpoint":
+        return None
+    if below(weights, "digest") != below(subject.lock, "weights", "digest"):
+        return None
+    known = publication_of(None, str(below(weights, "file_sha256")))
+    said = below(weights, "published")  # by the receipt that lay beside the checkpoint
+    if known is None and isinstance(said, Mapping) and said.get("known_by") == BY_RECEIPT:
+        return said
+    return known
+
+
+def terms_of(subject: JudgedFile, given: str) -> str:
+    """The terms, in a sentence.
+
+    Args:
+        subject: the file, with its lock and what the report says of it.
+        given: what whoever releases says of the weights ("" for nothing).
+
+    Raises:
+        ParityError: nobody says.
+    """
+    lock = subject.lock or {}
+    if below(lock, "weights", "kind") == "stand-in":
+        return STAND_IN
+    if given:
+        return given
+    if published_by(subject):
+        return WEIGHTS_TERMS
+    raise ParityError(
+        f"{subject.model}: nobody says under which terms {below(lock, 'weights', 'label')} may be "
+        "passed on: its digest is not a published one",
+        hint='say it: --weights-licence "the licence, and whose weights they are"; published '
+        "weights are known by `python -m export weights`, also from an archive fetched by hand",
+    )
 
 
 @dataclass(frozen=True)
@@ -53,15 +105,6 @@ def model_card(card: Card) -> str:
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-USE = """## Use
-
-```sh
-sha256sum -c SHA256SUMS               # the files are those of this release
-python -m chunking merge .            # pieces to ONNX files, each byte checked
-python -m parity release-verify FOLDER --key pub.pem   # everything, the signature too
-```"""
-
-
 def _gate(card: Card) -> str:
     verdicts = ", ".join(f"{finding.rule}: {finding.outcome}" for finding in card.decision.findings)
     line = f"Release gate (`gate.json`): {escaped(verdicts)}."
@@ -70,7 +113,7 @@ def _gate(card: Card) -> str:
     return line
 
 
-def _files(subjects: Sequence[Subject]) -> str:
+def _files(subjects: Sequence[JudgedFile]) -> str:
     rows = [
         (
             escaped(str(subject.said("file", "name"))),
@@ -85,7 +128,7 @@ def _files(subjects: Sequence[Subject]) -> str:
     return _table(("file", "network", "variant", "bytes", "opset", "SHA-256"), rows)
 
 
-def _subject(subject: Subject, card: Card) -> Iterator[str]:
+def _subject(subject: JudgedFile, card: Card) -> Iterator[str]:
     lock = subject.lock or {}
     yield f"## {escaped(str(subject.said('file', 'name')))}"
     yield escaped(str(lock.get("title", subject.model))) + "."
@@ -115,7 +158,7 @@ def _subject(subject: Subject, card: Card) -> Iterator[str]:
     yield "\n".join(f"- {line}" for line in lines)
 
 
-def _origin(subject: Subject) -> str:
+def _origin(subject: JudgedFile) -> str:
     """Whose weights they are: only a known digest says so, never a name."""
     weights = subject.said("weights")
     if below(weights, "kind") == "stand-in":
@@ -179,7 +222,7 @@ def _costs(bench: BenchReport | None) -> Iterator[str]:
             "-" if row.noise_floor is None else f"{row.noise_floor - 1.0:.1%}",
         )
         for row in bench.latency
-        if row.outcome is Outcome.MEASURED and row.summary
+        if row.outcome is TimingOutcome.MEASURED and row.summary
     ]
     yield "## Time and memory"
     yield _table(("network", "who", "size", "median ms", "90 % ms", "A/A floor"), rows)
@@ -191,7 +234,7 @@ def _costs(bench: BenchReport | None) -> Iterator[str]:
             f"{(row.peak_bytes or 0) / 2**20:.0f}",
         )
         for row in bench.memory
-        if row.outcome is Outcome.MEASURED
+        if row.outcome is TimingOutcome.MEASURED
     ]
     if peaks:
         yield _table(("network", "who", "size", "peak MiB of a fresh process"), peaks)

@@ -8,21 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chunking.errors import ChunkingError
-from chunking.folders import FOLDER_SUFFIX, LOCK_SUFFIX
-from chunking.hashing import sha256_bytes, sha256_file
-from chunking.manifest import MANIFEST_NAME
-from chunking.manifest_json import load
-from export.external_data import beside, whole_digest
-from parity.errors import ParityError
-from parity.references.sketch import bundled, unlike_report
-from parity.release import layout
-from parity.release.signing import check, vouched
-from parity.release.statement import subjects, version_of
-from parity.release.sums import parse
-from parity.report.reading import from_document
+from trufor_onnx.chunking.external_data import beside, whole_digest
+from trufor_onnx.chunking.folders import FOLDER_SUFFIX, LOCK_SUFFIX
+from trufor_onnx.chunking.manifest import MANIFEST_NAME, load
+from trufor_onnx.errors import ChunkingError, ParityError
+from trufor_onnx.files import sha256_bytes, sha256_file
+from trufor_onnx.parity.release.signing import check, subjects, version_of, vouched
+from trufor_onnx.parity.results import release_layout as layout
+from trufor_onnx.parity.results.release_layout import parse
+from trufor_onnx.parity.results.rows import from_document
+from trufor_onnx.parity.results.sketch import bundled, unlike_report
 
 LARGEST = 256 << 20  # bytes of a JSON file
+VALID = "valid"  # how a signature is that holds
 
 
 @dataclass(frozen=True)
@@ -268,3 +266,30 @@ def _json(folder: Path, name: str, found: Mapping[str, str]) -> dict[str, Any]:
 def _objects(given: object) -> list[dict[str, Any]]:
     values = given.values() if isinstance(given, dict) else ()
     return [value for value in values if isinstance(value, dict)]
+
+
+def signed_locks(release: Path | None, key: Path | None) -> dict[str, str]:
+    """SHA-256 of each lock that a signed release holds, with the release's name.
+
+    Raises:
+        ParityError: only one of the two is named, or the release is not what that key signed.
+    """
+    if release is None and key is None:
+        return {}
+    if release is None or key is None:
+        raise ParityError(
+            "a release is trusted by its signature", hint="give both: --release DIR --key PUB.pem"
+        )
+    name = release.absolute().name
+    found = verify_release(release, layout.version_of(release), key)
+    if found.problems or found.signature != VALID:
+        wrong = found.problems[0] if found.problems else f"signature: {found.signature}"
+        raise ParityError(
+            f"{release}: its locks cannot be trusted: {wrong}",
+            hint=f"python -m parity release-verify {release} --key {key}",
+        )
+    return {
+        sha256_file(release / file): name
+        for file, _ in layout.entries(release)
+        if file.endswith(LOCK_SUFFIX)
+    }

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from parity.looks import fewest_different
-from parity.made import is_made
-from parity.proof import said
-from parity.report.placement import placement_lines
-from parity.report.problems import problems
-from parity.report.references import about_lines, backend_name
-from parity.report.text import markdown as escaped
-from parity.results import SOURCE, Group, Report, Row, Status
+from trufor_onnx.console import markdown as escaped
+from trufor_onnx.parity.inputs.made import is_made
+from trufor_onnx.parity.report.sentences import about_lines, backend_name, placement_lines, problems
+from trufor_onnx.parity.results.rows import SOURCE, Group, Report, Row, Status, said
+from trufor_onnx.parity.results.summary import fewest_different
 
 MARKS = {
     Status.PASS: "✅ passed",

@@ -7,11 +7,9 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from parity.proof import said
-from parity.report.placement import placement_lines
-from parity.report.references import about_lines, backend_name
-from parity.report.text import printable
-from parity.results import SOURCE, Group, Report, Row, Status
+from trufor_onnx.console import printable
+from trufor_onnx.parity.report.sentences import about_lines, backend_name, placement_lines
+from trufor_onnx.parity.results.rows import SOURCE, Group, Report, Row, Status, said
 
 STYLES = {
     Status.PASS: "green",

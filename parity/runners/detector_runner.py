@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from parity.cases import Case, Picture, Pixels
-from parity.errors import ParityError, ProviderError
-from parity.runners.base import Feeds, Outputs
-from parity.runners.onnxruntime_runner import BACKEND
-from parity.runners.placement import Placement
-from parity.runners.providers import Provider
+from trufor_onnx.errors import ParityError, ProviderRunError
+from trufor_onnx.parity.inputs.cases import Case, ImageFile, Pixels
+from trufor_onnx.parity.runners.base import Feeds, Outputs
+from trufor_onnx.parity.runners.onnxruntime_runner import BACKEND
+from trufor_onnx.parity.runners.placement import Placement
+from trufor_onnx.parity.runners.providers import Provider
 
 if TYPE_CHECKING:
-    from runtime.results import Analysis
+    from trufor_onnx.runtime.results import Analysis
 
 SCALE = 256  # the contract of the detector's input; it takes no other
 
@@ -51,7 +51,7 @@ class DetectorRunner:
         sha256: Sequence[str],
         threads: int = 0,
     ) -> None:
-        import runtime
+        import trufor_onnx.runtime as runtime
 
         self.backend = BACKEND
         self.provider = provider.name
@@ -62,7 +62,7 @@ class DetectorRunner:
                 folder, providers=(provider.name,), variant=variant, threads=threads
             )
         except runtime.ProviderError as error:
-            raise ProviderError(error.problem, hint=error.hint) from error
+            raise ProviderRunError(error.problem, hint=error.hint) from error
         except runtime.AnalysisError as error:
             raise ParityError(error.problem, hint=error.hint) from error
         ran = [model.sha256 for model in self._detector.provenance.models]
@@ -85,7 +85,7 @@ class DetectorRunner:
             ParityError: the runtime refuses the image, or reads another file than the reference.
         """
         picture = case.pictures[0]
-        if case.size is None and len(case.pictures) == 1 and isinstance(picture, Picture):
+        if case.size is None and len(case.pictures) == 1 and isinstance(picture, ImageFile):
             sha256 = picture.digest()
             return self._analysed([picture.path], sha256=sha256)
         pixels, _ = case.load()
@@ -103,7 +103,7 @@ class DetectorRunner:
         self._detector.close()
 
     def _analysed(self, images: Sequence[Path | Pixels], *, sha256: str = "") -> Outputs:
-        import runtime
+        import trufor_onnx.runtime as runtime
 
         found: list[Analysis] = []
         for image in images:

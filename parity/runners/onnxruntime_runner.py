@@ -6,15 +6,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from chunking.errors import first_line
-from export.foreign import PICTURE_HINT, out_of_memory
-from parity.cases import Case
-from parity.contract import Contract, Port
-from parity.errors import ParityError, ProviderError
-from parity.runners.base import Feeds, Outputs
-from parity.runners.binding import run_bound
-from parity.runners.placement import Placement, Profile, placement_of
-from parity.runners.providers import (
+from trufor_onnx.errors import ParityError, ProviderRunError, first_line
+from trufor_onnx.export.foreign import PICTURE_HINT, out_of_memory
+from trufor_onnx.parity.inputs.cases import Case
+from trufor_onnx.parity.runners.base import Feeds, Outputs
+from trufor_onnx.parity.runners.contract import Contract, Port
+from trufor_onnx.parity.runners.placement import Placement, Profile, placement_of
+from trufor_onnx.parity.runners.providers import (
     BINDS,
     NAMES,
     Provider,
@@ -22,12 +20,42 @@ from parity.runners.providers import (
     require_options,
     require_ran,
 )
-from runtime.onnxruntime_errors import session_errors
-from runtime.providers import CPU
+from trufor_onnx.runtime.providers import CPU
+from trufor_onnx.runtime.session import session_errors
 
+BACKEND = "onnxruntime"
+DEVICE = "cuda"  # TensorRT's memory too
+DEVICE_ID = 0
 BACKEND = "onnxruntime"
 RAISED = 4  # ONNX Runtime's log level that leaves out what it raises too
 ERRORS_ONLY = 3  # ONNX Runtime's log level; its warnings repeat what the report says
+
+
+def run_bound(session: Any, feeds: Feeds, names: list[str]) -> list[Any]:
+    """Copy the inputs to the device, run there, and copy the outputs back.
+
+    Without binding, ONNX Runtime would choose for each output where it lies; so every copy is
+    made here, and the outputs are whole when this returns.
+
+    Args:
+        session: an ``InferenceSession`` on a CUDA device.
+        feeds: the inputs, on the host.
+        names: the outputs wanted.
+
+    Returns:
+        The outputs on the host, in the order of ``names``.
+    """
+    value = import_onnxruntime().OrtValue
+    binding = session.io_binding()
+    for name, array in feeds.items():
+        binding.bind_ortvalue_input(name, value.ortvalue_from_numpy(array, DEVICE, DEVICE_ID))
+    for name in names:
+        # Without a shape, which dynamic axes leave open: ONNX Runtime allocates it.
+        binding.bind_output(name, DEVICE, DEVICE_ID)
+    session.run_with_iobinding(binding)
+    binding.synchronize_outputs()
+    found: list[Any] = binding.copy_outputs_to_cpu()
+    return found
 
 
 class OnnxRuntimeRunner:
@@ -139,7 +167,7 @@ class OnnxRuntimeRunner:
                 str(path), options, providers=provider.session_providers(), enable_fallback=0
             )
         except session_errors(onnxruntime) as error:
-            kind = ParityError if provider.name == CPU else ProviderError
+            kind = ParityError if provider.name == CPU else ProviderRunError
             raise kind(
                 f"{path}: ONNX Runtime cannot load it on {provider.name} ({first_line(error)})",
                 hint="check the file with `python -m export check`, or export it again",

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from parity.errors import ParityError, ProviderError
-from parity.runners.providers import Provider
+from trufor_onnx.errors import ParityError, ProviderRunError
+from trufor_onnx.parity.runners.providers import Provider
 
 KERNEL = "_kernel_time"  # how the event of a node that was computed ends
 # Copies between host and device belong to the device, and compute nothing.
@@ -122,7 +122,7 @@ def placement_of(
     nodes = Counter(where for where, _ in ran.values())
     if not nodes[wanted]:
         elsewhere = ", ".join(f"{count} on {name}" for name, count in nodes.most_common())
-        raise ProviderError(
+        raise ProviderRunError(
             f"{provider.name} was asked for and computed no node ({elsewhere or 'nothing ran'})",
             hint="the session lists it, but it takes none of this file's operators here",
         )

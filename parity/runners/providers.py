@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from parity.errors import ProviderError
-from runtime import providers as runtime
-from runtime.errors import ProviderError as NotInstalledError
-from runtime.providers import (
+from trufor_onnx.errors import ProviderError as NotInstalledError
+from trufor_onnx.errors import ProviderRunError
+from trufor_onnx.runtime import providers as runtime
+from trufor_onnx.runtime.providers import (
     CPU,
     CUDA,
     NEXT,
@@ -75,7 +75,7 @@ def parse_providers(text: str) -> list[Provider]:
         ]
     unknown = [name for name in names if name not in NAMES]
     if unknown or not names:
-        raise ProviderError(
+        raise ProviderRunError(
             f"unknown provider: {', '.join(unknown) or 'none given'}",
             hint=f"--providers takes {', '.join(NAMES)}, or {AUTO} alone",
         )
@@ -94,7 +94,7 @@ def require_ran(provider: Provider, session_providers: list[str]) -> None:
     """
     ran = session_providers[0] if session_providers else "none"
     if ran != provider.execution_provider:
-        raise ProviderError(
+        raise ProviderRunError(
             f"{provider.name} was asked for and {ran} ran: {provider.execution_provider} did not "
             "load",
             hint=install_hint(provider.name),
@@ -113,7 +113,7 @@ def require_options(provider: Provider, found: Mapping[str, str]) -> None:
     """
     wrong = not_in_force(provider.name, provider.options, found)
     if wrong:
-        raise ProviderError(
+        raise ProviderRunError(
             f"{provider.name} does not have the settings that it was given: {wrong}",
             hint="figures under other settings would not be comparable; use the onnxruntime of "
             "constraints.txt",
@@ -129,4 +129,4 @@ def import_onnxruntime() -> Any:
     try:
         return runtime.import_onnxruntime()
     except NotInstalledError as error:
-        raise ProviderError(error.problem, hint=f"{error.hint}, or `make setup`") from error
+        raise ProviderRunError(error.problem, hint=f"{error.hint}, or `make setup`") from error

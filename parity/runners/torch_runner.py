@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
-from export.foreign import PICTURE_HINT, foreign, output_tensors
-from export.repeatable import require_repeatable
-from export.spec import ModelSpec
-from export.weights import Weights
-from parity.errors import ParityError
-from parity.runners.base import Feeds, Outputs
+from trufor_onnx.errors import ParityError
+from trufor_onnx.export.foreign import PICTURE_HINT, foreign
+from trufor_onnx.export.graph.repeatable import require_repeatable
+from trufor_onnx.export.graph.trace import output_tensors
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.weights.tensors import Weights
+from trufor_onnx.parity.runners.base import Feeds, Outputs
 
 if TYPE_CHECKING:
     import torch
 
-
 SET_HINT = "the network and its weights do not belong together; begin the run anew"
 ONEDNN, NATIVE = "onednn", "native"
+ROOT = "the network's own forward"
 
 
 class TorchRunner:
@@ -47,9 +51,6 @@ class TorchRunner:
         kernel: str = ONEDNN,
     ) -> None:
         import torch
-
-        from parity.runners.float32 import use_native_convolutions
-        from parity.runners.float64 import replace_convolutions
 
         self.backend = f"torch{precision}"
         self.provider = "cpu"
@@ -101,7 +102,6 @@ class TorchRunner:
 
     def watched(self, feeds: Feeds) -> tuple[Outputs, dict[str, set[str]]]:
         """As `run`, and which modules made narrower numbers of float64 ones, with their types."""
-        from parity.runners.precision import watching
 
         assert self._module is not None
         with watching(self._module) as found:
@@ -118,3 +118,188 @@ class TorchRunner:
         trace: TracebackType | None,
     ) -> None:
         self._module = None  # the weights go; two networks in float64 need not fit in memory
+
+
+def replace_convolutions(module: torch.nn.Module) -> int:
+    """Let every convolution that allows it run as a sum over its taps. Returns how many do."""
+    count = 0
+    for layer in module.modules():
+        if not is_plain(layer) or not _keeps_size(layer):
+            continue
+        if layer.groups == 1:
+            convolve = _dense
+        elif layer.groups == layer.in_channels == layer.out_channels:
+            convolve = _depthwise
+        else:
+            continue
+        layer.forward = partial(convolve, layer)  # type: ignore[method-assign] # an instance
+        count += 1
+    return count
+
+
+def is_plain(layer: torch.nn.Module) -> TypeGuard[torch.nn.Conv2d]:
+    """Whether a layer computes what `torch.nn.Conv2d` does, of its own weight as it is.
+
+    A class of its own may standardise the weight or pad by itself (timm's ``ScaledStdConv2d``): it
+    is the network, and nothing else may run in its place.
+    """
+    import torch
+
+    if not isinstance(layer, torch.nn.Conv2d):
+        return False
+    return not any(
+        getattr(type(layer), name) is not getattr(torch.nn.Conv2d, name) or name in vars(layer)
+        for name in ("forward", "_conv_forward")
+    )
+
+
+def _keeps_size(layer: torch.nn.Conv2d) -> bool:
+    """Square kernel, stride 1, "same" zero padding, no dilation."""
+    size = layer.kernel_size[0]
+    return (
+        layer.kernel_size == (size, size)
+        and layer.stride == (1, 1)
+        and layer.dilation == (1, 1)
+        and size % 2 == 1
+        and layer.padding == (size // 2, size // 2)
+        and layer.padding_mode == "zeros"
+    )
+
+
+def _dense(layer: torch.nn.Conv2d, maps: torch.Tensor) -> torch.Tensor:
+    """(B, C, H, W) to (B, C', H, W), as ``layer`` computes it."""
+    import torch
+
+    size = layer.kernel_size[0]
+    border = size // 2
+    batch, channels, height, width = maps.shape
+    stride = width + 2 * border  # of a padded row
+    # One row more below, so that the last shifts do not run over the end.
+    padded = torch.nn.functional.pad(maps, (border, border, border, border + 1))
+    flat = padded.reshape(batch, channels, -1)
+    span = height * stride  # every padded row's columns; the surplus ones are cut off at the end
+    result = maps.new_empty(batch, layer.out_channels, span)
+    for image in range(batch):
+        target = result[image]
+        for tap in range(size * size):
+            shift = (tap // size) * stride + tap % size
+            view = flat[image, :, shift : shift + span]
+            kernel = layer.weight[:, :, tap // size, tap % size]
+            if tap == 0:
+                torch.mm(kernel, view, out=target)
+            else:
+                torch.addmm(target, kernel, view, out=target)
+    grid = result.reshape(batch, layer.out_channels, height, stride)[..., :width]
+    return grid if layer.bias is None else grid + layer.bias[:, None, None]
+
+
+def _depthwise(layer: torch.nn.Conv2d, maps: torch.Tensor) -> torch.Tensor:
+    """(B, C, H, W) to the same shape, as ``layer`` computes it."""
+    import torch
+
+    size = layer.kernel_size[0]
+    height, width = maps.shape[2:]
+    padded = torch.nn.functional.pad(maps, (size // 2,) * 4)
+    result = torch.zeros_like(maps, memory_format=torch.contiguous_format)
+    if layer.bias is not None:
+        result += layer.bias[:, None, None]
+    for row in range(size):
+        for column in range(size):
+            view = padded[:, :, row : row + height, column : column + width]
+            result.addcmul_(view, layer.weight[:, :, row, column, None])
+    return result
+
+
+def use_native_convolutions(module: torch.nn.Module) -> int:
+    """Let dense convolutions larger than 1 x 1 run without oneDNN. Returns how many do."""
+    count = 0
+    for layer in module.modules():
+        if not is_plain(layer) or layer.padding_mode != "zeros":
+            continue
+        if layer.groups == 1 and max(layer.kernel_size) > 1:
+            layer.forward = partial(_convolve, layer)  # type: ignore[method-assign] # an instance
+            count += 1
+    return count
+
+
+def _convolve(layer: torch.nn.Conv2d, maps: torch.Tensor) -> torch.Tensor:
+    """(B, C, H, W) to (B, C', H', W'), by PyTorch's own kernel."""
+    import torch
+
+    # Not `torch.backends.mkldnn.flags`: that one warns about TF32 on every call.
+    before = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        return torch.nn.functional.conv2d(
+            maps,
+            layer.weight,
+            layer.bias,
+            layer.stride,
+            layer.padding,
+            layer.dilation,
+            layer.groups,
+        )
+    finally:
+        torch._C._set_mkldnn_enabled(before)
+
+
+@contextmanager
+def watching(module: torch.nn.Module) -> Iterator[dict[str, set[str]]]:
+    """Within the block, note each module that makes a narrower number of a float64 one.
+
+    Casts, sums with a ``dtype`` of their own, copies into a tensor of another type: whatever takes
+    float64 and gives float32, float16 or bfloat16. Numbers that were never float64 (a mask, a
+    position) are not meant.
+
+    Yields:
+        The types by the module's name, filled while the module runs.
+    """
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    narrow = (torch.float32, torch.float16, torch.bfloat16)
+    found: dict[str, set[str]] = {}
+    inside: list[str] = []
+
+    class CastWatch(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's own is untyped
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            # Before the operator runs: one that writes into its own argument changes nothing here.
+            wide = any(tensor.dtype == torch.float64 for tensor in _tensors((args, kwargs)))
+            given = func(*args, **(kwargs or {}))
+            for tensor in _tensors(given) if wide else ():
+                if tensor.dtype in narrow:
+                    name = inside[-1] if inside else ROOT
+                    found.setdefault(name, set()).add(str(tensor.dtype).removeprefix("torch."))
+            return given
+
+    def enter(name: str) -> Any:
+        return lambda *_: inside.append(name)
+
+    def leave(*_: Any) -> None:
+        inside.pop()
+
+    hooks = []
+    for name, layer in module.named_modules():
+        hooks.append(layer.register_forward_pre_hook(enter(name or ROOT)))
+        hooks.append(layer.register_forward_hook(leave))
+    try:
+        with CastWatch():  # type: ignore[no-untyped-call] # as above
+            yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _tensors(given: Any) -> Iterator[torch.Tensor]:
+    import torch
+
+    if isinstance(given, torch.Tensor):
+        yield given
+    elif isinstance(given, list | tuple):
+        for inner in given:
+            yield from _tensors(inner)
+    elif isinstance(given, dict):
+        for inner in given.values():
+            yield from _tensors(inner)

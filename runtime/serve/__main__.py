@@ -2,6 +2,6 @@
 
 import sys
 
-from runtime.serve.cli import main
+from trufor_onnx.runtime.serve.cli import main
 
 sys.exit(main())

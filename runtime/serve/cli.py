@@ -6,10 +6,10 @@ import argparse
 import socket
 import sys
 
-from chunking.console import EXIT_OK, run_cli
-from runtime.arguments import add_detector_arguments, detector_of
-from runtime.errors import AnalysisError
-from runtime.interrupting import ended
+from trufor_onnx.console import EXIT_OK, run_cli
+from trufor_onnx.errors import AnalysisError
+from trufor_onnx.runtime.arguments import add_detector_arguments, detector_of
+from trufor_onnx.runtime.session import ended
 
 PROGRAM = "python -m runtime.serve"
 LOOPBACK = "127.0.0.1"
@@ -27,8 +27,7 @@ def _main(argv: list[str]) -> int:
     try:
         import uvicorn
 
-        from runtime.serve.app import make_app
-        from runtime.serve.guards import allowed_hosts
+        from trufor_onnx.runtime.serve.app import allowed_hosts, make_app
     except ModuleNotFoundError as error:
         raise AnalysisError(
             f"the page needs {error.name}, which is not installed",

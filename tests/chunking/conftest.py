@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import random
 import sys
 from collections.abc import Callable
@@ -49,36 +48,6 @@ def _load(path: Path) -> ModuleType:
 def synthetic() -> ModuleType:
     """`benchmarks/synthetic_onnx.py`, which writes a full-size model."""
     return _load(ROOT / "benchmarks" / "synthetic_onnx.py")
-
-
-@pytest.fixture
-def names() -> Callable[[Path], list[str]]:
-    """What lies in a folder."""
-    return lambda folder: sorted(path.name for path in folder.iterdir())
-
-
-@pytest.fixture
-def open_files() -> Callable[[], int]:
-    """How many descriptors this process has open."""
-    return lambda: len(list(Path("/proc/self/fd").iterdir()))
-
-
-@pytest.fixture
-def failing() -> Callable[[int], Callable[..., None]]:
-    """A function that takes anything and raises the system's error of this number."""
-
-    def make(number: int) -> Callable[..., None]:
-        def fail(*_args: object, **_kwargs: object) -> None:
-            raise OSError(number, os.strerror(number))
-
-        return fail
-
-    return make
-
-
-@pytest.fixture
-def make_bytes() -> Callable[..., bytes]:
-    return random_bytes
 
 
 @pytest.fixture

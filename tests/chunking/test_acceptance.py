@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chunking import (
+from trufor_onnx.chunking import (
     ChunkingError,
     ContentError,
     HiddenManifestError,
@@ -26,10 +26,10 @@ from chunking import (
     split,
     verify,
 )
-from chunking.cli import main
-from chunking.hashing import sha256_file
-from chunking.onnx_records import missing_part
-from chunking.sources import opened
+from trufor_onnx.chunking.cli import main
+from trufor_onnx.chunking.framing import missing_part
+from trufor_onnx.chunking.sources import opened
+from trufor_onnx.files import sha256_file
 
 Make = Callable[..., bytes]
 Content = dict[str, bytes]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from chunking.causes import Cause, wrong_content
-from chunking.sources import opened
+from trufor_onnx.chunking.causes import Cause, wrong_content
+from trufor_onnx.chunking.sources import opened
 
 Make = Callable[..., bytes]
 SIZE = 3 << 20  # large enough for some CR LF pairs in random bytes

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from chunking import split
-from chunking.cli import main
+from trufor_onnx.chunking import split
+from trufor_onnx.chunking.cli import main
 
 Capture = pytest.CaptureFixture[str]
 COMMAND = [sys.executable, "-m", "chunking"]

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from chunking.cuts import BY_TENSORS, FIXED, plan_cuts
-from chunking.errors import ChunkingError
-from chunking.manifest import MAX_PIECES
-from chunking.onnx_records import records
+from trufor_onnx.chunking.framing import records
+from trufor_onnx.chunking.inspecting import BY_TENSORS, FIXED, plan_cuts
+from trufor_onnx.chunking.manifest import MAX_PIECES
+from trufor_onnx.errors import ChunkingError
 
 Make = Callable[..., bytes]
 

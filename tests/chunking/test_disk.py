@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from chunking import FaultKind, Split, load, merge, split, verify
-from chunking.errors import StorageError
+from trufor_onnx.chunking import FaultKind, Split, load, merge, split, verify
+from trufor_onnx.errors import StorageError
 
 Names = Callable[[Path], list[str]]
 DISK_BYTES = 6 << 20

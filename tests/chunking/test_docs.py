@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from chunking import split
-from chunking.cli import main
+from trufor_onnx.chunking import split
+from trufor_onnx.chunking.cli import main
 
 DOCS = (Path(__file__).parents[2] / "docs" / "chunking.md").read_text()
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chunking.errors import StorageError
-from chunking.folder_lock import folder_lock
+from trufor_onnx.chunking.folders import folder_lock
+from trufor_onnx.errors import StorageError
 
 
 def test_many_may_write(tmp_path: Path):
@@ -33,7 +33,7 @@ def test_lock_ends_with_a_killed_process(tmp_path: Path):
     code = f"""if True:
         import time
         from pathlib import Path
-        from chunking.folder_lock import folder_lock
+        from trufor_onnx.chunking.folders import folder_lock
         with folder_lock(Path({str(tmp_path)!r}), exclusive=True):
             print("held", flush=True)
             time.sleep(600)

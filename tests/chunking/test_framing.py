@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chunking.errors import FramingError
-from chunking.framing import BYTES, FIXED32, FIXED64, VARINT, Field, Walker
+from trufor_onnx.chunking.framing import BYTES, FIXED32, FIXED64, VARINT, Field, Walker
+from trufor_onnx.errors import FramingError
 
 
 class Buffer:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from chunking import (
+from trufor_onnx.chunking import (
     ChunkingError,
     FaultKind,
     Manifest,
@@ -24,11 +24,9 @@ from chunking import (
     split,
     verify,
 )
-from chunking.cuts import plan_cuts
-from chunking.errors import ExternalDataError
-from chunking.manifest import Chunker, Piece, WholeFile
-from chunking.manifest_json import decode, encode
-from chunking.tensor_map import map_tensors
+from trufor_onnx.chunking.inspecting import map_tensors, plan_cuts
+from trufor_onnx.chunking.manifest import Chunker, Piece, WholeFile, decode, encode
+from trufor_onnx.errors import ExternalDataError
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chunking import split, verify
-from chunking.git import KEEP_BYTES, GitError, git, rewritten
+from trufor_onnx.chunking import split, verify
+from trufor_onnx.chunking.git import KEEP_BYTES, GitError, git, rewritten
 
 LINE = f"*.chunks/** {KEEP_BYTES}\n"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from chunking import ManifestError, inspect, split
-from chunking import tensor_map as tensor_map_module
+from trufor_onnx.chunking import ManifestError, inspect, split
+from trufor_onnx.chunking import inspecting as tensor_map_module
 
 Make = Callable[..., bytes]
 

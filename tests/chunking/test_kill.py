@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from chunking import FaultKind, load, merge, split, verify
-from chunking.destination import record_path
-from chunking.folder_check import PART_NAME
+from trufor_onnx.chunking import FaultKind, load, merge, split, verify
+from trufor_onnx.chunking.merging import record_path
+from trufor_onnx.chunking.verifying import PART_NAME
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ SIZE = 12 << 20
 CHILD = """if True:
     import json, sys
     from pathlib import Path
-    from chunking import merge, split
+    from trufor_onnx.chunking import merge, split
     kind, source, out = json.loads(sys.argv[1])
     sys.stdout.write("ready")
     sys.stdout.flush()

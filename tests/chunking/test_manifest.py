@@ -2,8 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chunking.errors import ManifestError
-from chunking.manifest import MAX_PIECES, Chunker, Manifest, Piece, WholeFile, check_name, shown
+from trufor_onnx.chunking.manifest import (
+    MAX_PIECES,
+    Chunker,
+    Manifest,
+    Piece,
+    WholeFile,
+    check_name,
+    shown,
+)
+from trufor_onnx.errors import ManifestError
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 

@@ -11,9 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chunking.errors import ManifestError, StorageError, UnsafeFileError
-from chunking.manifest import MAX_MANIFEST_BYTES, MAX_PIECES, Chunker, Manifest, Piece, WholeFile
-from chunking.manifest_json import decode, encode, load, release_id
+from trufor_onnx.chunking.manifest import (
+    MAX_MANIFEST_BYTES,
+    MAX_PIECES,
+    Chunker,
+    Manifest,
+    Piece,
+    WholeFile,
+    decode,
+    encode,
+    load,
+    release_id,
+)
+from trufor_onnx.errors import ManifestError, StorageError, UnsafeFileError
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 RIGHT = Manifest(
@@ -61,7 +71,7 @@ def test_round_trip():
 
 def test_encoding_does_not_depend_on_the_process():
     code = """if True:
-        from chunking import Chunker, Manifest, Piece, WholeFile, release_id
+        from trufor_onnx.chunking import Chunker, Manifest, Piece, WholeFile, release_id
         print(release_id(Manifest(WholeFile("net.onnx", 12, "c" * 64),
               Chunker("tensors", 1, 8, 16), (Piece(0, 5, "a" * 64), Piece(5, 7, "b" * 64)))))
     """
@@ -213,7 +223,7 @@ def test_100_mb_of_text_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
         seen.append(len(data))
         return decode(data)
 
-    monkeypatch.setattr("chunking.manifest_json.decode", spy)
+    monkeypatch.setattr("trufor_onnx.chunking.manifest.decode", spy)
     with pytest.raises(ManifestError, match="larger than"):
         load(path)
     assert seen == [MAX_MANIFEST_BYTES + 1]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chunking import load
+from trufor_onnx.chunking import load
 
 LIMIT_KIB = 64 << 10
 # VmHWM is the process's own peak. ru_maxrss would not do: it starts at the peak of the process
@@ -17,7 +17,7 @@ LIMIT_KIB = 64 << 10
 CHILD = """if True:
     import sys
     from pathlib import Path
-    from chunking.cli import main
+    from trufor_onnx.chunking.cli import main
     code = main(sys.argv[1:])
     status = Path("/proc/self/status").read_text().split()
     print(status[status.index("VmHWM:") + 1], file=sys.stderr)

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from chunking import FaultKind, IntegrityError, Manifest, Piece, Split, merge, split
-from chunking.destination import record
-from chunking.errors import (
+from trufor_onnx.chunking import FaultKind, IntegrityError, Manifest, Piece, Split, merge, split
+from trufor_onnx.chunking.manifest import WholeFile, encode
+from trufor_onnx.chunking.merging import record
+from trufor_onnx.chunking.pipeline import HashingCopy
+from trufor_onnx.errors import (
     ChunkingError,
     ManifestError,
     ReplacementError,
@@ -20,10 +22,7 @@ from chunking.errors import (
     StorageError,
     UnsafeFileError,
 )
-from chunking.hashing import sha256_bytes
-from chunking.manifest import WholeFile
-from chunking.manifest_json import encode
-from chunking.pipeline import HashingCopy
+from trufor_onnx.files import sha256_bytes
 
 Names = Callable[[Path], list[str]]
 RECORD = ".net.onnx.merged.json"

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from chunking.errors import ExternalDataError, FramingError
-from chunking.onnx_records import MAX_DEPTH, MAX_NAME_BYTES, Record, records
-from chunking.sources import opened
+from trufor_onnx.chunking.framing import MAX_DEPTH, MAX_NAME_BYTES, Record, records
+from trufor_onnx.chunking.sources import opened
+from trufor_onnx.errors import ExternalDataError, FramingError
 
 Make = Callable[..., bytes]
 

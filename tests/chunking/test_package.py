@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-import chunking
+import trufor_onnx.chunking as chunking
 
 FOLDER = Path(chunking.__file__).parent
 FILES = sorted(FOLDER.glob("*.py"))
+# Imported where a tensor's values are read.
+LATE = ("initializers",)
 MODULES = [path.stem for path in FILES if path.stem != "__main__"]
 
 
@@ -43,15 +45,15 @@ def test_public_names_are_there_and_complete():
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_only_the_standard_library_and_rich(path: Path):
+def test_only_the_standard_library_rich_and_numpy(path: Path):
     roots = {name.split(".")[0] for name in imports(path)}
-    assert roots <= set(sys.stdlib_module_names) | {"chunking", "rich", "__future__"}
+    assert roots <= set(sys.stdlib_module_names) | {"trufor_onnx", "rich", "numpy", "__future__"}
 
 
 def test_nothing_imports_the_command_line():
     for path in FILES:
         if path.name != "__main__.py":
-            assert "chunking.cli" not in imports(path)
+            assert "trufor_onnx.chunking.cli" not in imports(path)
 
 
 def test_only_the_command_line_prints():
@@ -67,15 +69,11 @@ def test_only_the_command_line_prints():
 
 def test_import_is_light():
     """No torch, onnx or numpy; rich only when a table or a bar is drawn."""
-    code = "; ".join(
-        [
-            "import sys",
-            f"import {', '.join(f'chunking.{name}' for name in MODULES if name != 'table_view')}",
-            "print(*{name.split('.')[0] for name in sys.modules})",
-        ]
-    ).replace("chunking.__init__", "chunking")
+    names = ", ".join(f"trufor_onnx.chunking.{name}" for name in MODULES if name not in LATE)
+    code = f"import sys, {names}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    code = code.replace(".__init__", "")
     output = subprocess.check_output([sys.executable, "-c", code], text=True)
-    assert "chunking" in output.split()
+    assert "trufor_onnx" in output.split()
     heavy = {"torch", "onnx", "numpy", "onnxruntime", "PIL", "rich"}
     assert not heavy & set(output.split())
 
@@ -88,7 +86,7 @@ def test_import_leaves_the_process_alone():
                     sys.getrecursionlimit(), logging.getLogger().level, dict(os.environ),
                     logging.getLogger().handlers, sys.excepthook)
         before = state()
-        import chunking, chunking.cli
+        import trufor_onnx.chunking.cli
         assert state() == before
     """
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -96,7 +94,7 @@ def test_import_leaves_the_process_alone():
 
 @pytest.mark.parametrize("name", MODULES)
 def test_every_public_function_and_class_is_documented(name: str):
-    module = importlib.import_module("chunking" if name == "__init__" else f"chunking.{name}")
+    module = importlib.import_module(f"trufor_onnx.chunking.{name}".removesuffix(".__init__"))
     assert module.__doc__
     for key, value in vars(module).items():
         if getattr(value, "__module__", "") == module.__name__ and not key.startswith("_"):

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chunking import pipeline
-from chunking.errors import SourceChangedError, StorageError
-from chunking.pipeline import HashingCopy
-from chunking.sources import OpenFile, opened
+from trufor_onnx.chunking import pipeline
+from trufor_onnx.chunking.pipeline import HashingCopy
+from trufor_onnx.chunking.sources import OpenFile, opened
+from trufor_onnx.errors import SourceChangedError, StorageError
 
 
 class Memory:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chunking import ChunkingError, ManifestError, Split, prune, split, verify
-from chunking.folder_lock import folder_lock
+from trufor_onnx.chunking import ChunkingError, ManifestError, Split, prune, split, verify
+from trufor_onnx.chunking.folders import folder_lock
 
 Names = Callable[[Path], list[str]]
 

@@ -9,8 +9,8 @@ from types import ModuleType
 import onnx
 import pytest
 
-from chunking import inspect, merge, split, verify
-from chunking.hashing import sha256_file
+from trufor_onnx.chunking import inspect, merge, split, verify
+from trufor_onnx.files import sha256_file
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("TRUFOR_TEST_DATA") or ROOT.parent / "shared")

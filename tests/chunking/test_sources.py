@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from chunking import split
-from chunking.errors import FramingError, StorageError, UnsafeFileError
-from chunking.sources import JoinedPieces, opened
+from trufor_onnx.chunking import split
+from trufor_onnx.chunking.sources import JoinedPieces, opened
+from trufor_onnx.errors import FramingError, StorageError, UnsafeFileError
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chunking import load, merge, split, verify
-from chunking.errors import (
+from trufor_onnx.chunking import load, merge, split, verify
+from trufor_onnx.chunking.folders import folder_lock
+from trufor_onnx.errors import (
     ChunkingError,
     ContentError,
     ExternalDataError,
@@ -24,8 +25,7 @@ from chunking.errors import (
     StorageError,
     UnsafeFileError,
 )
-from chunking.folder_lock import folder_lock
-from chunking.hashing import sha256_file
+from trufor_onnx.files import sha256_file
 
 Make = Callable[..., bytes]
 Names = Callable[[Path], list[str]]
@@ -269,7 +269,7 @@ def test_file_that_becomes_shorter_while_it_is_read(tmp_path: Path, names: Names
 def test_full_disk_is_reported_before_writing(
     model: Path, monkeypatch: pytest.MonkeyPatch, names: Names, tmp_path: Path
 ):
-    monkeypatch.setattr("chunking.storage.free_bytes", lambda _folder: 1000)
+    monkeypatch.setattr("trufor_onnx.files.free_bytes", lambda _folder: 1000)
     with pytest.raises(StorageError, match=r"no space left in .*: 78\.\d KiB needed, 1000 B free"):
         split(model)
     assert names(tmp_path) == ["net.onnx"]
@@ -277,7 +277,7 @@ def test_full_disk_is_reported_before_writing(
 
 def test_pieces_that_are_there_need_no_space(model: Path, monkeypatch: pytest.MonkeyPatch):
     split(model)
-    monkeypatch.setattr("chunking.storage.free_bytes", lambda _folder: 0)
+    monkeypatch.setattr("trufor_onnx.files.free_bytes", lambda _folder: 0)
     assert split(model).written_pieces == 0
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from chunking import Fault, FaultKind, ManifestError, Split, split, verify
-from chunking import parallel as parallel_module
-from chunking.errors import StorageError
-from chunking.manifest_json import encode
-from chunking.parallel import usable_cores, workers
+from trufor_onnx.chunking import Fault, FaultKind, ManifestError, Split, split, verify
+from trufor_onnx.chunking import pipeline as parallel_module
+from trufor_onnx.chunking.manifest import encode
+from trufor_onnx.chunking.pipeline import usable_cores, workers
+from trufor_onnx.errors import StorageError
 
 Failing = Callable[[int], Callable[..., None]]
 

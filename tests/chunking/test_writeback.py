@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from chunking import writeback
-from chunking.writeback import Writeback
+from trufor_onnx.chunking import pipeline as writeback
+from trufor_onnx.chunking.pipeline import Writeback
 
 
 @pytest.fixture

@@ -19,12 +19,12 @@ import onnx_ir as ir
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from export.build import Built, build_file
-from export.provenance import CHECKPOINT, Origin, Provenance
-from export.sources import WeightsSource
-from export.spec import ModelSpec
-from export.to_onnx import DEFAULT_OPSET
-from export.trufor_specs import MIT_B2, NOISEPRINT_PP, TRUFOR, TRUFOR_HEAD
+from trufor_onnx.export.build import Built, build_file
+from trufor_onnx.export.graph.provenance import CHECKPOINT, GraphProvenance, Origin
+from trufor_onnx.export.graph.trace import DEFAULT_OPSET
+from trufor_onnx.export.networks.registry import MIT_B2, NOISEPRINT_PP, TRUFOR, TRUFOR_HEAD
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.weights.sources import WeightsSource
 
 
 @dataclass
@@ -145,9 +145,9 @@ def make_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FileServer]]:
 @pytest.fixture(scope="session")
 def tiny() -> dict[str, ModelSpec]:
     """Our four networks by name, of a few thousand parameters each."""
-    from export.models.mit_b2 import EncoderConfig
-    from export.models.noiseprint_pp import NoiseprintConfig
-    from export.models.trufor import TruForConfig
+    from trufor_onnx.export.models.mit_b2 import EncoderConfig
+    from trufor_onnx.export.models.noiseprint_pp import NoiseprintConfig
+    from trufor_onnx.export.models.trufor import TruForConfig
 
     # Every stage differs from every other, heads are several, one reduction is 1.
     encoder = EncoderConfig(
@@ -182,7 +182,7 @@ def built(tiny: dict[str, ModelSpec]) -> Callable[..., Built]:
 @pytest.fixture
 def tiny_registry(tiny: dict[str, ModelSpec], monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands find the tiny networks under the names of the full ones."""
-    monkeypatch.setattr("export.registry.OURS", tuple(tiny.values()))
+    monkeypatch.setattr("trufor_onnx.export.networks.registry.OURS", tuple(tiny.values()))
 
 
 @pytest.fixture(autouse=True)
@@ -206,10 +206,10 @@ HEADER = '<ir_version: 8, opset_import: ["" : 17]>\ng '
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-def make(text: str, weights: Arrays, *, known: bool = True) -> tuple[ir.Model, Provenance]:
+def make(text: str, weights: Arrays, *, known: bool = True) -> tuple[ir.Model, GraphProvenance]:
     """A graph whose inputs named in ``weights`` are initializers of the checkpoint."""
     model = ir.from_proto(onnx.parser.parse_model(HEADER + text))
-    provenance = Provenance()
+    provenance = GraphProvenance()
     for value in list(model.graph.inputs):
         if value.name in weights:
             model.graph.inputs.remove(value)
@@ -236,7 +236,7 @@ def in_float64(model: ir.Model, **feeds: npt.NDArray[Any]) -> list[npt.NDArray[n
 
 
 @pytest.fixture(name="make", scope="session")
-def make_fixture() -> Callable[..., tuple[ir.Model, Provenance]]:
+def make_fixture() -> Callable[..., tuple[ir.Model, GraphProvenance]]:
     return make
 
 

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import torch
 
-from export import build
-from export.build import Built, Exported, build_file, export_model, file_stem
-from export.errors import CoverageError, ExportError
-from export.lock import lock_path, read_lock
-from export.sources import WeightsSource
-from export.spec import ModelSpec
-from export.weights import stand_in_weights
+from trufor_onnx.errors import CoverageError, ExportError
+from trufor_onnx.export import build
+from trufor_onnx.export.build import Built, Exported, build_file, export_model, file_stem
+from trufor_onnx.export.lock import lock_path, read_lock
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.export.weights.tensors import stand_in_weights
 
 Specs = dict[str, ModelSpec]
 Build = Callable[..., Built]
@@ -32,12 +32,12 @@ IN_A_PROCESS = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from export.build import export_model
-from export.models.mit_b2 import EncoderConfig
-from export.models.noiseprint_pp import NoiseprintConfig
-from export.models.trufor import TruForConfig
-from export.sources import WeightsSource
-from export.trufor_specs import TRUFOR
+from trufor_onnx.export.build import export_model
+from trufor_onnx.export.models.mit_b2 import EncoderConfig
+from trufor_onnx.export.models.noiseprint_pp import NoiseprintConfig
+from trufor_onnx.export.models.trufor import TruForConfig
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.export.networks.registry import TRUFOR
 
 encoder = EncoderConfig((4, 8, 12, 16), (1, 2, 1, 1), (1, 2, 3, 4), (8, 4, 2, 1))
 config = TruForConfig(NoiseprintConfig(4, 6), encoder, decoder_width=10, score_width=7)

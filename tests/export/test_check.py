@@ -11,15 +11,15 @@ import onnx
 import pytest
 import torch
 
-from export import check
-from export.build import Exported, export_model
-from export.check import Finding, check_file, exit_code, locked_files
-from export.errors import ExportError, LockError
-from export.lock import lock_path, read_lock, write_lock
-from export.sources import WeightsSource
-from export.spec import ModelSpec
-from export.toolchain import toolchain
-from export.weights import stand_in_weights
+from trufor_onnx.errors import ExportError, LockError
+from trufor_onnx.export import check
+from trufor_onnx.export.build import Exported, export_model
+from trufor_onnx.export.check import Checked, check_file, exit_code, locked_files
+from trufor_onnx.export.graph.finish import toolchain
+from trufor_onnx.export.lock import lock_path, read_lock, write_lock
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.export.weights.tensors import stand_in_weights
 
 Specs = dict[str, ModelSpec]
 NO_CHOICE = WeightsSource()
@@ -201,7 +201,7 @@ def test_no_lock_and_no_readable_one(exported: Exported) -> None:
     [([0, 0], 0), ([0, 1], 1), ([2, 1, 0], 1), ([0, 2], 2), ([2], 2), ([], 2)],
 )
 def test_exit_code(outcomes: list[int], expected: int) -> None:
-    assert exit_code(Finding(outcome, "") for outcome in outcomes) == expected
+    assert exit_code(Checked(outcome, "") for outcome in outcomes) == expected
 
 
 def test_a_long_list_of_initializers_is_cut(exported: Exported, edit: Any) -> None:

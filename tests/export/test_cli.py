@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 import torch
 
-from export import build, cli, download
-from export.cli import main
-from export.download import DownloadError, FetchedWeights
-from export.lock import lock_path, read_lock
-from export.spec import ModelSpec
-from export.weights import stand_in_weights
+from trufor_onnx.export import build, cli
+from trufor_onnx.export.cli import main
+from trufor_onnx.export.lock import lock_path, read_lock
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.weights import download
+from trufor_onnx.export.weights.download import DownloadError, FetchedWeights
+from trufor_onnx.export.weights.tensors import stand_in_weights
 
 Specs = dict[str, ModelSpec]
 ROOT = Path(__file__).resolve().parents[2]
@@ -227,7 +228,7 @@ HEAVY = ("torch", "onnx", "onnxruntime", "timm", "onnx_ir", "onnxsim", "torchvis
 @pytest.mark.parametrize("argv", [["--help"], ["list"], ["check", "--help"], ["weights", "--help"]])
 def test_help_starts_without_torch(argv: list[str]) -> None:
     program = (
-        "import sys; from export.cli import main\n"
+        "import sys; from trufor_onnx.export.cli import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
         f"heavy = [name for name in {HEAVY!r} if name in sys.modules]\n"

@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import nn
 
-from chunking.errors import UserError
-from export.cli import main
-from export.errors import ExportError
-from export.foreign import foreign, out_of_memory, output_tensors, reason_of
-from export.registry import registered
-from export.self_check import self_check
-from export.sources import WeightsSource
-from export.spec import ModelSpec, TensorSpec
+from trufor_onnx.errors import ExportError, UserError
+from trufor_onnx.export.cli import main
+from trufor_onnx.export.foreign import foreign, out_of_memory, reason_of
+from trufor_onnx.export.graph.self_check import self_check
+from trufor_onnx.export.graph.trace import output_tensors
+from trufor_onnx.export.networks.registry import registered
+from trufor_onnx.export.networks.spec import ModelSpec, TensorSpec
+from trufor_onnx.export.weights.sources import WeightsSource
 
 AXES = ("batch", 3, "height", "width")
 SPEC = ModelSpec(
@@ -98,7 +98,7 @@ def theirs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModelSpec]:
         if forward is not None:
             monkeypatch.setattr(Good, "forward", forward)
         made = replace(spec, builder=f"{__name__}:{builder}")
-        monkeypatch.setattr("export.cli.find", lambda _: made)
+        monkeypatch.setattr("trufor_onnx.export.cli.find", lambda _: made)
         return made
 
     registered()
@@ -221,7 +221,9 @@ def test_operators_of_torchvision_are_declared_before_it_is_imported(
 ) -> None:
     """For every builder, not for timm's alone; and only while code of others runs."""
     asked: list[str] = []
-    monkeypatch.setattr("export.foreign._declare_operators", lambda: asked.append("declared"))
+    monkeypatch.setattr(
+        "trufor_onnx.export.foreign._declare_operators", lambda: asked.append("declared")
+    )
     monkeypatch.delitem(sys.modules, "torchvision", raising=False)
     before = list(sys.meta_path)
 
@@ -272,7 +274,7 @@ def test_a_size_that_the_network_does_not_take(module: nn.Module, hint: str) -> 
 
 def torch_export(module: nn.Module) -> bytes:
     """The graph at 64 x 96; any will do, the network itself is run first."""
-    from export.to_onnx import trace
+    from trufor_onnx.export.graph.trace import trace
 
     graph = trace(replace(SPEC, strict=False), module)
     return bytes(graph.SerializeToString())
@@ -297,7 +299,7 @@ def test_a_transform_of_somebody_else_s_library_that_fails(
         raise PassError("an error occurred when running the pass")
 
     theirs()
-    monkeypatch.setattr("export.transforms.clean.apply", refuse)
+    monkeypatch.setattr("trufor_onnx.export.transforms.clean.apply", refuse)
     assert main(["theirs", "--stand-in", "s", "--out", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert "theirs: the transform clean failed: PassError: an error occurred" in said
@@ -306,7 +308,7 @@ def test_a_transform_of_somebody_else_s_library_that_fails(
 def test_an_exporter_that_raises_anything(
     theirs: Callable[..., ModelSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from export.to_onnx import trace
+    from trufor_onnx.export.graph.trace import trace
 
     def refuse(*_: object, **__: object) -> None:
         raise TypeError("z_(): incompatible function arguments\nThe following are supported")

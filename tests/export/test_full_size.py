@@ -13,10 +13,10 @@ import numpy.typing as npt
 import onnxruntime
 import pytest
 
-from export.lock import read_lock
-from export.preprocess import to_input
-from export.toolchain import toolchain
-from export.trufor_specs import MIT_B2, NOISEPRINT_PP, TRUFOR, TRUFOR_HEAD
+from trufor_onnx.export.graph.finish import toolchain
+from trufor_onnx.export.lock import read_lock
+from trufor_onnx.export.networks.preprocess import to_input
+from trufor_onnx.export.networks.registry import MIT_B2, NOISEPRINT_PP, TRUFOR, TRUFOR_HEAD
 
 pytestmark = pytest.mark.slow
 
@@ -29,8 +29,8 @@ MOST_BYTES = 4 << 30  # issue 3: `make export` of all four files in under 4 GiB
 # (Not `ru_maxrss`, which a process inherits from the one that started it.)
 PROGRAM = """
 import sys
-from export.cli import main
-from parity.latency.peak import peak_bytes
+from trufor_onnx.export.cli import main
+from trufor_onnx.parity.timing.worker import peak_bytes
 code = main([*sys.argv[2:], "--stand-in", "golden", "--out", sys.argv[1]])
 print("PEAK", peak_bytes())
 sys.exit(code)

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from export.build import Built
-from export.errors import LockError
-from export.lock import (
+from trufor_onnx.documents import canonical
+from trufor_onnx.errors import LockError
+from trufor_onnx.export.build import Built
+from trufor_onnx.export.lock import (
     LARGEST_LOCK,
     LOCK_VERSION,
-    canonical,
     encode,
     file_entry,
     lock_path,

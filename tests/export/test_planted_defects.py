@@ -15,15 +15,15 @@ import onnx
 import pytest
 import torch
 
-from export.build import Exported, export_model
-from export.check import check_file
-from export.errors import CoverageError
-from export.lock import file_entry, lock_path, read_lock, write_lock
-from export.sources import WeightsSource
-from export.spec import ModelSpec
-from export.weights import Weights, stand_in_weights
-from parity.identity import PROVEN, REFUTED, Identity, identify
-from parity.proving import Rebuilder
+from trufor_onnx.errors import CoverageError
+from trufor_onnx.export.build import Exported, export_model
+from trufor_onnx.export.check import check_file
+from trufor_onnx.export.lock import file_entry, lock_path, read_lock, write_lock
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.export.weights.tensors import Weights, stand_in_weights
+from trufor_onnx.parity.references.identity import PROVEN, REFUTED, Identity, identify
+from trufor_onnx.parity.references.proving import Rebuilder
 
 Specs = dict[str, ModelSpec]
 Tensors = dict[str, torch.Tensor]

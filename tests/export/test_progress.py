@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from export.progress import download_progress
+from trufor_onnx.export.cli import download_progress
 
 
 def shown(terminal):

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export import quantise
-from export.build import build_file, export_model
-from export.calibration import CALIBRATE, JUDGE, SIDE, picture_feeds
-from export.errors import ExportError
-from export.quantise import choose
-from export.sources import WeightsSource
-from export.spec import ModelSpec
+from trufor_onnx.errors import ExportError
+from trufor_onnx.export import quantise
+from trufor_onnx.export.build import build_file, export_model
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.quantise import CALIBRATE, JUDGE, SIDE, choose, picture_feeds
+from trufor_onnx.export.weights.sources import WeightsSource
 
 SEED = WeightsSource(stand_in="s")
 COSTS = {"a": 30, "b": 40, "c": 30}

@@ -10,13 +10,13 @@ import onnx
 import pytest
 import torch
 
-from export.build import Exported, export_model
-from export.errors import ExportError
-from export.lock import lock_path
-from export.replacing import require_here
-from export.sources import WeightsSource
-from export.spec import ModelSpec
-from export.weights import stand_in_weights
+from trufor_onnx.errors import ExportError
+from trufor_onnx.export.build import Exported, export_model
+from trufor_onnx.export.lock import lock_path
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.replacing import require_here
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.export.weights.tensors import stand_in_weights
 
 Specs = dict[str, ModelSpec]
 SEED = WeightsSource(stand_in="s")

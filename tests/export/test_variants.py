@@ -15,15 +15,15 @@ import onnx
 import onnxruntime
 import pytest
 
-from export.build import Built, build_file, export_model
-from export.check import check_file, locked_files
-from export.errors import ExportError
-from export.lock import encode, lock_path, read_lock
-from export.provenance import CHECKPOINT, CONSTANT
-from export.registry import find
-from export.sources import WeightsSource
-from export.spec import ModelSpec
-from export.variants import VARIANTS, file_stem, find_variant, split_stem
+from trufor_onnx.errors import ExportError
+from trufor_onnx.export.build import Built, build_file, export_model
+from trufor_onnx.export.check import check_file, locked_files
+from trufor_onnx.export.graph.provenance import CHECKPOINT, CONSTANT
+from trufor_onnx.export.lock import encode, lock_path, read_lock
+from trufor_onnx.export.networks.registry import find
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.variants import VARIANTS, file_stem, find_variant, split_stem
+from trufor_onnx.export.weights.sources import WeightsSource
 
 Specs = dict[str, ModelSpec]
 Build = Callable[[str, str], Built]

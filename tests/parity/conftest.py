@@ -17,17 +17,17 @@ import pytest
 import torch
 from PIL import Image
 
-from chunking.hashing import sha256_bytes
-from export.build import export_model
-from export.models import noiseprint_pp
-from export.models.mit_b2 import EncoderConfig
-from export.models.noiseprint_pp import NoiseprintConfig
-from export.models.trufor import TruForConfig
-from export.sources import WeightsSource
-from export.spec import ModelSpec
-from export.trufor_specs import MIT_B2, NOISEPRINT_PP, TRUFOR
-from parity import proving
-from parity.results import Group, Row, Status, Values
+from trufor_onnx.export.build import export_model
+from trufor_onnx.export.models import noiseprint_pp
+from trufor_onnx.export.models.mit_b2 import EncoderConfig
+from trufor_onnx.export.models.noiseprint_pp import NoiseprintConfig
+from trufor_onnx.export.models.trufor import TruForConfig
+from trufor_onnx.export.networks.registry import MIT_B2, NOISEPRINT_PP, TRUFOR
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.files import sha256_bytes
+from trufor_onnx.parity.references import proving
+from trufor_onnx.parity.results.rows import Group, Row, Status, Values
 
 ENCODER = EncoderConfig(
     channels=(4, 8, 12, 16), depths=(1, 1, 1, 1), heads=(1, 2, 3, 4), reductions=(8, 4, 2, 1)
@@ -102,8 +102,8 @@ def remembered(made_again: dict[str, proving.Rebuilt], monkeypatch: pytest.Monke
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModelSpec]:
     """The tiny networks, registered under their names for one test."""
-    monkeypatch.setattr("export.registry.registered", lambda: TINY)
-    monkeypatch.setattr("parity.subjects.NOISEPRINT_PP", TINY_NP)
+    monkeypatch.setattr("trufor_onnx.export.networks.registry.registered", lambda: TINY)
+    monkeypatch.setattr("trufor_onnx.parity.references.subject.NOISEPRINT_PP", TINY_NP)
     return TINY
 
 
@@ -271,7 +271,7 @@ def parity(
     capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., Ran]:
     """``python -m parity run`` in this process, on ``tmp_path/images``, into ``tmp_path/out``."""
-    from parity.cli import main
+    from trufor_onnx.parity.cli import main
 
     def run(*arguments: object, images: Path | None = None, shapes: bool = True) -> Ran:
         given = ["run", "--stand-in", "golden", "--threads", "1", *map(str, arguments)]

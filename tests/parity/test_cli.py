@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from parity import cli
-from parity.commands import run as run_command
-from parity.exit_codes import EXIT_CODES
-from parity.results import Status
+from trufor_onnx.parity import cli
+from trufor_onnx.parity.commands import run as run_command
+from trufor_onnx.parity.results.rows import EXIT_CODES, Status
 
 Exported = Callable[[str], Path]
 Images = Callable[..., Path]
@@ -214,7 +213,7 @@ def test_an_edited_report_is_exit_2(
 
 def test_the_help_starts_without_torch_onnx_and_onnxruntime() -> None:
     code = (
-        "import sys; from parity.cli import main\n"
+        "import sys; from trufor_onnx.parity.cli import main\n"
         "try: main(['run', '--help'])\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'onnx', 'onnxruntime', 'timm'} & set(sys.modules)\n"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from parity.cli import main
-from parity.results import Row
+from trufor_onnx.parity.cli import main
+from trufor_onnx.parity.results.rows import Row
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "parity.md").read_text()

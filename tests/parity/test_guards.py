@@ -18,19 +18,28 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("chunking", "export", "parity", "runtime", "tests", "sample_dataset", "pyproject.toml")
+PARTS = (
+    "trufor_onnx",
+    "chunking",
+    "export",
+    "parity",
+    "runtime",
+    "tests",
+    "sample_dataset",
+    "pyproject.toml",
+)
 FAILED = 1  # pytest's exit code where tests ran and failed
 
-COMPARE, CHANGED = "parity/compare.py", "tests/parity/test_changed_outputs.py"
-UNIT = "tests/parity/test_compare.py"
+COMPARE, CHANGED = "parity/results/comparison.py", "tests/parity/test_changed_outputs.py"
+UNIT = "tests/parity/results/test_compare.py"
 FOOLED = "tests/parity/test_ways_to_be_fooled.py"
 
 ACCEPTANCE, ACCEPTED = "chunking/acceptance.py", "tests/chunking/test_acceptance.py"
 STAGED, HOOK = "parity/gate/staged.py", "tests/parity/gate/test_staged.py"
-PROVING, PROVED = "parity/proving.py", "tests/parity/test_proving.py"
+PROVING, PROVED = "parity/references/proving.py", "tests/parity/references/test_proving.py"
 ORIGIN, RULES = "parity/gate/rules/origin.py", "tests/parity/gate/test_rules.py"
-BESIDE, DATA = "export/external_data.py", "tests/export/test_external_data.py"
-LIMITS, SUMMARY = "tests/parity/test_limits.py", "tests/parity/test_summary.py"
+BESIDE, DATA = "chunking/external_data.py", "tests/chunking/test_external_data.py"
+LIMITS, SUMMARY = "tests/parity/results/test_limits.py", "tests/parity/results/test_summary.py"
 
 
 @dataclass(frozen=True)
@@ -69,9 +78,11 @@ GUARDS = {
     "other values": Guard(
         COMPARE, "if not value <= limit:", "if False:", UNIT, "tolerance_that_is_nan"
     ),
-    "zero images": Guard("parity/image_sets.py", "if not found:", "if False:", FOOLED, "no_images"),
+    "zero images": Guard(
+        "parity/inputs/image_sets.py", "if not found:", "if False:", FOOLED, "no_images"
+    ),
     "an all-skipped run": Guard(
-        "parity/results.py",
+        "parity/results/rows.py",
         "return Status.PASS if Status.PASS in found else Status.NOT_RUN",
         "return Status.PASS",
         FOOLED,
@@ -85,21 +96,21 @@ GUARDS = {
         "falls_back_in_silence",
     ),
     "an ONNX file of other weights": Guard(
-        "parity/identity.py",
+        "parity/references/identity.py",
         "reason = _refutation(file, digests, lock, spec, weights)",
         'reason = ""',
         FOOLED,
         "other_weights",
     ),
     "a corrupt cache entry": Guard(
-        "parity/references/container.py",
+        "parity/results/container.py",
         "if sha256(raw).hexdigest() != stored.sha256:",
         "if False:",
         "tests/parity/references",
         "corrupt_entry or changed_byte",
     ),
     "a different environment's baseline": Guard(
-        "parity/gate/changes.py",
+        "parity/gate/costs.py",
         "if ours.get(key) != theirs.get(key)",
         "if False",
         "tests/parity/gate/test_planted_regressions.py",
@@ -130,7 +141,7 @@ GUARDS = {
         "manifest_of_a_larger_file",
     ),
     "merge over a different file": Guard(
-        "chunking/destination.py",
+        "chunking/merging.py",
         "        if _worthless(there, folder) or _recorded(there):\n",
         "        if True:\n",
         ACCEPTED,
@@ -202,10 +213,10 @@ GUARDS = {
         "other_weights_without_its_file",
     ),
     "a file that is only in pieces": Guard(
-        "parity/subjects.py",
+        "parity/references/subject.py",
         "        require_here(path, ParityError)  # merged or pulled, never made anew\n",
         "",
-        "tests/parity/test_subjects.py",
+        "tests/parity/references/test_subjects.py",
         "in_pieces or pointer",
     ),
     "other bytes than the lock's": Guard(
@@ -216,45 +227,45 @@ GUARDS = {
         "made_for_a_lock",
     ),
     "a free axis of another name": Guard(
-        "export/self_check.py",
+        "export/graph/self_check.py",
         "    for sizes, must in [*((sizes, True) for sizes in together), *singly]:",
         "    for sizes, must in ():",
-        "tests/export/test_self_check.py",
+        "tests/export/graph/test_self_check.py",
         "whatever_its_name",
     ),
     "a free axis traced at size 1": Guard(
-        "export/to_onnx.py",
+        "export/graph/trace.py",
         "{axis: FIRST_SIZE + SIZE_STEP * n for",
         "{axis: 1 for",
-        "tests/export/test_self_check.py",
+        "tests/export/graph/test_self_check.py",
         "sizes_of_the_runs",
     ),
     "each free axis alone": Guard(
-        "export/self_check.py",
+        "export/graph/self_check.py",
         "(sizes, True) for sizes in together), *singly]",
         "(sizes, True) for sizes in together)]",
-        "tests/export/test_self_check.py",
+        "tests/export/graph/test_self_check.py",
         "sizes_of_the_runs",
     ),
     "another way at larger sizes": Guard(
-        "export/self_check.py",
+        "export/graph/self_check.py",
         "            check.at(sizes, must=False, why=why)\n",
         "            pass\n",
-        "tests/export/test_self_check.py",
+        "tests/export/graph/test_self_check.py",
         "another_way_at_larger_sizes",
     ),
     "a random operator at export": Guard(
         "export/build.py",
         "    require_no_random_operators(graph, spec)\n",
         "",
-        "tests/export/test_repeatable.py",
+        "tests/export/graph/test_repeatable.py",
         "names_what_draws and seeded",
     ),
     "a network that draws in Python": Guard(
         "export/build.py",
         "    require_repeatable(spec, module)\n",
         "",
-        "tests/export/test_repeatable.py",
+        "tests/export/graph/test_repeatable.py",
         "names_what_draws and python",
     ),
     "a random reference": Guard(
@@ -265,35 +276,35 @@ GUARDS = {
         "random_network_is_no_reference",
     ),
     "a Dropout that trains": Guard(
-        "export/random_operators.py",
+        "export/graph/repeatable.py",
         "    if ratio == 0.0 or trains == 0.0:\n",
         "    if True:\n",
-        "tests/export/test_random_operators.py",
+        "tests/export/graph/test_random_operators.py",
         "named_where_it_draws",
     ),
     "a .data file that is not the locked one": Guard(
         "export/lock.py",
         'file_entry(onnx_path) == document["file"]',
         'file_entry(onnx_path)["sha256"] == document["file"]["sha256"]',
-        "tests/export/test_external.py",
+        "tests/export/graph/test_external.py",
         "kept_only_whole",
     ),
     "a second candidate of a network": Guard(
-        "parity/arguments.py",
+        "parity/references/identity.py",
         "            files.append(Path(file))\n",
         "            files[:] = [Path(file)]\n",
         FOOLED,
         "of_two_candidates",
     ),
     "two candidates of a benchmark": Guard(
-        "parity/latency/arguments.py",
+        "parity/commands/bench.py",
         "if len(files) > 1:",
         "if False:",
-        "tests/parity/latency/test_arguments.py",
+        "tests/parity/timing/test_arguments.py",
         "two_candidates",
     ),
     "a list option that is given twice": Guard(
-        "chunking/console.py",
+        "trufor_onnx/console.py",
         "if given.get(self.dest, values) != values:",
         "if False:",
         FOOLED,
@@ -307,10 +318,10 @@ GUARDS = {
         "baselines_given_one_by_one",
     ),
     "preprocessing that the file contradicts": Guard(
-        "parity/bench.py",
+        "parity/running/side_by_side.py",
         "entrant.refused = contradiction(contract.metadata, subject.preprocessing)",
         'entrant.refused = ""',
-        "tests/parity/test_contract.py",
+        "tests/parity/runners/test_contract.py",
         "pixel_scale",
     ),
     "labels that are others": Guard(
@@ -328,7 +339,7 @@ GUARDS = {
         "builders and exits",
     ),
     "an output of other axes than the spec's": Guard(
-        "export/foreign.py",
+        "export/graph/trace.py",
         "isinstance(axis, int) and axis != size for axis",
         "False for axis",
         "tests/export/test_foreign.py",
@@ -359,7 +370,7 @@ GUARDS = {
         "another_graph and without_initializers",
     ),
     "a lock with nothing to derive the file from": Guard(
-        "parity/identity.py",
+        "parity/references/identity.py",
         "return Derived(AS_LOCKED, reason=NOTHING_AT_HAND)",
         "return Derived(PROVEN)",
         PROVED,
@@ -369,24 +380,24 @@ GUARDS = {
         ORIGIN, "if proof != PROVEN and not trusted:", "if False:", RULES, "a_lock_alone"
     ),
     "tensors that look untrained": Guard(
-        "export/weights.py",
+        "export/weights/tensors.py",
         "return replace(weights, look_untrained=fresh)",
         "return weights",
-        "tests/export/test_untrained.py",
+        "tests/export/weights/test_untrained.py",
         "only_checkpoints",
     ),
     "tensors that look untrained in the gate": Guard(
         ORIGIN, "        if fresh:\n", "        if False:\n", RULES, "look_untrained"
     ),
     "an origin by name": Guard(
-        "export/publication.py",
+        "export/weights/download.py",
         "if sha256 in PUBLISHED:",
         "if True:",
-        "tests/export/test_publication.py",
+        "tests/export/weights/test_publication.py",
         "a_name_is_no_origin",
     ),
     "an origin of a file that is not proven": Guard(
-        "parity/release/licence.py",
+        "parity/release/model_card.py",
         'if subject.said("proof") != PROVEN or below(weights, "kind") != "checkpoint":',
         "if False:",
         "tests/parity/release/test_assemble.py",
@@ -433,31 +444,31 @@ GUARDS = {
         "cannot_be_followed",
     ),
     "a journal of other code": Guard(
-        "parity/fingerprint.py",
+        "parity/running/journal.py",
         '        "code": code_digest(),\n',
         "",
-        "tests/parity/test_fingerprint.py",
+        "tests/parity/running/test_fingerprint.py",
         "code_digest",
     ),
     "a journal of another network's code": Guard(
-        "parity/fingerprint.py",
+        "parity/running/journal.py",
         '        "networks": [made_by(spec) for spec in specs],\n',
         "",
-        "tests/parity/test_fingerprint.py",
+        "tests/parity/running/test_fingerprint.py",
         "networks_code_counts",
     ),
     "rows of a foreign backend": Guard(
-        "parity/judging.py",
+        "parity/running/judging.py",
         "return SOURCE_PROOF if runner is self.source else self._identity.variant",
         "return self._identity.variant if runner.backend == BACKEND else SOURCE_PROOF",
         FOOLED,
         "backend_of_another_name",
     ),
     "a runner that takes PyTorch's name": Guard(
-        "parity/judging.py",
+        "parity/running/judging.py",
         'if runner is not self.source and runner.backend in ("", SOURCE):',
         "if False:",
-        "tests/parity/test_judging.py",
+        "tests/parity/running/test_judging.py",
         "takes_pytorch",
     ),
     "rows of no file": Guard(
@@ -468,14 +479,14 @@ GUARDS = {
         "call_themselves_the_source",
     ),
     "a network that changed on both sides": Guard(
-        "parity/references/sketch.py",
+        "parity/results/sketch.py",
         "        if not far <= most\n",
         "        if False\n",
         "tests/parity/gate/test_planted_regressions.py",
         "changed_on_both_sides and json",
     ),
     "a baseline on no common picture": Guard(
-        "parity/gate/rules/outputs.py",
+        "parity/gate/rules/numbers.py",
         'absent.append(f"{model}: no picture in common with the last release")',
         'held.append("")',
         "tests/parity/gate/test_rules.py",
@@ -517,38 +528,38 @@ GUARDS = {
         "images_that_no_baseline_has",
     ),
     "a larger size than traced": Guard(
-        "parity/cases.py",
+        "parity/inputs/cases.py",
         "    yield 1, (max(512, height + 128, least), max(384, width + 96, least))\n",
         "",
-        "tests/parity/test_cases.py",
+        "tests/parity/inputs/test_cases.py",
         "shape_matrix_of_a_network_of_free_size or larger_one",
     ),
     "a batch of three": Guard(
-        "parity/cases.py",
+        "parity/inputs/cases.py",
         "        (3, (64, 80)),\n",
         "",
-        "tests/parity/test_cases.py",
+        "tests/parity/inputs/test_cases.py",
         "shape_matrix_of_a_network_of_free_size",
     ),
     "batches of a fixed-size network": Guard(
-        "parity/cases.py",
+        "parity/inputs/cases.py",
         "FIXED_BATCHES = (1, 2, 3, 5)  #",
         "FIXED_BATCHES = (1, 2)  #",
-        "tests/parity/test_cases.py",
+        "tests/parity/inputs/test_cases.py",
         "fixed_size_has_that_and_batches",
     ),
     "sizes drawn from the seed": Guard(
-        "parity/cases.py",
+        "parity/inputs/cases.py",
         'draw = Random(f"{spec.name} {spec.version} {seed}")',
         'draw = Random("always")',
-        "tests/parity/test_cases.py",
+        "tests/parity/inputs/test_cases.py",
         "drawn_from_the_seed",
     ),
     "sizes drawn for the file": Guard(
-        "parity/run.py",
+        "parity/running/run.py",
         "if seed else []",
         "if False else []",
-        "tests/parity/test_run.py",
+        "tests/parity/running/test_run.py",
         "seed_follows_from_the_file",
     ),
     "a new file on known sizes": Guard(
@@ -559,24 +570,24 @@ GUARDS = {
         "another_file_on_the_baseline_s_drawn_sizes",
     ),
     "copies by their pixels": Guard(
-        "parity/looks.py",
+        "parity/inputs/looks.py",
         '{look["like"] for look in found',
         "{id(look) for look in found",
         "tests/parity/gate/test_rules.py",
         "one_image_many_times",
     ),
     "flat pictures that are counted": Guard(
-        "parity/looks.py",
+        "parity/inputs/looks.py",
         'and look.get("flat") is False',
         "",
         "tests/parity/gate/test_rules.py",
         "flat_images_and_unknown_ones",
     ),
     "made pictures always run": Guard(
-        "parity/run.py",
+        "parity/running/run.py",
         ", *made_cases(subject.spec)]",
         "]",
-        "tests/parity/test_made.py",
+        "tests/parity/inputs/test_made.py",
         "nan_on_a_flat_picture",
     ),
     "a gate without made pictures": Guard(
@@ -587,101 +598,105 @@ GUARDS = {
         "made_pictures_are_among_the_cases",
     ),
     "pictures that all are flat": Guard(
-        "parity/looks.py",
+        "parity/inputs/looks.py",
         "        if not look.flat:\n            found.setdefault",
         "        if True:\n            found.setdefault",
-        "tests/parity/test_run.py",
+        "tests/parity/running/test_run.py",
         "all_flat_prove_nothing",
     ),
     "limits of outputs of any size": Guard(
-        "parity/limits.py",
+        "parity/results/limits.py",
         "getattr(tolerance, name) * times * scale.spread,",
         "getattr(tolerance, name) * times,",
         LIMITS,
         "small_outputs",
     ),
     "a constant output": Guard(
-        "parity/limits.py",
+        "parity/results/limits.py",
         "if found.low == found.high and given.high - given.low > slack(row, source, tolerance):",
         "if False:",
         LIMITS,
         "constant_is_named",
     ),
     "a reference that never varies": Guard(
-        "parity/limits.py", "if not scale.varies and (", "if False and (", LIMITS, "one_value"
+        "parity/results/limits.py",
+        "if not scale.varies and (",
+        "if False and (",
+        LIMITS,
+        "one_value",
     ),
     "an error of float32 as large as the outputs' spread": Guard(
-        "parity/limits.py",
+        "parity/results/limits.py",
         "if not row.mae <= max(MOST_OF_SPREAD, tolerance.mae) * scale.spread:",
         "if False:",
         LIMITS,
         "no_more_than_the_spread",
     ),
     "a row without its values": Guard(
-        "parity/limits.py",
+        "parity/results/limits.py",
         "if scale is None or row.reference is None or row.found is None:",
         "if False:",
         LIMITS,
         "without_its_figures",
     ),
     "rounding that no witness showed": Guard(
-        "parity/limits.py",
+        "parity/results/limits.py",
         "all(one.clears(tolerance) for one in computed)",
         "True",
         LIMITS,
         "right_in_float64",
     ),
     "an error that a witness does not explain": Guard(
-        "parity/limits.py",
+        "parity/results/limits.py",
         "return row.mae <= REACH * explained",
         "return True",
         LIMITS,
         "far_over_what_a_witness_explains",
     ),
     "another picture's witness for a made one": Guard(
-        "parity/limits.py",
+        "parity/results/limits.py",
         "return any(one.image == row.image for one in computed)",
         "return True",
         LIMITS,
         "witness_of_its_own",
     ),
     "an ignored input": Guard(
-        "parity/summary.py", "    if same:\n", "    if False:\n", SUMMARY, "one_answer"
+        "parity/results/summary.py", "    if same:\n", "    if False:\n", SUMMARY, "one_answer"
     ),
     "a ratio under the floor": Guard(
-        "parity/summary.py",
+        "parity/results/summary.py",
         "return min(tolerance.noise_floor, MOST_OF_SIZE * size)",
         "return tolerance.noise_floor",
         SUMMARY,
         "floor_hides_no_ratio",
     ),
     "a bias": Guard(
-        "parity/summary.py",
+        "parity/results/summary.py",
         'return bias if len(maes) >= FEW else ""',
         'return ""',
         SUMMARY,
         "bias_under_the_floor",
     ),
     "a random operator": Guard(
-        "parity/bench.py",
+        "parity/running/side_by_side.py",
         "entrant.random = randomness(entrant.candidate.path)",
         "pass",
-        "tests/parity/test_steadiness.py",
+        "tests/parity/running/test_steadiness.py",
         # One whose noise no limit sees; such files can end the whole process where they are run.
         "random_candidate",
     ),
     "a candidate that differs from itself": Guard(
-        "parity/bench.py",
+        "parity/running/side_by_side.py",
         "entrant.unsteady[runner.provider] = problem",
         "pass",
-        "tests/parity/test_bench.py",
+        "tests/parity/running/test_bench.py",
         "otherwise_the_second_time",
     ),
     "a reference coarser than float32": Guard(
-        "parity/reference.py",
+        "parity/references/yardstick.py",
         "    if less:\n",
         "    if False:\n",
-        "tests/parity/test_reference.py",
+        "tests/parity/references/test_reference.py",
         "computes_in_float16",
     ),
     "a BatchNorm folded under the old name": Guard(
@@ -699,14 +714,14 @@ GUARDS = {
         "first_layer_is_the_inputs and BGR",
     ),
     "one weight that is 0.1 % off": Guard(
-        "parity/locate/differences.py",
+        "parity/locate/causes.py",
         "        if 0 < wrong.sum() <= FEW * wrong.size:\n",
         "        if False:\n",
         "tests/parity/locate/test_right_files.py",
         "one_weight_that_no_output_shows",
     ),
     "one epsilon that no output shows": Guard(
-        "parity/locate/differences.py",
+        "parity/locate/causes.py",
         "        if not any(abs(eps - one) <= EPS_AGREES * one for",
         "        if False and not any(abs(eps - one) <= EPS_AGREES * one for",
         "tests/parity/locate/test_right_files.py",
@@ -720,17 +735,17 @@ GUARDS = {
         "stops_the_gate",
     ),
     "a reference that is not the network": Guard(
-        "parity/runners/float64.py",
+        "parity/runners/torch_runner.py",
         "        if not is_plain(layer) or not _keeps_size(layer):\n",
         "        if not hasattr(layer, 'padding_mode') or not _keeps_size(layer):\n",
         "tests/parity/runners/test_float64.py",
         "way_of_its_own",
     ),
     "a wrong file behind a kernel that rounds coarsely": Guard(
-        "export/rounding.py",
+        "export/graph/rounding.py",
         "        if not least <= allowed:\n",
         "        if False:\n",
-        "tests/export/test_self_check.py",
+        "tests/export/graph/test_self_check.py",
         "hide_behind_a_coarse_kernel",
     ),
     "tensors beside a staged model": Guard(
@@ -741,45 +756,45 @@ GUARDS = {
         "tensors_beside_a_model",
     ),
     "differences of unsigned and yes-or-no outputs": Guard(
-        "export/rounding.py",
+        "export/graph/rounding.py",
         '(a if a.dtype.kind == "f" else a.astype(float) for a in (candidate, reference))',
         "(candidate, reference)",
-        "tests/export/test_self_check.py",
+        "tests/export/graph/test_self_check.py",
         "outputs_of_other_types",
     ),
     "a row cleared by another case": Guard(
-        "parity/limits.py",
+        "parity/results/limits.py",
         "return any(one.speaks_of(row.image) for one in computed)",
         "return True",
         LIMITS,
         "cleared_by_its_own_case",
     ),
     "a file that is nearly right in float64": Guard(
-        "parity/witness.py",
+        "parity/results/witness.py",
         "return tolerance.relative or self.mae_float64 <= EXACT * tolerance.mae",
         "return True",
-        "tests/parity/test_witness.py",
+        "tests/parity/results/test_witness.py",
         "right_is_exact",
     ),
     "many rows over their limits": Guard(
-        "parity/summary.py",
+        "parity/results/summary.py",
         "0 < len(failed) <= MOST_CHANCES",
         "failed",
-        "tests/parity/test_summary.py",
+        "tests/parity/results/test_summary.py",
         "many_are_no_chance",
     ),
     "a made picture over its limit": Guard(
-        "parity/judging.py",
+        "parity/running/judging.py",
         "tolerance = replace(tolerance, cleared=1.0)",
         "pass",
-        "tests/parity/test_judging.py",
+        "tests/parity/running/test_judging.py",
         "made_picture_is_not_cleared",
     ),
     "another form of ONNX Runtime's attention": Guard(
-        "export/contributed.py",
+        "export/graph/in_float64.py",
         "if not whole or set(given) - GIVEN or any(other is not None for other in others):",
         "if False:",
-        "tests/parity/test_witness.py",
+        "tests/parity/results/test_witness.py",
         "another_form",
     ),
     "a release's tensors beside a file, and the report": Guard(

@@ -16,14 +16,14 @@ from PIL import Image
 SCRIPT = """
 import resource, sys
 from dataclasses import replace
-import export.registry
-from export.models.noiseprint_pp import NoiseprintConfig
-from export.trufor_specs import NOISEPRINT_PP
-from parity.cli import main
+import trufor_onnx.export.networks.registry
+from trufor_onnx.export.models.noiseprint_pp import NoiseprintConfig
+from trufor_onnx.export.networks.registry import NOISEPRINT_PP
+from trufor_onnx.parity.cli import main
 
 config = {"config": NoiseprintConfig(depth=3, width=4)}
 tiny = replace(NOISEPRINT_PP, name="tiny_np", builder_arguments=config, files=(), prefix="")
-export.registry.registered = lambda: {"tiny_np": tiny}
+trufor_onnx.export.networks.registry.registered = lambda: {"tiny_np": tiny}
 code = main(sys.argv[1:])
 print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 sys.exit(code)

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 import torch
 
-from export.spec import Preprocessing
-from export.trufor_specs import NOISEPRINT_PP
-from parity.cli import main
-from parity.made import KINDS
+from trufor_onnx.export.networks.registry import NOISEPRINT_PP
+from trufor_onnx.export.networks.spec import Preprocessing
+from trufor_onnx.parity.cli import main
+from trufor_onnx.parity.inputs.made import KINDS
 
 # Where the table was made: oneDNN's kernels for AVX-512 as the yardstick. On other processors
 # both PyTorch and ONNX Runtime add up in another order, so every figure moves; by how much was
@@ -51,7 +51,7 @@ def judge(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..
         command += ["--images", str(data / "cocoglide50"), "--out", str(out)]
         command += ["--max-images", str(IMAGES), "--cache", str(cache)]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("export.registry.OURS", (at_255,))
+            patch.setattr("trufor_onnx.export.networks.registry.OURS", (at_255,))
             assert main([*command, "--onnx-models", str(out), *arguments]) in (0, 1)
         document: dict[str, Any] = json.loads((out / "parity.json").read_text())
         return document

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from parity import bench
-from parity.journal import NAME
-from parity.made import is_made
-from parity.results import Row
+from trufor_onnx.parity.inputs.made import is_made
+from trufor_onnx.parity.results.rows import Row
+from trufor_onnx.parity.running import side_by_side as bench
+from trufor_onnx.parity.running.journal import NAME
 
 Exported = Callable[[str], Path]
 Images = Callable[..., Path]

@@ -10,11 +10,11 @@ from typing import Any
 import onnx
 import pytest
 
-from export.build import export_model
-from export.lock import file_entry
-from export.sources import WeightsSource
-from export.spec import ModelSpec
-from parity.runners.torch_runner import TorchRunner
+from trufor_onnx.export.build import export_model
+from trufor_onnx.export.lock import file_entry
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.parity.runners.torch_runner import TorchRunner
 
 VARIANT = "plain"
 
@@ -132,21 +132,21 @@ def test_a_variant_that_ran_nowhere_is_no_pass(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The portable file passed; of the other one nothing is known."""
-    from parity import bench
-    from parity.errors import ProviderError
+    from trufor_onnx.errors import ProviderRunError
+    from trufor_onnx.parity.running import side_by_side as bench
 
     real = bench.OnnxRuntimeRunner
 
     def absent(path: Path, provider: Any, **given: Any) -> Any:
         if path == variant.relative_to(Path.cwd()):
-            raise ProviderError("cuda did not load", hint="")
+            raise ProviderRunError("cuda did not load", hint="")
         return real(path, provider, **given)
 
     monkeypatch.setattr(bench, "OnnxRuntimeRunner", absent)
-    from parity.runners.providers import Provider
+    from trufor_onnx.parity.runners.providers import Provider
 
     optional = [Provider("cpu", required=False)]
-    monkeypatch.setattr("parity.arguments.parse_providers", lambda _: optional)
+    monkeypatch.setattr("trufor_onnx.parity.commands.arguments.parse_providers", lambda _: optional)
     ran = parity("--variants", f"portable,{VARIANT}", shapes=False)
     assert statuses(ran.report) == {"source": "pass", "portable": "pass", VARIANT: "not run"}
     assert ran.code == 2

@@ -14,9 +14,9 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper
 
-from chunking.hashing import sha256_file
-from parity.runners import onnxruntime_runner
-from parity.runners.providers import NAMES
+from trufor_onnx.files import sha256_file
+from trufor_onnx.parity.runners import onnxruntime_runner
+from trufor_onnx.parity.runners.providers import NAMES
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def test_other_weights_are_not_even_run(
     parity: Any, exported: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exported("tiny_np")
-    monkeypatch.delattr("parity.bench.OnnxRuntimeRunner")
+    monkeypatch.delattr("trufor_onnx.parity.running.side_by_side.OnnxRuntimeRunner")
     ran = parity("--stand-in", "another")
     assert ran.code == 1
     assert {row["status"] for row in ran.rows} == {"fail"}
@@ -88,7 +88,7 @@ def test_a_run_in_which_every_candidate_was_skipped(
 ) -> None:
     exported("tiny_np")
     skipped = [SimpleNamespace(name="cuda", required=False, options={}, execution_provider="x")]
-    monkeypatch.setattr("parity.arguments.parse_providers", lambda _: skipped)
+    monkeypatch.setattr("trufor_onnx.parity.commands.arguments.parse_providers", lambda _: skipped)
     ran = parity()
     assert ran.code == 2
     assert ran.report["summary"]["status"] == "not run"
@@ -220,7 +220,7 @@ def test_a_backend_of_another_name_is_judged_as_a_candidate(
         tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
 
     other = edited("tiny_np", scale)
-    monkeypatch.setattr("parity.bench.OnnxRuntimeRunner", MyRunner)
+    monkeypatch.setattr("trufor_onnx.parity.running.side_by_side.OnnxRuntimeRunner", MyRunner)
     ran = parity("--candidate", f"tiny_np={other}", shapes=False)
     assert ran.code == 1
     about = {(row["backend"], row["variant"], row["proof"], row["status"]) for row in ran.rows}

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from runtime import Detector
+from trufor_onnx.runtime import Detector
 
 ROOT = Path(__file__).resolve().parents[2]
 Pixels = npt.NDArray[np.uint8]
@@ -23,12 +23,12 @@ Pixels = npt.NDArray[np.uint8]
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny ``noiseprint_pp`` and ``trufor_head``. Not to be changed."""
-    from export.build import export_model
-    from export.models.mit_b2 import EncoderConfig
-    from export.models.noiseprint_pp import NoiseprintConfig
-    from export.models.trufor import TruForConfig
-    from export.sources import WeightsSource
-    from export.trufor_specs import NOISEPRINT_PP, TRUFOR_HEAD
+    from trufor_onnx.export.build import export_model
+    from trufor_onnx.export.models.mit_b2 import EncoderConfig
+    from trufor_onnx.export.models.noiseprint_pp import NoiseprintConfig
+    from trufor_onnx.export.models.trufor import TruForConfig
+    from trufor_onnx.export.networks.registry import NOISEPRINT_PP, TRUFOR_HEAD
+    from trufor_onnx.export.weights.sources import WeightsSource
 
     encoder = EncoderConfig(
         channels=(4, 8, 12, 16), depths=(1, 1, 1, 1), heads=(1, 2, 3, 4), reductions=(8, 4, 2, 1)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from runtime import Detector
-from runtime.batch import Done, Outcome, analyze_all
-from runtime.finding import find_images
-from runtime.outputs import Wanted
+from trufor_onnx.runtime import Detector
+from trufor_onnx.runtime.batch import Done, ImageOutcome, analyze_all
+from trufor_onnx.runtime.images import find_images
+from trufor_onnx.runtime.outputs import Wanted
 
 EVERYTHING = Wanted(("map", "conf", "score", "np", "overlay"))
 
@@ -136,7 +136,7 @@ def test_a_bad_image_does_not_stop_the_rest(
     out = tmp_path / "out"
     done = run(detector, photos, out)
     assert outcomes(done) == ["analysed", "could not", "analysed", "analysed"]
-    assert done[1].outcome is Outcome.FAILED
+    assert done[1].outcome is ImageOutcome.FAILED
     assert "aa.jpg" in done[1].problem
     assert done[1].hint
     assert not list(out.glob("aa.jpg*"))

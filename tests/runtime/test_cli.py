@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from runtime.cli import main
+from trufor_onnx.runtime.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 

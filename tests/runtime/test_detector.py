@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from runtime import (
+from trufor_onnx.runtime import (
     Analysis,
     AnalysisError,
     Detector,
@@ -177,8 +177,10 @@ def test_a_provider_that_is_not_there(tiny_models: Path) -> None:
 
 def test_a_provider_that_falls_back(tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ONNX Runtime runs on the CPU in its place, with a warning; it is never taken for it."""
-    monkeypatch.setattr("runtime.session.require_available", lambda _: None)
-    monkeypatch.setattr("runtime.session.wanted", lambda _: [("CPUExecutionProvider", {})])
+    monkeypatch.setattr("trufor_onnx.runtime.session.require_available", lambda _: None)
+    monkeypatch.setattr(
+        "trufor_onnx.runtime.session.wanted", lambda _: [("CPUExecutionProvider", {})]
+    )
     with pytest.raises(ProviderError, match="CPUExecutionProvider would run in its place"):
         Detector(tiny_models, providers=("cuda",))
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import runtime
-from runtime.cli import main
-from runtime.serve.cli import main as serve
+import trufor_onnx.runtime as runtime
+from trufor_onnx.runtime.cli import main
+from trufor_onnx.runtime.serve.cli import main as serve
 
 DOCS = (Path(__file__).resolve().parents[2] / "docs" / "runtime.md").read_text()
 

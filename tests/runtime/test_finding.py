@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime import ImageError, OutputError
-from runtime.finding import find_images
+from trufor_onnx.runtime import ImageError, OutputError
+from trufor_onnx.runtime.images import find_images
 
 
 def names(*where: str | Path, beside: Path | None = None) -> list[str]:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.preprocess import to_input
-from export.spec import Preprocessing
-from runtime import Detector
-from runtime.model_files import NOISEPRINT, ModelFile
-from runtime.session import Session
-from runtime.tiling import by_tiles
+from trufor_onnx.export.networks.preprocess import to_input
+from trufor_onnx.export.networks.spec import Preprocessing
+from trufor_onnx.runtime import Detector
+from trufor_onnx.runtime.model_files import NOISEPRINT, ModelFile
+from trufor_onnx.runtime.session import Session
+from trufor_onnx.runtime.tiling import by_tiles
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +70,7 @@ def test_tiles_under_published_weights(tmp_path: Path, shared: Path) -> None:
     session = Session(file, ["cpu"], inputs=["image"], outputs=["noiseprint"])
     assert not session.info.stand_in
 
-    from runtime import load_picture
+    from trufor_onnx.runtime import load_picture
 
     rgb = load_picture(images[0]).rgb
 

@@ -22,7 +22,7 @@ MOST_BYTES = 1 << 30
 # peak of its memory at the end.
 PROGRAM = """
 import json, sys, time
-from runtime import AnalysisError, Detector
+from trufor_onnx.runtime import AnalysisError, Detector
 found = []
 with Detector(sys.argv[1], threads=1) as detector:
     for path in json.load(sys.stdin):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from runtime import ImageError, load_picture
+from trufor_onnx.runtime import ImageError, load_picture
 
 Draw = Callable[..., npt.NDArray[np.uint8]]
 

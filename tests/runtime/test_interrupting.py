@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.interrupting import ended, interruptible
+from trufor_onnx.runtime.session import ended, interruptible
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,7 +41,7 @@ def test_in_other_threads_too() -> None:
 
 PROGRAM = """
 import sys, threading
-from runtime.interrupting import ended, interruptible
+from trufor_onnx.runtime.session import ended, interruptible
 forever = threading.Event()
 asked = threading.Event()
 

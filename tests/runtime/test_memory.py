@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime import OutOfMemoryError, memory
-from runtime.memory import available, estimate, require_memory
+from trufor_onnx.runtime import OutOfMemoryError
+from trufor_onnx.runtime import detector as memory
+from trufor_onnx.runtime.detector import available, estimate, require_memory
 
 GIB = 1 << 30
 

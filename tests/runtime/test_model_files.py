@@ -10,10 +10,9 @@ from typing import Any
 import onnx
 import pytest
 
-from chunking import split
-from runtime import Detector, ModelError
-from runtime.model_cache import cache_folder
-from runtime.model_files import HEAD, NOISEPRINT, find_model
+from trufor_onnx.chunking import split
+from trufor_onnx.runtime import Detector, ModelError
+from trufor_onnx.runtime.model_files import HEAD, NOISEPRINT, cache_folder, find_model
 
 
 def opened(models: Path, **options: Any) -> list[str]:

@@ -11,9 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import Analysis, Detector
-from runtime.colours import INFERNO, VIRIDIS, coloured, levels, table
-from runtime.overlay import ALARM, draw_overlay
+from trufor_onnx.runtime import Analysis, Detector
+from trufor_onnx.runtime.overlay import (
+    ALARM,
+    INFERNO,
+    VIRIDIS,
+    coloured,
+    draw_overlay,
+    levels,
+    table,
+)
 
 Draw = Callable[..., npt.NDArray[np.uint8]]
 

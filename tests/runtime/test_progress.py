@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from runtime.progress import batch_progress
+from trufor_onnx.runtime.batch import batch_progress
 
 
 class Terminal(io.StringIO):

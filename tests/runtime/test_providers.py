@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from runtime import ProviderError
-from runtime.providers import (
+from trufor_onnx.runtime import ProviderError
+from trufor_onnx.runtime.providers import (
     NAMES,
     checked,
     import_onnxruntime,
@@ -82,7 +82,9 @@ def test_a_provider_that_the_installed_wheel_has_is_not_absent(
     """Under whatever name the wheel was installed: another one would overwrite its files."""
     import onnxruntime
 
-    monkeypatch.setattr("runtime.providers.onnxruntime_wheel", lambda: ("ort-nightly-gpu", "1.34"))
+    monkeypatch.setattr(
+        "trufor_onnx.runtime.providers.onnxruntime_wheel", lambda: ("ort-nightly-gpu", "1.34")
+    )
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(NAMES.values()))
     for name in ("cuda", "tensorrt", "openvino", "dml", "coreml"):
         with pytest.raises(ProviderError) as refusal:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.preprocess import to_input
-from export.spec import Preprocessing
-from runtime import AnalysisError, Detector
-from runtime.tiling import BORDER, by_tiles, spans, tiles
+from trufor_onnx.export.networks.preprocess import to_input
+from trufor_onnx.export.networks.spec import Preprocessing
+from trufor_onnx.runtime import AnalysisError, Detector
+from trufor_onnx.runtime.tiling import BORDER, by_tiles, spans, tiles
 
 Draw = Callable[..., npt.NDArray[np.uint8]]
 
@@ -72,7 +72,7 @@ def test_a_smaller_border_would_show(
 ) -> None:
     """What the tests above can see: one pixel less."""
     rgb = draw(80, 80)
-    monkeypatch.setattr("runtime.tiling.BORDER", 12)
+    monkeypatch.setattr("trufor_onnx.runtime.tiling.BORDER", 12)
     assert whole_and_tiled(detector, rgb, 40) > 1e-6
 
 

@@ -44,7 +44,7 @@ def test_an_analysis(tiny_models: Path, photos: Path) -> None:
     """With rich absent too: it is for terminals."""
     code = """
 BLOCKED.add("rich")
-from runtime import Detector
+from trufor_onnx.runtime import Detector
 with Detector(sys.argv[1], threads=1) as detector:
     print(detector.analyze(sys.argv[2]).score)
 """
@@ -53,7 +53,7 @@ with Detector(sys.argv[1], threads=1) as detector:
 
 def test_the_command(tiny_models: Path, photos: Path) -> None:
     code = """
-from runtime.cli import main
+from trufor_onnx.runtime.cli import main
 sys.exit(main([sys.argv[2], "--out", "out", "--models", sys.argv[1], "--threads", "1"]))
 """
     assert "1 analysed" in run(code, tiny_models, photos / "a.png", cwd=photos)
@@ -69,7 +69,7 @@ def test_nothing_is_reported_to_anybody(
     for name in ("XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY"):
         monkeypatch.delenv(name, raising=False)
     code = """
-from runtime import Detector
+from trufor_onnx.runtime import Detector
 with Detector(sys.argv[1], threads=1) as detector:
     detector.analyze(sys.argv[2])
 """
@@ -77,7 +77,9 @@ with Detector(sys.argv[1], threads=1) as detector:
     assert list(home.rglob("*")) == []
 
 
-@pytest.mark.parametrize("module", ["runtime", "runtime.cli", "runtime.serve.cli"])
+@pytest.mark.parametrize(
+    "module", ["runtime", "trufor_onnx.runtime.cli", "trufor_onnx.runtime.serve.cli"]
+)
 def test_nothing_heavy_is_loaded_at_the_start(module: str, tmp_path: Path) -> None:
     code = f"""
 import {module}

@@ -17,7 +17,7 @@ MASK = ("mask", ("batch", 1, "height", "width"))
 SPECS = """
 import json
 from pathlib import Path
-from export.spec import ModelSpec, Preprocessing, TensorSpec
+from trufor_onnx.export.networks.spec import ModelSpec, Preprocessing, TensorSpec
 
 
 def _tensors(given):

@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from export.external_data import whole_digest
-from parity.gate.changes import (
+from trufor_onnx.chunking.external_data import whole_digest
+from trufor_onnx.parity.gate.costs import (
     CANDIDATE,
     Change,
+    Cost,
+    Costs,
+    Key,
     changes_across,
     changes_in_turns,
     different_environment,
     files_of,
     unmeasured,
 )
-from parity.gate.costs import Cost, Costs, Key
-from parity.gate.evidence import Evidence, below
-from parity.gate.findings import Finding, Outcome, verdict
-from parity.gate.policy import Absent, AcrossRuns, Elsewhere, Latency, Policy, budget
+from trufor_onnx.parity.gate.evidence import Evidence, below
+from trufor_onnx.parity.gate.findings import Finding, Outcome, verdict
+from trufor_onnx.parity.gate.policy import (
+    Absent,
+    AcrossRuns,
+    Elsewhere,
+    LatencyRule,
+    Policy,
+    budget,
+)
 
 LOOK = "python -m parity compare OLD_BENCH.json BENCH.json"
 IN_TURN = "time the old file in turns with the new one: parity bench --candidate MODEL=OLD.onnx"
@@ -205,11 +214,11 @@ def _across(
     return found, elsewhere
 
 
-def _slower(change: Change, limits: Latency) -> bool:
+def _slower(change: Change, limits: LatencyRule) -> bool:
     return change.slower(limits.least_effect)
 
 
-def _too_noisy(change: Change, limits: Latency) -> str:
+def _too_noisy(change: Change, limits: LatencyRule) -> str:
     """Why a timing says nothing, or ""."""
     if change.problem or not change.may_hide(limits.must_see):
         return change.problem

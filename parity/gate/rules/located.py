@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from parity.gate.evidence import Evidence, Subject
-from parity.gate.findings import Finding, Outcome, verdict
-from parity.gate.policy import Absent, Policy
-from parity.results import RUNTIME
+from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile
+from trufor_onnx.parity.gate.findings import Finding, Outcome, verdict
+from trufor_onnx.parity.gate.policy import Absent, Policy
+from trufor_onnx.parity.results.rows import RUNTIME
 
 ALLOWS = "no part of a file creates error, no number in it is another one"
 LOOK = "python -m parity locate MODEL --candidate FILE --all"
@@ -43,5 +43,5 @@ def locate_rule(evidence: Evidence, policy: Policy) -> Finding:
     return verdict("locate", [*faults, *problems], saw=" ".join(fine), allows=ALLOWS, look=LOOK)
 
 
-def _sha256(subject: Subject) -> str:
+def _sha256(subject: JudgedFile) -> str:
     return str(subject.said("file", "sha256"))

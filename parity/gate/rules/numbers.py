@@ -5,15 +5,24 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Mapping
 
-from parity.gate.evidence import Evidence, Subject
-from parity.gate.findings import Finding, verdict, with_unjudged
-from parity.gate.policy import Policy
-from parity.limits import Scale, is_cleared, scales, verdict_of
-from parity.proof import REFUTED
-from parity.results import SOURCE, Group, Report, Row, Status
-from parity.summary import IMAGES, SHAPES, over_their_ratio, summarise
+from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile
+from trufor_onnx.parity.gate.findings import Finding, Outcome, verdict, with_unjudged
+from trufor_onnx.parity.gate.policy import Absent, Policy
+from trufor_onnx.parity.results.limits import Scale, is_cleared, scales, verdict_of
+from trufor_onnx.parity.results.rows import REFUTED, SOURCE, Group, Report, Row, Status
+from trufor_onnx.parity.results.sketch import Outputs, differing, recorded, who_of
+from trufor_onnx.parity.results.summary import IMAGES, SHAPES, over_their_ratio, summarise
 
 Place = tuple[str, str, str, str, str]
+LOOK = (
+    "the network's code or preprocessing changed: raise the `version` of its ModelSpec, or take "
+    "the change back; "
+    "python -m parity run --reference OLD_RELEASE/references.bundle shows it case by case"
+)
+AGAIN = (
+    "--baseline takes the last release's folder, its parity.json, or its references.bundle; "
+    "python -m parity run on the same images"
+)
 
 
 def outputs_rule(evidence: Evidence, policy: Policy) -> Finding:  # noqa: ARG001 - as all rules
@@ -50,7 +59,7 @@ def verdicts_rule(evidence: Evidence, policy: Policy) -> Finding:  # noqa: ARG00
         "verdicts",
         problems(),
         saw=f"{len(rows)} rows recomputed, each within its tolerance",
-        allows="what parity/tolerances.toml allows, recomputed from the figures in the rows",
+        allows="what tolerances.toml allows, recomputed from the figures in the rows",
         look="python -m parity locate MODEL finds the layer in which an error starts",
     )
 
@@ -85,7 +94,7 @@ def accuracy_rule(evidence: Evidence, policy: Policy) -> Finding:
     return with_unjudged(found, unjudged, found.saw)
 
 
-def _shares_images(subject: Subject, old: Report) -> bool:
+def _shares_images(subject: JudgedFile, old: Report) -> bool:
     """Whether a baseline has errors of a file on an image that was measured now, too."""
     images = {
         (row.variant, row.image_sha256)
@@ -110,14 +119,14 @@ def _groups(report: Report) -> list[Group]:
     return [group for group in found if group.backend != SOURCE]
 
 
-def _expected(subject: Subject) -> set[str]:
+def _expected(subject: JudgedFile) -> set[str]:
     """The outputs that the network has: by its lock, and by PyTorch's own rows."""
     listed = subject.lock.get("outputs") if subject.lock else None
     of_lock = {item.get("name") for item in listed} if isinstance(listed, list) else set()
     return {name for name in of_lock if name} | {row.output for row in subject.source_rows}
 
 
-def _outputs(subject: Subject) -> Iterator[str]:
+def _outputs(subject: JudgedFile) -> Iterator[str]:
     expected = _expected(subject)
     there: dict[tuple[str, str, str], set[str]] = {}
     for row in subject.rows:
@@ -137,7 +146,7 @@ def _outputs(subject: Subject) -> Iterator[str]:
 
 
 def _grown(
-    subjects: tuple[Subject, ...], old: Report, growth: float, floor: float
+    subjects: tuple[JudgedFile, ...], old: Report, growth: float, floor: float
 ) -> Iterator[str]:
     """Outputs whose error on the same images is larger than the baseline's."""
     before = _by_place(old.rows)
@@ -167,3 +176,60 @@ def _by_place(rows: tuple[Row, ...]) -> Mapping[Place, Mapping[str, float]]:
             place = (row.model, row.variant, row.backend, row.provider, row.output)
             found.setdefault(place, {})[f"{row.image} {row.image_sha256}"] = row.mae
     return found
+
+
+def references_rule(evidence: Evidence, policy: Policy) -> Finding:
+    """Float64 outputs as in the last release, where version and weights are the same.
+
+    File and reference come from the same code: where that changed, both moved, and no comparison
+    of the two shows it.
+    """
+    limits = policy.references
+    allows = f"differences up to {limits.most_difference:g} of an output's norm, or a new version"
+    earlier = evidence.outputs
+    if not earlier:
+        why = "no earlier release was named"
+        return Finding("references", Outcome.NOT_JUDGED, why, allows, AGAIN)
+    report = evidence.report
+    now = recorded(report, evidence.report_name) if report else Outputs("", {})
+    problems: list[str] = []
+    absent: list[str] = []
+    held: list[str] = []
+    for model, about in report.models.items() if report else ():
+        who = who_of(about)
+        if who is None or who not in now.networks:
+            if evidence.computes(model):
+                absent.append(f"{model}: the report does not say what the network computes")
+            continue
+        same = [old for old in earlier if who in old.networks]
+        others = {other for old in earlier for other in old.versions(who[0])} - {who}
+        if not same:
+            if others:
+                held.append(_changed(model, who, sorted(others)))
+            elif evidence.knows(model):
+                absent.append(f"{model}: the baseline does not say what the network computed")
+            else:
+                held.append(f"{model}: new")
+            continue
+        counts = 0
+        for old in same:
+            count, wrong = differing(old, now, who, limits.most_difference)
+            counts += count
+            problems += wrong
+        if counts:
+            held.append(f"{model}: {counts} outputs as before")
+        else:
+            absent.append(f"{model}: no picture in common with the last release")
+    if absent and not problems:
+        refused = limits.when_absent is Absent.REFUSE
+        outcome = Outcome.COULD_NOT if refused else Outcome.NOT_JUDGED
+        return Finding("references", outcome, absent[0], allows, AGAIN, tuple(absent))
+    return verdict("references", problems, saw="; ".join(held), allows=allows, look=LOOK)
+
+
+def _changed(model: str, who: tuple[str, ...], others: list[tuple[str, str, str, str]]) -> str:
+    """In what a network is another one than it was."""
+    versions = sorted({other[1] for other in others})
+    if who[1] not in versions:
+        return f"{model}: version {who[1]}, was {', '.join(versions)}: its outputs are new"
+    return f"{model}: other weights than before"

@@ -8,17 +8,16 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from chunking.errors import ChunkingError
-from chunking.folders import default_folder, open_folder
-from chunking.hashing import sha256_file
-from export.errors import ExportError
-from export.external_data import beside, is_plain, whole_digest
-from export.lock import canonical
-from export.registry import TIMM_PREFIX, find
-from parity.gate.evidence import Evidence, Subject, below
-from parity.gate.findings import Finding, Outcome, verdict
-from parity.gate.policy import Absent, Policy, WeightsRule
-from parity.proof import AS_LOCKED, PROVEN, named, said
+from trufor_onnx.chunking.external_data import beside, is_plain, whole_digest
+from trufor_onnx.chunking.folders import default_folder, open_folder
+from trufor_onnx.documents import canonical
+from trufor_onnx.errors import ChunkingError, ExportError
+from trufor_onnx.export.networks.registry import TIMM_PREFIX, find
+from trufor_onnx.files import sha256_file
+from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile, below
+from trufor_onnx.parity.gate.findings import Finding, Outcome, verdict
+from trufor_onnx.parity.gate.policy import Absent, Policy, WeightsRule
+from trufor_onnx.parity.results.rows import AS_LOCKED, PROVEN, named, said
 
 STAND_IN = "stand-in"
 
@@ -74,13 +73,13 @@ def digests_rule(evidence: Evidence, policy: Policy) -> Finding:
     )
 
 
-def _way(subject: Subject) -> str:
+def _way(subject: JudgedFile) -> str:
     """What proves a file's weights, or why its lock is trusted."""
     way = said(subject.about)
     return f"{way}; trusted: signed in {subject.signed_by}" if subject.signed_by else way
 
 
-def _weights(subject: Subject, rule: WeightsRule) -> Iterator[str]:
+def _weights(subject: JudgedFile, rule: WeightsRule) -> Iterator[str]:
     proof = subject.said("proof")
     trusted = proof == AS_LOCKED and bool(rule.trust_lock or subject.signed_by)
     if proof != PROVEN and not trusted:
@@ -117,7 +116,7 @@ def _untrained(weights: object, rule: WeightsRule) -> list[str]:
     ]
 
 
-def _contract(subject: Subject) -> Iterator[str]:
+def _contract(subject: JudgedFile) -> Iterator[str]:
     said = subject.said("preprocessing")
     expected: dict[str, Any] = {"lock": below(subject.lock, "preprocessing")}
     if not subject.model.startswith(TIMM_PREFIX):  # timm would be imported, and torch with it
@@ -134,7 +133,7 @@ def _contract(subject: Subject) -> Iterator[str]:
         yield f"{subject.name}: nothing says how pictures enter"
 
 
-def _digests(subject: Subject, absent: list[str]) -> Iterator[str]:
+def _digests(subject: JudgedFile, absent: list[str]) -> Iterator[str]:
     name, path = subject.name, subject.path
     if path is None:
         yield f"{name}: the report's file name is no plain file name"
@@ -163,7 +162,7 @@ def _digests(subject: Subject, absent: list[str]) -> Iterator[str]:
     yield from _beside(subject, path)
 
 
-def _beside(subject: Subject, path: Path) -> Iterator[str]:
+def _beside(subject: JudgedFile, path: Path) -> Iterator[str]:
     """Files that hold the model's tensors, which must be those that were measured."""
     for file, sha256 in beside(subject.said("file")).items():
         if not is_plain(file):
@@ -200,5 +199,5 @@ def _on_disk(path: Path) -> tuple[str, str] | None:
     return None
 
 
-def _sha256(subject: Subject) -> object:
+def _sha256(subject: JudgedFile) -> object:
     return subject.said("file", "sha256")

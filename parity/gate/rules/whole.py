@@ -6,18 +6,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
-from export.errors import ExportError
-from export.registry import TIMM_PREFIX, find
-from parity.cases import admitted_shapes
-from parity.gate.evidence import Evidence, Subject, below
-from parity.gate.findings import Finding, verdict
-from parity.gate.policy import Policy
-from parity.looks import different
-from parity.made import KINDS, MADE_PREFIX, is_made
-from parity.results import SOURCE, Report, Row, Status
-from parity.seeds import BUNDLE
-from parity.summary import summarise
-from parity.tolerances import tolerances_digest
+from trufor_onnx.errors import ExportError
+from trufor_onnx.export.networks.registry import TIMM_PREFIX, find
+from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile, below
+from trufor_onnx.parity.gate.findings import Finding, verdict
+from trufor_onnx.parity.gate.policy import Policy
+from trufor_onnx.parity.inputs.cases import BUNDLE, admitted_shapes
+from trufor_onnx.parity.inputs.looks import different
+from trufor_onnx.parity.inputs.made import KINDS, MADE_PREFIX, is_made
+from trufor_onnx.parity.results.rows import SOURCE, Report, Row, Status
+from trufor_onnx.parity.results.summary import summarise
+from trufor_onnx.parity.results.tolerances import tolerances_digest
 
 JUDGED = ("status", "reason")  # of a group: what follows from the tolerances, not from the rows
 
@@ -51,7 +50,7 @@ def tolerances_rule(evidence: Evidence, policy: Policy) -> Finding:  # noqa: ARG
         problems,
         saw=f"made under today's tolerances, {ours[:16]}",
         allows="the tolerances.toml that this gate has",
-        look="read the change of parity/tolerances.toml, then measure anew",
+        look="read the change of parity/results/tolerances.toml, then measure anew",
     )
 
 
@@ -100,7 +99,7 @@ def cases_rule(evidence: Evidence, policy: Policy) -> Finding:
     )
 
 
-def _shapes_wanted(subject: Subject, least: int) -> int:
+def _shapes_wanted(subject: JudgedFile, least: int) -> int:
     """The policy's number, or as many as a network of a fixed size can be measured at."""
     inputs = below(subject.lock, "inputs")
     axes: object = below(inputs[0], "axes") if isinstance(inputs, list) and inputs else None
@@ -156,20 +155,20 @@ def complete_rule(evidence: Evidence, policy: Policy) -> Finding:
     )
 
 
-def _images(evidence: Evidence, subject: Subject) -> tuple[int, int]:
+def _images(evidence: Evidence, subject: JudgedFile) -> tuple[int, int]:
     """How many different images were measured, and how many files."""
     measured = [row for row in subject.rows if row.mae is not None]
     files = {row.image_sha256 for row in _of_images(evidence, measured)}
     return different(subject.about, files), len(files)
 
 
-def _shapes(evidence: Evidence, subject: Subject) -> set[str]:
+def _shapes(evidence: Evidence, subject: JudgedFile) -> set[str]:
     """The shapes that were measured."""
     measured = [row for row in subject.rows if row.mae is not None and not is_made(row.image)]
     return {row.image for row in measured} - {r.image for r in _of_images(evidence, measured)}
 
 
-def _stale_seed(evidence: Evidence, subject: Subject) -> Iterator[str]:
+def _stale_seed(evidence: Evidence, subject: JudgedFile) -> Iterator[str]:
     """A new file on the baseline's drawn sizes; a bundle has its own, which cannot be new."""
     seed, origin = subject.said("seed", "value"), subject.said("seed", "origin")
     file = subject.said("file", "sha256")
@@ -187,7 +186,7 @@ def _files(about: object) -> set[object]:
     return {below(entry, "file", "sha256") for entry in (about, *of_variants)}
 
 
-def _lost(subject: Subject, evidence: Evidence) -> Iterator[str]:
+def _lost(subject: JudgedFile, evidence: Evidence) -> Iterator[str]:
     """Providers that were asked for, or that the baseline has, and that left no row."""
     asked = below(evidence.report.environment if evidence.report else {}, "providers")
     names = set(asked) if isinstance(asked, dict) else set()
@@ -237,7 +236,7 @@ def _contradictions(report: Report) -> Iterator[str]:
         yield "it does not say in which environment it was made"
 
 
-def _of_no_file(report: Report, subjects: Sequence[Subject]) -> Iterator[str]:
+def _of_no_file(report: Report, subjects: Sequence[JudgedFile]) -> Iterator[str]:
     """Rows that are neither PyTorch's nor a file's: no other rule would look at them."""
     files = {(subject.model, subject.variant) for subject in subjects}
     for row in report.all_rows:

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from parity.latency.results import BenchReport, Interval, Latency, Memory, Outcome
-from parity.report.html.charts import Lane, bars, chart, key, lanes
-from parity.report.html.tables import Cell, figure, table
-from parity.report.html.tags import Child, Markup, el
-from parity.report.html.words import ABSENT, duration, mebibytes, percent, ratio, state
+from trufor_onnx.parity.report.html.charts import Lane, bars, chart, key, lanes
+from trufor_onnx.parity.report.html.elements import (
+    ABSENT,
+    Cell,
+    Child,
+    Markup,
+    duration,
+    el,
+    figure,
+    mebibytes,
+    percent,
+    ratio,
+    state,
+    table,
+)
+from trufor_onnx.parity.results.timing import (
+    BenchReport,
+    LatencyFigures,
+    MemoryFigures,
+    Spread,
+    TimingOutcome,
+)
 
 LATENCY = (
     "contestant",
@@ -80,7 +97,7 @@ def memory_section(bench: BenchReport | None) -> Iterator[Markup]:
     )
 
 
-def _distribution(title: str, rows: Sequence[Latency]) -> Markup:
+def _distribution(title: str, rows: Sequence[LatencyFigures]) -> Markup:
     shown = []
     for row in rows:
         samples = tuple(float(s) for one in row.series for s in one.samples_ns)
@@ -106,7 +123,7 @@ def _distribution(title: str, rows: Sequence[Latency]) -> Markup:
     )
 
 
-def _latency(row: Latency) -> tuple[Child | Cell, ...]:
+def _latency(row: LatencyFigures) -> tuple[Child | Cell, ...]:
     summary = row.summary
     times: list[float | None] = [None] * 4
     if summary:
@@ -130,7 +147,7 @@ def _latency(row: Latency) -> tuple[Child | Cell, ...]:
     )
 
 
-def _memory(row: Memory) -> tuple[Child | Cell, ...]:
+def _memory(row: MemoryFigures) -> tuple[Child | Cell, ...]:
     return (
         _who(row),
         Cell(f"{row.height}×{row.width}", row.height * row.width),
@@ -143,7 +160,7 @@ def _memory(row: Memory) -> tuple[Child | Cell, ...]:
     )
 
 
-def _ratio(found: Interval | None, is_baseline: bool) -> Cell:
+def _ratio(found: Spread | None, is_baseline: bool) -> Cell:
     if is_baseline:
         return figure("baseline", 1.0)
     if found is None:
@@ -153,19 +170,19 @@ def _ratio(found: Interval | None, is_baseline: bool) -> Cell:
     )
 
 
-def _verdict(row: Latency) -> str:
-    if row.outcome is not Outcome.MEASURED or row.ratio is None:
+def _verdict(row: LatencyFigures) -> str:
+    if row.outcome is not TimingOutcome.MEASURED or row.ratio is None:
         return ABSENT
     if row.within_noise:
         return "within noise"
     return "faster" if row.ratio.estimate < 1 else "slower"
 
 
-def _who(row: Latency | Memory) -> str:
+def _who(row: LatencyFigures | MemoryFigures) -> str:
     return f"{row.contestant.model} {row.contestant.name}"
 
 
-def _short(row: Latency | Memory) -> str:
+def _short(row: LatencyFigures | MemoryFigures) -> str:
     """What there is room for in a chart: what goes without saying is left out."""
     who = row.contestant
     usual = {"portable", "source", "cpu"}

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from parity.drawing import HEAT
-from parity.gallery import WORST, badness
-from parity.pictures import JPEG, Drawing, Panel, Pictures, media_type
-from parity.report.html.tags import Child, Markup, el
-from parity.report.html.words import error, ratio, state
-from parity.results import SOURCE, Report, Row
+from trufor_onnx.parity.report.html.elements import Child, Markup, el, error, ratio, state
+from trufor_onnx.parity.results.pictures import (
+    HEAT,
+    JPEG,
+    WORST,
+    Drawing,
+    Panel,
+    Pictures,
+    badness,
+    media_type,
+)
+from trufor_onnx.parity.results.rows import SOURCE, Report, Row
 
 Key = tuple[str, ...]
 NOTHING = "not kept"

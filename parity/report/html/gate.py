@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from parity.documents import decode, read_json
-from parity.errors import ParityError
-from parity.report.html.tags import Markup, el, join
-from parity.report.html.words import state
+from trufor_onnx.documents import decode, read_json
+from trufor_onnx.errors import ParityError
+from trufor_onnx.parity.report.html.elements import Markup, el, join, state
 
 SCHEMA_VERSION = 1
 LARGEST = 64 << 20  # bytes

@@ -2,34 +2,136 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import resources
 
-from parity.latency.results import BenchReport
-from parity.looks import fewest_different
-from parity.made import is_made
-from parity.report.html.assets import head_assets, script
-from parity.report.html.costs import latency_section, memory_section
-from parity.report.html.gallery import without_pictures, worst_images
-from parity.report.html.gate import Gate, gate_section
-from parity.report.html.origin import pairs, placement_section, provenance_section
-from parity.report.html.problems import failed_outputs, problems_section
-from parity.report.html.results import (
+from trufor_onnx.parity.inputs.made import is_made
+from trufor_onnx.parity.report.html.costs import latency_section, memory_section
+from trufor_onnx.parity.report.html.elements import Child, Markup, count, el, join, state
+from trufor_onnx.parity.report.html.gallery import without_pictures, worst_images
+from trufor_onnx.parity.report.html.gate import Gate, gate_section
+from trufor_onnx.parity.report.html.origin import (
+    failed_outputs,
+    pairs,
+    placement_section,
+    problems_section,
+    provenance_section,
+)
+from trufor_onnx.parity.report.html.results import (
     decisions_table,
     error_chart,
     groups_table,
     ratio_chart,
     rows_tables,
 )
-from parity.report.html.tags import Child, Markup, el
-from parity.report.html.words import count, state
-from parity.results import SCHEMA_VERSION, Report, Status
+from trufor_onnx.parity.results.rows import SCHEMA_VERSION, Report, Status
+from trufor_onnx.parity.results.summary import fewest_different
+from trufor_onnx.parity.results.timing import BenchReport
 
+LIGHT = {
+    "page": "#ffffff",
+    "panel": "#f4f6f8",
+    "text": "#1b1f24",
+    "muted": "#545d68",
+    "line": "#cfd6de",
+    "link": "#0550ae",
+    "pass": "#116329",
+    "fail": "#b3121d",
+    "error": "#8a4600",
+    "notrun": "#545d68",
+    "candidate": "#0550ae",
+    "source": "#9a4a00",
+}
+DARK = {
+    "page": "#0f1318",
+    "panel": "#1a2028",
+    "text": "#e6e9ee",
+    "muted": "#a9b2bd",
+    "line": "#39424e",
+    "link": "#82bcff",
+    "pass": "#5fd874",
+    "fail": "#ff938a",
+    "error": "#f2b65c",
+    "notrun": "#a9b2bd",
+    "candidate": "#82bcff",
+    "source": "#f2b65c",
+}
+BACKGROUNDS = ("page", "panel")
+LEAST_CONTRAST = 4.5  # of text, WCAG 2.2 criterion 1.4.3
 TILES = {
     Status.PASS: "comparisons passed",
     Status.FAIL: "comparisons failed",
     Status.ERROR: "could not compare",
     Status.NOT_RUN: "not run",
 }
+
+
+def css() -> str:
+    """The colours as custom properties. Print is always light."""
+    light, dark = (f":root{{{_properties(colours)}}}" for colours in (LIGHT, DARK))
+    return f"{light}\n@media screen and (prefers-color-scheme:dark){{{dark}}}\n"
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours, 1 to 21 (WCAG 2.2, "contrast ratio")."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    """WCAG 2.2, "relative luminance"."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _properties(colours: Mapping[str, str]) -> str:
+    return "".join(f"--{name}:{colour};" for name, colour in colours.items())
+
+
+def head_assets() -> Markup:
+    """The content policy and the style."""
+    policy = (
+        "default-src 'none'; img-src data:; "
+        f"style-src {_digest(_style())}; script-src {_digest(_script())}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return join(
+        [
+            # `html.escape` would write &#x27; for the quotes, which browsers read as quotes.
+            el("meta", http_equiv="Content-Security-Policy", content=policy),
+            el("style", Markup(_style())),
+        ]
+    )
+
+
+def script() -> Markup:
+    """The script: tables that sort and can be filtered. The page is whole without it."""
+    return el("script", Markup(_script()))
+
+
+@cache
+def _style() -> str:
+    return css() + _file("page.css")
+
+
+@cache
+def _script() -> str:
+    return _file("page.js")
+
+
+def _file(name: str) -> str:
+    return (resources.files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def page(report: Report, *, gate: Gate | None = None, bench: BenchReport | None = None) -> str:

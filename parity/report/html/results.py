@@ -5,12 +5,23 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 
-from parity.report.html.charts import Lane, chart, key, lanes
-from parity.report.html.tables import Cell, figure, table
-from parity.report.html.tags import Child, Markup, el
-from parity.report.html.words import STATES, count, error, ratio, state, tick
-from parity.report.tables import ORDER, most_telling
-from parity.results import SOURCE, Group, Report, Row, Status
+from trufor_onnx.parity.report.html.charts import Lane, chart, key, lanes
+from trufor_onnx.parity.report.html.elements import (
+    STATES,
+    Cell,
+    Child,
+    Markup,
+    count,
+    el,
+    error,
+    figure,
+    ratio,
+    state,
+    table,
+    tick,
+)
+from trufor_onnx.parity.report.tables import ORDER, most_telling
+from trufor_onnx.parity.results.rows import SOURCE, Group, Report, Row, Status
 
 MOST_ROWS = 2000
 GROUPS = (

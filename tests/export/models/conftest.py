@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import nn
 
-from export.models.mit_b2 import EncoderConfig
-from export.models.noiseprint_pp import NoiseprintConfig
-from export.models.trufor import TruForConfig
-from export.standin import stand_in_state
+from trufor_onnx.export.models.mit_b2 import EncoderConfig
+from trufor_onnx.export.models.noiseprint_pp import NoiseprintConfig
+from trufor_onnx.export.models.trufor import TruForConfig
+from trufor_onnx.export.weights.standin import stand_in_state
 
 # Every stage differs from every other, heads are several, one reduction is 1.
 TINY_ENCODER = EncoderConfig(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.models.attention import (
+from trufor_onnx.export.models.attention import (
     Attention,
     Block,
     FeedForward,

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from chunking.errors import UserError
-from export.models.checks import MIN_SIZE, InputShapeError, check_images
+from trufor_onnx.errors import UserError
+from trufor_onnx.export.models.rewriting import MIN_SIZE, InputShapeError, check_images
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 32, 32), (4, 3, 32, 500), (2, 3, 33, 47)])

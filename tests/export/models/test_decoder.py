@@ -12,7 +12,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from export.models.decoder import (
+from trufor_onnx.export.models.decoder import (
     Decoder,
     log_sigmoid,
     resize,

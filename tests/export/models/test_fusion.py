@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.models.fusion import CrossAttention, FeatureFusion, FeatureRectification
+from trufor_onnx.export.models.fusion import CrossAttention, FeatureFusion, FeatureRectification
 
 EXACT = 1e-12  # sums of a few dozen float64 numbers of size 1, in two orders
 

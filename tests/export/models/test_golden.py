@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from export.models.mit_b2 import MiTB2
-from export.models.noiseprint_pp import NoiseprintPP
-from export.models.trufor import TruFor, TruForHead
+from trufor_onnx.export.models.mit_b2 import MiTB2
+from trufor_onnx.export.models.noiseprint_pp import NoiseprintPP
+from trufor_onnx.export.models.trufor import TruFor, TruForHead
 
 Array = npt.NDArray[np.float64]
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from export.models.checks import InputShapeError
-from export.models.mit_b2 import EncoderConfig, MiTB2
-from export.models.trufor import TruForConfig
+from trufor_onnx.export.models.mit_b2 import EncoderConfig, MiTB2
+from trufor_onnx.export.models.rewriting import InputShapeError
+from trufor_onnx.export.models.trufor import TruForConfig
 
 EXACT = 1e-11  # about a hundred operations on float64 numbers of size 1
 

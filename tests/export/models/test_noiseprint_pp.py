@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.models.noiseprint_pp import NoiseprintConfig, NoiseprintPP
+from trufor_onnx.export.models.noiseprint_pp import NoiseprintConfig, NoiseprintPP
 
 TINY = NoiseprintConfig(depth=5, width=6)
 

@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.models import ort_encoder
-from export.models.attention import Block
-from export.models.mit_b2 import MiTB2
-from export.models.ort import REWRITTEN
-from export.models.rewriting import rewrite
-from export.models.trufor import TruFor, TruForConfig
+from trufor_onnx.export.models import ort as ort_encoder
+from trufor_onnx.export.models.attention import Block
+from trufor_onnx.export.models.mit_b2 import MiTB2
+from trufor_onnx.export.models.ort import REWRITTEN
+from trufor_onnx.export.models.rewriting import rewrite
+from trufor_onnx.export.models.trufor import TruFor, TruForConfig
 
 EXACT = 1e-11  # sums of a few hundred float64 numbers of size 1 to 100, in two orders
 

@@ -14,10 +14,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export.models.fusion import CrossAttention
-from export.models.portable import REWRITTEN, STEP, PortableCrossAttention, split
-from export.models.rewriting import concerns, rewrite
-from export.transforms import simplify
+from trufor_onnx.export.models.fusion import CrossAttention
+from trufor_onnx.export.models.rewriting import (
+    REWRITTEN,
+    STEP,
+    PortableCrossAttention,
+    concerns,
+    rewrite,
+    split,
+)
+from trufor_onnx.export.transforms import simplify
 
 FLOATS = st.floats(-(2.0**120), 2.0**120, width=32)  # eight times a number must be one
 

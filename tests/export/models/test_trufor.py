@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from export.models.checks import InputShapeError
-from export.models.trufor import TruFor, TruForConfig, TruForHead
+from trufor_onnx.export.models.rewriting import InputShapeError
+from trufor_onnx.export.models.trufor import TruFor, TruForConfig, TruForHead
 
 EXACT = 1e-11  # a few hundred operations on float64 numbers of size 1
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from export.transforms import clean
+from trufor_onnx.export.transforms import clean
 
 Make = Callable[..., Any]
 

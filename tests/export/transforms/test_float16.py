@@ -11,8 +11,8 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 
-from export.errors import ExportError
-from export.transforms import float16
+from trufor_onnx.errors import ExportError
+from trufor_onnx.export.transforms import float16
 
 Make = Callable[..., Any]
 

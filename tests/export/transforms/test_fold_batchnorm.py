@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from export.errors import ExportError
-from export.transforms import fold_batchnorm
-from export.transforms.fold_batchnorm import exact_decimal
+from trufor_onnx.errors import ExportError
+from trufor_onnx.export.transforms import fold_batchnorm
+from trufor_onnx.export.transforms.fold_batchnorm import exact_decimal
 
 Draw = Callable[..., npt.NDArray[np.float32]]
 Make = Callable[..., Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from export.transforms import fold_transpose
+from trufor_onnx.export.transforms import fold_transpose
 
 Make = Callable[..., Any]
 

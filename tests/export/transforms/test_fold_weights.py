@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.errors import ExportError
-from export.transforms import fold_weights
+from trufor_onnx.errors import ExportError
+from trufor_onnx.export.transforms import fold_weights
 
 Make = Callable[..., Any]
 

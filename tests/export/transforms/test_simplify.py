@@ -10,8 +10,8 @@ import onnx
 import onnxsim
 import pytest
 
-from export.errors import ExportError
-from export.transforms import simplify
+from trufor_onnx.errors import ExportError
+from trufor_onnx.export.transforms import simplify
 
 Make = Callable[..., Any]
 

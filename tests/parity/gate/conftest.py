@@ -14,27 +14,29 @@ from typing import Any
 import pytest
 import torch
 
-from chunking.atomic import atomic_write
-from chunking.hashing import sha256_file
-from export.build import export_model
-from export.sources import WeightsSource
-from export.spec import ModelSpec
-from parity.cli import main
-from parity.documents import DIGEST, digest_of
-from parity.gate.evidence import gather
-from parity.gate.findings import Decision
-from parity.gate.judge import judge
-from parity.gate.policy import Policy, load_policy
-from parity.latency.results import (
+from trufor_onnx.documents import DIGEST, digest_of
+from trufor_onnx.export.build import export_model
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.files import atomic_write, sha256_file
+from trufor_onnx.parity.cli import main
+from trufor_onnx.parity.gate.evidence import gather
+from trufor_onnx.parity.gate.findings import Decision
+from trufor_onnx.parity.gate.judge import judge
+from trufor_onnx.parity.gate.policy import Policy, load_policy
+from trufor_onnx.parity.results.timing import (
     BenchReport,
     Contestant,
-    Latency,
-    Memory,
-    ModelFile,
-    Outcome,
+    LatencyFigures,
+    MemoryFigures,
     Series,
+    TimedFile,
+    TimingOutcome,
+    noise_floor,
+    paired_ratio,
+    round_medians,
+    summarise,
 )
-from parity.latency.statistics import noise_floor, paired_ratio, round_medians, summarise
 
 IMAGES = 10
 
@@ -118,7 +120,7 @@ def bench_document(
     draw = random.Random(seed)
     speeds = [drift * math.exp(draw.gauss(0.0, noise)) for _ in range(rounds)]
 
-    def row(variant: str, backend: str, base_ns: float) -> Latency:
+    def row(variant: str, backend: str, base_ns: float) -> LatencyFigures:
         def times() -> tuple[int, ...]:
             return tuple(
                 int(base_ns * speed * math.exp(draw.gauss(0.0, noise / 3.0))) for speed in speeds
@@ -129,10 +131,10 @@ def bench_document(
         )
         first, second = (round_medians([one]) for one in series)
         ratio = paired_ratio(first, second, seed=0)
-        return Latency(
+        return LatencyFigures(
             Contestant("tiny_np", variant, backend, "cpu"),
             *(size, size),
-            Outcome.MEASURED,
+            TimingOutcome.MEASURED,
             series=series,
             summary=summarise([ns for one in series for ns in one.samples_ns]),
             noise=ratio,
@@ -140,17 +142,17 @@ def bench_document(
         )
 
     contestants = [row("portable", "onnxruntime", 4e6 * slower)]
-    files = [ModelFile("tiny_np", "portable", "tiny_np.onnx", 1000, sha256)]
+    files = [TimedFile("tiny_np", "portable", "tiny_np.onnx", 1000, sha256)]
     if old:
         contestants.append(row("candidate", "onnxruntime", 4e6))
-        files.append(ModelFile("tiny_np", "candidate", "old.onnx", 1000, old))
+        files.append(TimedFile("tiny_np", "candidate", "old.onnx", 1000, old))
     if with_torch:
         contestants.append(row("source", "torch32", 6e6))
     memory = [
-        Memory(
+        MemoryFigures(
             one.contestant,
             *(size, size),
-            Outcome.MEASURED,
+            TimingOutcome.MEASURED,
             "",
             50 << 20,
             old_peak if old_peak and one.contestant.variant == "candidate" else peak,

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from parity.cli import main
-from parity.commands.gate import add_arguments
-from parity.gate.judge import RULES
+from trufor_onnx.parity.cli import main
+from trufor_onnx.parity.commands.gate import add_arguments
+from trufor_onnx.parity.gate.judge import RULES
 
 
 @pytest.fixture
@@ -72,13 +72,13 @@ def test_a_report_that_is_not_there_is_exit_2(capsys: pytest.CaptureFixture[str]
 
 def test_no_framework_is_imported(arguments: list[str], write_bench: Any, good: Any) -> None:
     """With every kind of evidence: the files, pieces, a bench report and baselines."""
-    from chunking.splitting import split
+    from trufor_onnx.chunking.splitting import split
 
     split(good.models / "tiny_np.onnx")
     bench = str(write_bench("bench", sha256=good.sha256, old=good.sha256))
     more = ["--bench", bench, "--baseline", str(good.report), bench, "--explain"]
     code = (
-        "import sys; from parity.cli import main\n"
+        "import sys; from trufor_onnx.parity.cli import main\n"
         f"code = main({[*arguments, *more]!r})\n"
         "heavy = {'torch', 'onnx', 'onnxruntime', 'timm', 'onnx_ir', 'cryptography'}\n"
         "found = heavy & set(sys.modules)\n"

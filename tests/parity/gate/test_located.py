@@ -12,16 +12,16 @@ import numpy as np
 import onnx
 import pytest
 
-from chunking.hashing import sha256_bytes
-from export.sources import WeightsSource
-from export.spec import ModelSpec
-from parity.cli import main
-from parity.errors import ParityError
-from parity.gate.evidence import Location, gather
-from parity.gate.findings import Finding, Outcome
-from parity.gate.judge import judge
-from parity.gate.locating import located
-from parity.gate.policy import load_policy
+from trufor_onnx.errors import ParityError
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.files import sha256_bytes
+from trufor_onnx.parity.cli import main
+from trufor_onnx.parity.gate.evidence import Location, gather
+from trufor_onnx.parity.gate.findings import Finding, Outcome
+from trufor_onnx.parity.gate.judge import judge
+from trufor_onnx.parity.gate.policy import load_policy
+from trufor_onnx.parity.locate.gating import located
 
 
 def rule(release: Any, *found: Location, absent: str = "allow", asked: bool = True) -> Finding:
@@ -69,7 +69,7 @@ def test_each_candidate_is_looked_for_among_the_files_that_are_named(
         looked.append(question.candidate)
         raise ParityError("looked", hint="")
 
-    monkeypatch.setattr("parity.locate.run.locate", locate)
+    monkeypatch.setattr("trufor_onnx.parity.locate.run.locate", locate)
     located(replace(evidence, subjects=tuple(subjects)), WeightsSource(None, "a"), tmp_path, given)
     assert looked == [tmp_path / "a", tmp_path / "b"]
     with pytest.raises(ParityError, match="the report has no such network"):

@@ -21,15 +21,15 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from chunking.splitting import split
-from export.build import export_model
-from export.lock import encode, file_entry, lock_path, read_lock
-from export.models import noiseprint_pp
-from export.sources import WeightsSource
-from export.spec import ModelSpec, TensorSpec
-from parity.gate.findings import Outcome
-from parity.proof import PROVEN
-from parity.proving import Derived
+from trufor_onnx.chunking.splitting import split
+from trufor_onnx.export.build import export_model
+from trufor_onnx.export.lock import encode, file_entry, lock_path, read_lock
+from trufor_onnx.export.models import noiseprint_pp
+from trufor_onnx.export.networks.spec import ModelSpec, TensorSpec
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.parity.gate.findings import Outcome
+from trufor_onnx.parity.references.proving import Derived
+from trufor_onnx.parity.results.rows import PROVEN
 
 Make = Callable[..., Any]
 
@@ -46,7 +46,7 @@ def save(proto: onnx.ModelProto, path: Path) -> None:
 def exporter_at_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """The exporter makes the mistake each time, so that what is made again has it too."""
     agreed = Derived(PROVEN, "rebuilt here: the same bytes")
-    monkeypatch.setattr("parity.identity.compare", lambda *_: agreed)
+    monkeypatch.setattr("trufor_onnx.parity.references.identity.compare", lambda *_: agreed)
 
 
 def test_a_wrong_weight(good: Any, make_release: Make) -> None:

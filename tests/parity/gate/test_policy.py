@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from parity.errors import ParityError
-from parity.gate.policy import Absent, Policy, budget, load_policy
+from trufor_onnx.errors import ParityError
+from trufor_onnx.parity.gate.policy import Absent, Policy, budget, load_policy
 
 
 @pytest.fixture

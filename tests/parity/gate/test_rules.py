@@ -11,18 +11,17 @@ from typing import Any
 
 import pytest
 
-from chunking.hashing import sha256_file
-from export.errors import ExportError
-from export.lock import lock_path
-from parity.documents import decode, encode
-from parity.gate.evidence import gather
-from parity.gate.findings import Decision, Finding, Outcome
-from parity.gate.policy import Policy, load_policy
-from parity.gate.rules.whole import cases_rule
-from parity.made import is_made
-from parity.proof import AS_LOCKED, PROVEN
-from parity.results import Group, Row
-from parity.summary import summarise
+from trufor_onnx.documents import decode, encode
+from trufor_onnx.errors import ExportError
+from trufor_onnx.export.lock import lock_path
+from trufor_onnx.files import sha256_file
+from trufor_onnx.parity.gate.evidence import gather
+from trufor_onnx.parity.gate.findings import Decision, Finding, Outcome
+from trufor_onnx.parity.gate.policy import Policy, load_policy
+from trufor_onnx.parity.gate.rules.whole import cases_rule
+from trufor_onnx.parity.inputs.made import is_made
+from trufor_onnx.parity.results.rows import AS_LOCKED, PROVEN, Group, Row
+from trufor_onnx.parity.results.summary import summarise
 
 Make = Callable[..., Any]
 
@@ -235,7 +234,7 @@ def test_a_larger_error_than_the_baseline_s(good: Any, tmp_path: Path) -> None:
 
 def test_a_baseline_is_any_report_and_a_wrong_one_is_exit_2(good: Any, tmp_path: Path) -> None:
     assert good.judged(good.report).exit_code == 0
-    from parity.errors import ParityError
+    from trufor_onnx.errors import ParityError
 
     (tmp_path / "x.json").write_text("{}")
     with pytest.raises(ParityError, match=r"x\.json"):
@@ -287,7 +286,7 @@ def test_a_lock_that_is_none(good: Any) -> None:
 
 
 def test_pieces_alone_will_do(good: Any) -> None:
-    from chunking.splitting import split
+    from trufor_onnx.chunking.splitting import split
 
     split(good.models / "tiny_np.onnx")
     (good.models / "tiny_np.onnx").unlink()
@@ -438,8 +437,7 @@ def test_a_slowdown_is_caught_and_none_is_not_over_many_draws(
     write_bench: Make,
 ) -> None:
     """40 releases of each kind on a machine that swings by 8 % from round to round."""
-    from parity.gate.changes import changes_across
-    from parity.gate.costs import costs_of
+    from trufor_onnx.parity.gate.costs import changes_across, costs_of
 
     def costs(**given: Any) -> Any:
         path = write_bench("x", **given)
@@ -477,7 +475,7 @@ def test_a_network_of_a_fixed_size_is_asked_for_what_it_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """There is no --size option that would give it more: it could never pass."""
-    monkeypatch.setattr("parity.cases.FIXED_BATCHES", (1, 2))
+    monkeypatch.setattr("trufor_onnx.parity.inputs.cases.FIXED_BATCHES", (1, 2))
     evidence = gather(good.report, models_dir=good.models)
     (subject,) = evidence.subjects
     assert evidence.report is not None
@@ -489,7 +487,7 @@ def test_a_network_of_a_fixed_size_is_asked_for_what_it_takes(
     inputs = [{"name": "image", "axes": axes, "description": ""}]
     lock = {**(subject.lock or {}), "inputs": inputs}
     changed = replace(evidence, subjects=(replace(subject, rows=rows, lock=lock),))
-    monkeypatch.setattr("parity.gate.rules.whole.find", refuse)  # the lock alone speaks
+    monkeypatch.setattr("trufor_onnx.parity.gate.rules.whole.find", refuse)  # the lock alone speaks
     found = cases_rule(changed, policy(LAX))
     assert (found.outcome is Outcome.PASS) is passes
     if not passes:
@@ -648,7 +646,7 @@ def test_a_baseline_to_whose_outputs_nothing_can_be_held(
 
 
 def test_a_folder_that_is_no_release(good: Any, tmp_path: Path) -> None:
-    from parity.errors import ParityError
+    from trufor_onnx.errors import ParityError
 
     with pytest.raises(ParityError, match=r"no release, it has no parity\.json"):
         good.judged(tmp_path)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from chunking.hashing import sha256_file
-from chunking.merging import merge
-from chunking.splitting import split
-from export.lock import encode, file_entry, lock_path
-from parity.cli import main
 from tests.onnx_bytes import onnx_bytes
+from trufor_onnx.chunking.merging import merge
+from trufor_onnx.chunking.splitting import split
+from trufor_onnx.export.lock import encode, file_entry, lock_path
+from trufor_onnx.files import sha256_file
+from trufor_onnx.parity.cli import main
 
 
 @pytest.fixture

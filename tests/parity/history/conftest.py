@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from parity.report.json_report import json_text
-from parity.results import SOURCE, Report
-from parity.summary import summarise
+from trufor_onnx.parity.results.rows import SOURCE, Report, json_text
+from trufor_onnx.parity.results.summary import summarise
 
 
 @pytest.fixture

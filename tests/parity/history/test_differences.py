@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from parity.cli import main
-from parity.errors import ParityError
-from parity.history.differences import Difference, Verdict, differences
+from trufor_onnx.errors import ParityError
+from trufor_onnx.parity.cli import main
+from trufor_onnx.parity.history.differences import Difference, Trend, differences
 
 Write = Callable[..., Path]
 MAE = "MAE of net portable map on images cpu"
@@ -25,7 +25,7 @@ def found(old: Path, new: Path) -> dict[str, Difference]:
 def test_a_report_and_itself_are_the_same(write: Write) -> None:
     path = write("a.json")
     rows = found(path, path)
-    assert {row.verdict for row in rows.values()} == {Verdict.SAME}
+    assert {row.verdict for row in rows.values()} == {Trend.SAME}
     assert set(rows) == {"net: file", "net: weights", "tolerances", "verdict", MAE}
     assert main(["compare", str(path), str(path)]) == 0
 
@@ -33,15 +33,15 @@ def test_a_report_and_itself_are_the_same(write: Write) -> None:
 @pytest.mark.parametrize(
     ("error", "verdict"),
     [
-        (lambda n: (n + 1) * 1e-7 * 1.01, Verdict.WORSE),
-        (lambda n: (n + 1) * 1e-7 / 1.01, Verdict.BETTER),
-        (lambda n: (n + 1) * 1e-7 * (1.05 if n % 2 else 0.95), Verdict.NOISE),
-        (lambda n: 0.0 if n == 3 else (n + 1) * 1e-7, Verdict.CHANGED),
+        (lambda n: (n + 1) * 1e-7 * 1.01, Trend.WORSE),
+        (lambda n: (n + 1) * 1e-7 / 1.01, Trend.BETTER),
+        (lambda n: (n + 1) * 1e-7 * (1.05 if n % 2 else 0.95), Trend.NOISE),
+        (lambda n: 0.0 if n == 3 else (n + 1) * 1e-7, Trend.CHANGED),
     ],
     ids=["every image worse", "every image better", "some up, some down", "one became exact"],
 )
 def test_errors_are_compared_image_by_image(
-    write: Write, error: Callable[[int], float], verdict: Verdict
+    write: Write, error: Callable[[int], float], verdict: Trend
 ) -> None:
     row = found(write("a.json"), write("b.json", error))[MAE]
     assert row.verdict is verdict
@@ -52,7 +52,7 @@ def test_a_new_file_is_a_change_and_no_fault(
     write: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, new = write("a.json"), write("b.json", sha256="b" * 64)
-    assert found(old, new)["net: file"].verdict is Verdict.CHANGED
+    assert found(old, new)["net: file"].verdict is Trend.CHANGED
     assert main(["compare", str(old), str(new)]) == 0
     assert f"changed        net: file: {'a' * 16} -> {'b' * 16}" in capsys.readouterr().out
 
@@ -95,7 +95,7 @@ def test_the_same_bytes_as_candidate_and_as_export_are_equal(
     """A file that was judged as a candidate before it was exported is the same file."""
     exported, candidate = write("a.json"), write("b.json", variant="candidate")
     for old, new in ((exported, candidate), (candidate, exported)):
-        assert {row.verdict for row in found(old, new).values()} == {Verdict.SAME}
+        assert {row.verdict for row in found(old, new).values()} == {Trend.SAME}
         assert main(["compare", str(old), str(new)]) == 0
     other = write("c.json", variant="candidate", sha256="b" * 64)
     assert main(["compare", str(exported), str(other)]) == 1  # another file is no export
@@ -108,7 +108,7 @@ def test_costs_of_the_same_bytes_under_two_names() -> None:
     exported = bench_document(seed=1)
     candidate = json.loads(json.dumps(exported).replace('"portable"', '"candidate"'))
     rows = differences(exported, candidate, ("old", "new"))
-    assert {row.verdict for row in rows} == {Verdict.NOISE}
+    assert {row.verdict for row in rows} == {Trend.NOISE}
     assert len(rows) == 2 + 1  # time and memory of the file, memory of PyTorch
     other = json.loads(json.dumps(candidate).replace("f" * 64, "e" * 64))
-    assert Verdict.GONE in {row.verdict for row in differences(exported, other, ("old", "new"))}
+    assert Trend.GONE in {row.verdict for row in differences(exported, other, ("old", "new"))}

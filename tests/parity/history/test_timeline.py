@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from parity.cli import main
-from parity.errors import ParityError
-from parity.history.differences import Verdict
-from parity.history.timeline import natural, timeline
+from trufor_onnx.errors import ParityError
+from trufor_onnx.parity.cli import main
+from trufor_onnx.parity.history.differences import Trend
+from trufor_onnx.parity.history.timeline import natural, timeline
 
 Write = Callable[..., Path]
 
@@ -29,7 +29,7 @@ def test_since_when(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert steps["net: file"].since == "models-1.9"
     mae = steps["MAE of net portable map on images cpu"]
     assert (mae.since, mae.now) == ("models-1.10", "1.300e-06")
-    assert mae.change is not None and mae.change.verdict is Verdict.WORSE
+    assert mae.change is not None and mae.change.verdict is Trend.WORSE
     assert (steps["tolerances"].since, steps["tolerances"].change) == ("models-1.8", None)
     assert main(["history", str(tmp_path / "h")]) == 0
     lines = capsys.readouterr().out.splitlines()

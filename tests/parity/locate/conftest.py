@@ -10,14 +10,14 @@ from pathlib import Path
 import onnx
 import pytest
 
-from export.build import build_proto, export_model
-from export.lock import METADATA_KEY
-from export.sources import WeightsSource
-from export.spec import ModelSpec
-from export.trufor_specs import TRUFOR_HEAD
-from export.variants import DEFAULT_OPSET, VARIANTS
-from parity.locate.results import Located
-from parity.locate.run import Question, locate
+from trufor_onnx.export.build import build_proto, export_model
+from trufor_onnx.export.lock import METADATA_KEY
+from trufor_onnx.export.networks.registry import TRUFOR_HEAD
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.variants import DEFAULT_OPSET, VARIANTS
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.parity.locate.results import Located
+from trufor_onnx.parity.locate.run import Question, locate
 
 SEED = "golden"
 Change = Callable[[onnx.ModelProto], None]
@@ -26,9 +26,9 @@ Change = Callable[[onnx.ModelProto], None]
 @pytest.fixture(scope="session")
 def head_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelSpec, Path]:
     """The head of the tiny detector, and its exported file; not to be changed."""
-    from export.models.mit_b2 import EncoderConfig
-    from export.models.noiseprint_pp import NoiseprintConfig
-    from export.models.trufor import TruForConfig
+    from trufor_onnx.export.models.mit_b2 import EncoderConfig
+    from trufor_onnx.export.models.noiseprint_pp import NoiseprintConfig
+    from trufor_onnx.export.models.trufor import TruForConfig
 
     encoder = EncoderConfig(
         channels=(4, 8, 12, 16), depths=(1, 1, 1, 1), heads=(1, 2, 3, 4), reductions=(8, 4, 2, 1)
@@ -51,8 +51,8 @@ def networks(
 ) -> dict[str, ModelSpec]:
     """All tiny networks, registered."""
     known = {**tiny, "tiny_head": head_once[0]}
-    monkeypatch.setattr("export.registry.registered", lambda: known)
-    monkeypatch.setattr("parity.locate.run.NOISEPRINT_PP", tiny["tiny_np"])
+    monkeypatch.setattr("trufor_onnx.export.networks.registry.registered", lambda: known)
+    monkeypatch.setattr("trufor_onnx.parity.locate.run.NOISEPRINT_PP", tiny["tiny_np"])
     return known
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 import pytest
 
-from export.build import export_model
-from export.registry import find
-from export.sources import WeightsSource
-from parity.locate.run import Question, locate
+from trufor_onnx.export.build import export_model
+from trufor_onnx.export.networks.registry import find
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.parity.locate.run import Question, locate
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # minutes where others compute too
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parity.locate.layout import find_layout
+from trufor_onnx.parity.locate.judge import find_layout
 
 SHAPES = st.lists(st.integers(1, 5), min_size=1, max_size=4)
 

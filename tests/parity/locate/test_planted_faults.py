@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 import pytest
 
-from parity.errors import ParityError
-from parity.locate.results import Located
+from trufor_onnx.errors import ParityError
+from trufor_onnx.parity.locate.results import Located
 
 Planted = Callable[..., Located]
 Array = np.ndarray[Any, Any]
@@ -256,7 +256,7 @@ def test_float16_is_a_fault_in_a_file_that_is_not_meant_to_have_it(planted: Plan
 def test_other_pieces_must_be_the_same_network(
     planted: Planted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from export.models import ort_block
+    from trufor_onnx.export.models import ort_block
 
     original = ort_block._biased
     monkeypatch.setattr(ort_block, "_biased", lambda *given: original(*given) * 1.001)

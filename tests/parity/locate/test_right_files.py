@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 import pytest
 
-from export.lock import METADATA_KEY
-from parity.locate.results import Located
 from tests.parity.locate.conftest import rename
+from trufor_onnx.export.lock import METADATA_KEY
+from trufor_onnx.parity.locate.results import Located
 
 Planted = Callable[..., Located]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from parity.locate.store import Store
+from trufor_onnx.parity.locate.results import Store
 
 
 @pytest.mark.parametrize("most", [0, 100, 1 << 20])

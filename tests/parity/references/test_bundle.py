@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from parity.cli import main
-from parity.references import bundle as bundle_module
+from trufor_onnx.parity.cli import main
+from trufor_onnx.parity.references import bundle as bundle_module
 
 # Importing these raises; the tiny networks are registered as specifications, which build nothing.
 SCRIPT = """
@@ -27,9 +27,9 @@ class Refuse:
 
 sys.meta_path.insert(0, Refuse())
 from dataclasses import dataclass, replace
-import export.registry
-import parity.subjects
-from export.trufor_specs import MIT_B2, NOISEPRINT_PP
+import trufor_onnx.export.networks.registry
+import trufor_onnx.parity.references.subject
+from trufor_onnx.export.networks.registry import MIT_B2, NOISEPRINT_PP
 
 class Arguments:
     def __init__(self, text):
@@ -48,9 +48,9 @@ outputs = tuple(
     for tensor, channels in zip(MIT_B2.outputs, (4, 8, 12, 16), strict=True)
 )
 tiny_mit = tiny(MIT_B2, "tiny_mit", texts[1], outputs=outputs)
-export.registry.registered = lambda: {"tiny_np": tiny_np, "tiny_mit": tiny_mit}
-parity.subjects.NOISEPRINT_PP = tiny_np
-from parity.cli import main
+trufor_onnx.export.networks.registry.registered = lambda: {"tiny_np": tiny_np, "tiny_mit": tiny_mit}
+trufor_onnx.parity.references.subject.NOISEPRINT_PP = tiny_np
+from trufor_onnx.parity.cli import main
 code = main(sys.argv[3:])
 assert not {"torch", "timm", "onnx", "onnx_ir"} & set(sys.modules)
 sys.exit(code)
@@ -219,9 +219,9 @@ def test_an_onnx_file_of_other_weights_is_refuted_without_torch(
     make_bundle: Callable[..., Made], images: Path, tmp_path: Path
 ) -> None:
     made = make_bundle()
-    from export.build import export_model
-    from export.registry import find
-    from export.sources import WeightsSource
+    from trufor_onnx.export.build import export_model
+    from trufor_onnx.export.networks.registry import find
+    from trufor_onnx.export.weights.sources import WeightsSource
 
     other = tmp_path / "other"
     export_model(find("tiny_np"), WeightsSource(stand_in="another"), other)

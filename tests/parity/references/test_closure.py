@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.spec import ModelSpec, TensorSpec
-from parity.references import closure as module
-from parity.references import installed, keys
-from parity.references.closure import Closure, closure, strangers
+from trufor_onnx.export.networks.spec import ModelSpec, TensorSpec
+from trufor_onnx.parity.references import closure as module
+from trufor_onnx.parity.references import installed, keys
+from trufor_onnx.parity.references.closure import Closure, closure, strangers
 
 ROOT = Path(__file__).resolve().parents[3]
 FORWARD = "import torch\n\ndef build():\n"
@@ -226,7 +226,7 @@ def test_modules_that_a_build_loads_and_no_import_names_are_strangers(site: Path
 
     importlib.import_module("hidden")
     try:
-        names = ["hidden", "json", "numpy.linalg", "parity.cases", "user_net"]
+        names = ["hidden", "json", "numpy.linalg", "trufor_onnx.parity.inputs.cases", "user_net"]
         assert strangers(names, known) == ["hidden"]
     finally:
         sys.modules.pop("hidden", None)
@@ -235,13 +235,13 @@ def test_modules_that_a_build_loads_and_no_import_names_are_strangers(site: Path
 SCRIPT = """
 import sys
 from pathlib import Path
-from parity import fingerprint
-from parity.references import closure, keys
+from trufor_onnx.parity.references import closure, keys
+from trufor_onnx.parity.running import journal
 here = Path(closure.__file__).parents[2]
 def digests():
-    for cached in (closure.closure, fingerprint.code_digest, keys.code_digest):
+    for cached in (closure.closure, journal.code_digest, keys.code_digest):
         cached.cache_clear()
-    return fingerprint.code_digest(), keys.code_digest()
+    return journal.code_digest(), keys.code_digest()
 before = digests()
 for name in sys.argv[1:]:
     path = here / name
@@ -250,23 +250,25 @@ for name in sys.argv[1:]:
     after = digests()
     print(name, *(a != b for a, b in zip(before, after)))
     path.write_bytes(text)
-assert "torch" not in sys.modules and not closure.closure("parity.run").unseen
+assert "torch" not in sys.modules and not closure.closure("trufor_onnx.parity.running.run").unseen
 """
 
 
 def test_our_own_code_is_what_decides_a_row_or_a_reference(tmp_path: Path) -> None:
-    for package in ("chunking", "export", "runtime", "parity"):
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for package in ("trufor_onnx", "chunking", "export", "runtime", "parity"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, tmp_path / package, ignore=ignored)
     wanted = {  # whether it decides rows, and references
         "runtime/detector.py": (True, False),
         "runtime/tiling.py": (True, False),
-        "parity/metrics.py": (True, True),
-        "parity/judging.py": (True, False),
-        "parity/tolerances.toml": (True, False),
-        "parity/runners/float64.py": (True, True),
-        "parity/feeds.py": (True, True),
-        "export/weights.py": (True, True),
+        "parity/results/metrics.py": (True, True),
+            "parity/results/comparison.py": (True, False),
+        "parity/running/judging.py": (True, False),
+        "parity/results/tolerances.toml": (True, False),
+        "parity/runners/torch_runner.py": (True, True),
+        "parity/inputs/feeds.py": (True, True),
+        "export/weights/tensors.py": (True, True),
         "parity/report/tables.py": (False, False),
         "parity/gate/judge.py": (False, False),
     }
@@ -281,7 +283,7 @@ def test_our_own_code_is_what_decides_a_row_or_a_reference(tmp_path: Path) -> No
 
 
 def test_our_own_networks_can_be_followed() -> None:
-    from export.trufor_specs import MIT_B2, NOISEPRINT_PP, TRUFOR, TRUFOR_HEAD
+    from trufor_onnx.export.networks.registry import MIT_B2, NOISEPRINT_PP, TRUFOR, TRUFOR_HEAD
 
     for own in (NOISEPRINT_PP, MIT_B2, TRUFOR, TRUFOR_HEAD):
         assert keys.unkept(own) == ""

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.sources import WeightsSource
-from export.spec import ModelSpec
-from parity.made import KINDS
-from parity.references import keys, live
-from parity.runners.torch_runner import TorchRunner
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.parity.inputs.made import KINDS
+from trufor_onnx.parity.references import keys
+from trufor_onnx.parity.references import supply as live
+from trufor_onnx.parity.runners.torch_runner import TorchRunner
 
 Figures = list[tuple[Any, ...]]
 
@@ -182,7 +183,8 @@ def test_weights_that_change_under_the_run_are_refused(
 ) -> None:
     exported("tiny_np")
     parity(shapes=False)
-    from export import standin, weights
+    from trufor_onnx.export.weights import standin
+    from trufor_onnx.export.weights import tensors as weights
 
     def other(seed: str, name: str, shape: tuple[int, ...]) -> Any:
         return standin.stand_in_tensor(seed + "x", name, shape)

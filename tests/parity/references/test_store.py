@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity.references import container, store
-from parity.references.keys import key_digest
-from parity.references.store import ReferenceCache, Tally
+from trufor_onnx.parity.references import store
+from trufor_onnx.parity.references.keys import key_digest
+from trufor_onnx.parity.references.store import ReferenceCache, Tally
+from trufor_onnx.parity.results import container
 
 KEY: dict[str, Any] = {"what": {"pixels": "a"}, "made_by": {"torch": "2"}}
 ARRAY = np.arange(100.0)
@@ -179,7 +180,7 @@ WRITER = """
 import sys
 import numpy as np
 from pathlib import Path
-from parity.references.store import ReferenceCache, Tally
+from trufor_onnx.parity.references.store import ReferenceCache, Tally
 cache = ReferenceCache(Path(sys.argv[1]), limit=200_000)
 tally = Tally()
 for turn in range(150):

@@ -10,15 +10,14 @@ from typing import Any
 
 import pytest
 
-from export.lock import encode, file_entry, lock_path
-from parity.gate.policy import load_policy
-from parity.made import KINDS
-from parity.release.assemble import Order, assemble
-from parity.report.json_report import json_text
-from parity.results import SOURCE, Report
-from parity.summary import summarise
-from parity.tolerances import tolerances_digest
 from tests.onnx_bytes import onnx_bytes
+from trufor_onnx.export.lock import encode, file_entry, lock_path
+from trufor_onnx.parity.gate.policy import load_policy
+from trufor_onnx.parity.inputs.made import KINDS
+from trufor_onnx.parity.release.assemble import Order, assemble
+from trufor_onnx.parity.results.rows import SOURCE, Report, json_text
+from trufor_onnx.parity.results.summary import summarise
+from trufor_onnx.parity.results.tolerances import tolerances_digest
 
 PREPROCESSING = {
     "scale": 256.0,

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from chunking.merging import merge
-from export import publication
-from export.lock import encode, file_entry, lock_path
-from parity.cli import main
-from parity.documents import DIGEST, digest_of
-from parity.errors import ParityError
-from parity.gate.evidence import gather
-from parity.release.assemble import Order, assemble
-from parity.release.verify import verify_release
+from trufor_onnx.chunking.merging import merge
+from trufor_onnx.documents import DIGEST, digest_of
+from trufor_onnx.errors import ParityError
+from trufor_onnx.export.lock import encode, file_entry, lock_path
+from trufor_onnx.export.weights import download as publication
+from trufor_onnx.parity.cli import main
+from trufor_onnx.parity.gate.evidence import gather
+from trufor_onnx.parity.release.assemble import Order, assemble
+from trufor_onnx.parity.release.verify import signed_locks, verify_release
 
 Prepare = Callable[..., Order]
 
@@ -180,14 +180,16 @@ def test_a_signed_release_s_lock_is_trusted(
     assert signed is not None
 
     def found(key: Path) -> str:
-        evidence = gather(given.report, models_dir=given.models_dir, release=signed, key=key)
+        evidence = gather(
+            given.report, models_dir=given.models_dir, signed=signed_locks(signed, key)
+        )
         return evidence.subjects[0].signed_by
 
     assert found(public) == "models-1.0"
     with pytest.raises(ParityError, match=r"its locks cannot be trusted: .*another key"):
         found(other_keys[1])
     with pytest.raises(ParityError, match="trusted by its signature"):
-        gather(given.report, models_dir=given.models_dir, release=signed)
+        signed_locks(signed, None)
     lock = given.models_dir / "net.lock.json"
     lock.write_text(lock.read_text() + " ")
     assert found(public) == ""
@@ -199,7 +201,10 @@ def test_a_file_with_its_tensors_beside_it_is_released_with_them(
     given = order()
     path, data = given.models_dir / "net.onnx", given.models_dir / "net.onnx.data"
     data.write_bytes(b"weights")
-    for module in ("parity.release.assemble.external_if_onnx", "export.lock.external_files"):
+    for module in (
+        "trufor_onnx.parity.release.assemble.external_if_onnx",
+        "trufor_onnx.export.lock.external_files",
+    ):
         monkeypatch.setattr(module, lambda _: {data.name: data})
     lock = json.loads(lock_path(path).read_text()) | {"file": file_entry(path)}
     lock_path(path).write_bytes(encode(lock))

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chunking.hashing import sha256_file
-from parity.documents import DIGEST, digest_of
-from parity.errors import ParityError
-from parity.gate.evidence import gather
-from parity.gate.findings import Outcome
-from parity.gate.judge import judge
-from parity.references.container import Entry, write_container
-from parity.references.sketch import sketch
-from parity.release import layout
-from parity.release.assemble import Order, assemble
-from parity.release.sums import encode, parse
-from parity.release.verify import verify_release
+from trufor_onnx.documents import DIGEST, digest_of
+from trufor_onnx.errors import ParityError
+from trufor_onnx.files import sha256_file
+from trufor_onnx.parity.gate.evidence import gather
+from trufor_onnx.parity.gate.findings import Outcome
+from trufor_onnx.parity.gate.judge import judge
+from trufor_onnx.parity.release.assemble import Order, assemble
+from trufor_onnx.parity.release.verify import verify_release
+from trufor_onnx.parity.results import release_layout as layout
+from trufor_onnx.parity.results.container import StoredEntry, write_container
+from trufor_onnx.parity.results.release_layout import encode, parse
+from trufor_onnx.parity.results.sketch import sketch
 
 Prepare = Callable[..., Order]
 
@@ -39,7 +39,7 @@ def write_bundle(path: Path, *, factor: float = 1.0, version: str = "1", picture
             "second_input": None,
         }
         array = np.arange(16.0).reshape(1, 4, 4) + number
-        entries.append(Entry({"what": what, "made_by": {}}, {}, {"map": array * factor}))
+        entries.append(StoredEntry({"what": what, "made_by": {}}, {}, {"map": array * factor}))
     with path.open("wb") as stream:
         write_container(stream, entries)
     return path

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from chunking.hashing import sha256_file
-from parity.release import layout
-from parity.release.assemble import Order, assemble
-from parity.release.sums import encode, parse
-from parity.release.verify import verify_release
+from trufor_onnx.files import sha256_file
+from trufor_onnx.parity.release.assemble import Order, assemble
+from trufor_onnx.parity.release.verify import verify_release
+from trufor_onnx.parity.results import release_layout as layout
+from trufor_onnx.parity.results.release_layout import encode, parse
 
 Keys = tuple[Path, Path]
 

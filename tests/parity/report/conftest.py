@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from parity.results import SOURCE, Report, Row, Status
-from parity.summary import summarise
+from trufor_onnx.parity.results.rows import SOURCE, Report, Row, Status
+from trufor_onnx.parity.results.summary import summarise
 
 HOSTILE = (
     "a|b`c`.png",

@@ -8,9 +8,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from parity.errors import ParityError
-from parity.report.formats import FORMATS, parse_formats, write_reports
-from parity.results import Report
+from trufor_onnx.errors import ParityError
+from trufor_onnx.parity.report.formats import FORMATS, parse_formats, write_reports
+from trufor_onnx.parity.results.rows import Report
 
 
 def test_names_in_order_each_once() -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parity.report.junit import MOST_LINES, junit
-from parity.report.text import printable
-from parity.results import SOURCE, Report, Status
+from trufor_onnx.console import printable
+from trufor_onnx.parity.report.formats import MOST_LINES, junit
+from trufor_onnx.parity.results.rows import SOURCE, Report, Status
 
 Root = ET.Element
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from parity.report.markdown import markdown
-from parity.report.text import printable
-from parity.results import SOURCE, Report, Status
+from trufor_onnx.console import printable
+from trufor_onnx.parity.report.markdown import markdown
+from trufor_onnx.parity.results.rows import SOURCE, Report, Status
 
 
 def tables(page: str) -> list[list[list[str]]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from parity.report.markdown import markdown
-from parity.report.placement import MOST_OPERATORS, placement_lines
-from parity.report.tables import lines_below
-from parity.results import Report
+from trufor_onnx.parity.report.markdown import markdown
+from trufor_onnx.parity.report.sentences import MOST_OPERATORS, placement_lines
+from trufor_onnx.parity.report.tables import lines_below
+from trufor_onnx.parity.results.rows import Report
 
 CUDA = {
     "nodes": {"CUDAExecutionProvider": 120, "CPUExecutionProvider": 3},

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from parity.report.problems import problems
-from parity.results import SOURCE, Report, Status
+from trufor_onnx.parity.report.sentences import problems
+from trufor_onnx.parity.results.rows import SOURCE, Report, Status
 
 
 def test_a_pass_has_none(passing: Report) -> None:

@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-from parity.errors import ParityError
-from parity.report.json_report import json_text
-from parity.report.reading import from_document, read_report
-from parity.results import Report
+from trufor_onnx.errors import ParityError
+from trufor_onnx.parity.results.rows import Report, from_document, json_text, read_report
 
 
 @pytest.mark.parametrize("which", ["passing", "mixed", "hostile"])
@@ -120,7 +118,7 @@ def test_a_missing_report_and_a_huge_one_are_errors(
     with pytest.raises(ParityError, match="cannot be read"):
         read_report(tmp_path / "none.json")
     (tmp_path / "x.json").write_text("{}  ")
-    monkeypatch.setattr("parity.report.reading.LARGEST", 3)
+    monkeypatch.setattr("trufor_onnx.parity.results.rows.LARGEST", 3)
     with pytest.raises(ParityError, match="too large"):
         read_report(tmp_path / "x.json")
 

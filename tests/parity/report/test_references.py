@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from parity.report.references import backend_name, file_lines, reference_lines
-from parity.results import Report
+from trufor_onnx.parity.report.sentences import backend_name, file_lines, reference_lines
+from trufor_onnx.parity.results.rows import Report
 
 
 def report(**about: Any) -> Report:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from parity.report.tables import groups_table, lines_below, most_telling, rows_table
-from parity.report.text import printable
-from parity.results import SOURCE, Report, Status
+from trufor_onnx.console import printable
+from trufor_onnx.parity.report.tables import groups_table, lines_below, most_telling, rows_table
+from trufor_onnx.parity.results.rows import SOURCE, Report, Status
 
 
 def shown(renderable: object) -> str:

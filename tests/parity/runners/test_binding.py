@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parity.errors import ParityError
-from parity.runners import binding, onnxruntime_runner
-from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
-from parity.runners.providers import Provider
+from trufor_onnx.errors import ParityError
+from trufor_onnx.parity.runners import onnxruntime_runner
+from trufor_onnx.parity.runners import onnxruntime_runner as binding
+from trufor_onnx.parity.runners.onnxruntime_runner import OnnxRuntimeRunner
+from trufor_onnx.parity.runners.providers import Provider
 
 CPU = Provider("cpu", required=True)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from parity.runners.float32 import use_native_convolutions
+from trufor_onnx.parity.runners.torch_runner import use_native_convolutions
 
 
 def network() -> nn.Sequential:

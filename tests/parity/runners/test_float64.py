@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from parity.runners.float64 import replace_convolutions
+from trufor_onnx.parity.runners.torch_runner import replace_convolutions
 
 CLOSE = 1e-12
 

@@ -13,9 +13,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from parity.errors import ParityError, ProviderError
-from parity.runners.onnxruntime_runner import OnnxRuntimeRunner
-from parity.runners.providers import NAMES, Provider
+from trufor_onnx.errors import ParityError, ProviderRunError
+from trufor_onnx.parity.runners.onnxruntime_runner import OnnxRuntimeRunner
+from trufor_onnx.parity.runners.providers import NAMES, Provider
 
 CPU = Provider("cpu", required=True)
 CUDA = Provider("cuda", required=True, options={"use_tf32": "0"})
@@ -41,14 +41,14 @@ def test_cuda_asked_for_and_absent_says_what_is_missing(
     exported_once: Callable[[str], Path],
 ) -> None:
     """The onnxruntime of this environment has no CUDA."""
-    with pytest.raises(ProviderError, match="CUDAExecutionProvider did not load") as caught:
+    with pytest.raises(ProviderRunError, match="CUDAExecutionProvider did not load") as caught:
         OnnxRuntimeRunner(exported_once("tiny_np"), CUDA)
     assert "trufor-onnx[gpu]" in caught.value.hint
 
 
 def test_a_silent_fallback_at_the_start_is_caught(lie: Any) -> None:
     lie([NAMES["cpu"]])
-    with pytest.raises(ProviderError, match="cuda was asked for and CPUExecutionProvider ran"):
+    with pytest.raises(ProviderRunError, match="cuda was asked for and CPUExecutionProvider ran"):
         OnnxRuntimeRunner(Path("x.onnx"), CUDA)
 
 
@@ -56,7 +56,7 @@ def test_a_silent_fallback_while_running_is_caught(lie: Any) -> None:
     lie([NAMES["cuda"], NAMES["cpu"]], after_run=[NAMES["cpu"]])
     with (
         OnnxRuntimeRunner(Path("x.onnx"), CUDA) as runner,
-        pytest.raises(ProviderError, match="CPUExecutionProvider ran"),
+        pytest.raises(ProviderRunError, match="CPUExecutionProvider ran"),
     ):
         runner.run(feeds())
 
@@ -75,10 +75,10 @@ def test_a_list_of_available_providers_is_not_believed(lie: Any) -> None:
     """It says CUDA, the session too, and the nodes run on the CPU."""
     lie([NAMES["cuda"], NAMES["cpu"]], events=[])
     runner = OnnxRuntimeRunner(Path("x.onnx"), CUDA, profile=True)
-    with runner, pytest.raises(ProviderError, match=r"cuda .* computed no node \(nothing ran\)"):
+    with runner, pytest.raises(ProviderRunError, match=r"cuda .* computed no node \(nothing ran\)"):
         runner.run(feeds())
     lie([NAMES["cuda"]], available=[NAMES["cpu"]])
-    with pytest.raises(ProviderError, match="CUDAExecutionProvider did not load"):
+    with pytest.raises(ProviderRunError, match="CUDAExecutionProvider did not load"):
         OnnxRuntimeRunner(Path("x.onnx"), CUDA)
 
 
@@ -104,7 +104,7 @@ def test_other_settings_than_those_given_are_refused(
     lie: Any, found: dict[str, str], words: str
 ) -> None:
     lie([NAMES["cuda"], NAMES["cpu"]], options=found)
-    with pytest.raises(ProviderError, match=words):
+    with pytest.raises(ProviderRunError, match=words):
         OnnxRuntimeRunner(Path("x.onnx"), CUDA)
 
 
@@ -126,7 +126,7 @@ def test_on_cuda_inputs_and_outputs_are_bound_to_the_device(lie: Any) -> None:
 def test_a_bound_run_that_falls_back_is_caught_too(lie: Any) -> None:
     script = lie([NAMES["cuda"], NAMES["cpu"]], after_run=[NAMES["cpu"]])
     runner = OnnxRuntimeRunner(Path("x.onnx"), CUDA)
-    with runner, pytest.raises(ProviderError, match="CPUExecutionProvider ran"):
+    with runner, pytest.raises(ProviderRunError, match="CPUExecutionProvider ran"):
         runner.run(feeds())
     assert script.sessions[0].bindings
 

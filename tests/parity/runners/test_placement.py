@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parity.errors import ProviderError
-from parity.runners.placement import placement_of
-from parity.runners.providers import NAMES, Provider
+from trufor_onnx.errors import ProviderRunError
+from trufor_onnx.parity.runners.placement import placement_of
+from trufor_onnx.parity.runners.providers import NAMES, Provider
 
 CUDA = Provider("cuda", required=True, options={"use_tf32": "0"})
 ON_CUDA, ON_CPU = NAMES["cuda"], NAMES["cpu"]
@@ -49,7 +49,7 @@ def test_a_node_in_a_loop_counts_once_and_takes_all_its_time() -> None:
 def test_copies_alone_are_no_computation_on_the_device(operator: str) -> None:
     """A session that lists CUDA first, copies to it, and computes on the CPU."""
     events = [node("copy", ON_CUDA, operator), node("a", ON_CPU, "Conv")]
-    with pytest.raises(ProviderError, match=r"computed no node \(1 on CPUExecutionProvider\)"):
+    with pytest.raises(ProviderRunError, match=r"computed no node \(1 on CPUExecutionProvider\)"):
         placement_of(events, CUDA, {})
 
 
@@ -64,7 +64,7 @@ def test_settings_that_the_session_does_not_name_are_said() -> None:
 def test_every_node_is_counted_once(nodes: list[tuple[str, int]]) -> None:
     events = [node(str(i), where, "Conv", us) for i, (where, us) in enumerate(nodes)]
     if not any(where == ON_CUDA for where, _ in nodes):
-        with pytest.raises(ProviderError):
+        with pytest.raises(ProviderRunError):
             placement_of(events, CUDA, {})
         return
     found = placement_of(events, CUDA, {})

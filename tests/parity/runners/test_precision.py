@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from parity.runners.precision import ROOT, watching
+from trufor_onnx.parity.runners.torch_runner import ROOT, watching
 
 X = torch.rand(1, 3, 8, 8, dtype=torch.float64)
 

@@ -6,16 +6,16 @@ import sys
 
 import pytest
 
-from parity.errors import ProviderError
-from parity.runners import providers
-from parity.runners.providers import (
+from trufor_onnx.errors import ProviderRunError
+from trufor_onnx.parity.runners import providers
+from trufor_onnx.parity.runners.providers import (
     NAMES,
     Provider,
     parse_providers,
     require_options,
     require_ran,
 )
-from runtime.providers import wanted
+from trufor_onnx.runtime.providers import wanted
 
 
 def available(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -32,7 +32,7 @@ def test_names_in_the_order_given_each_once() -> None:
 
 @pytest.mark.parametrize("text", ["gpu", "cpu,gpu", "CPU", "auto,cpu", "", " , ", "cpu;cuda"])
 def test_an_unknown_name_or_none_is_an_error_that_lists_them(text: str) -> None:
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(ProviderRunError) as caught:
         parse_providers(text)
     assert "cpu, cuda, tensorrt, openvino" in caught.value.hint
 
@@ -65,12 +65,12 @@ def test_a_session_that_says_another_provider_is_refused(name: str) -> None:
     provider = Provider(name, required=True)
     require_ran(provider, [NAMES[name], NAMES["cpu"]])
     for said in ([], ["AzureExecutionProvider", NAMES[name]]):
-        with pytest.raises(ProviderError, match=f"{name} was asked for and .* ran"):
+        with pytest.raises(ProviderRunError, match=f"{name} was asked for and .* ran"):
             require_ran(provider, said)
 
 
 def test_the_hint_says_what_is_missing() -> None:
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(ProviderRunError) as caught:
         require_ran(Provider("cuda", required=True), [NAMES["cpu"]])
     assert "CUDAExecutionProvider did not load" in caught.value.problem
     assert "trufor-onnx[gpu]" in caught.value.hint and "cuDNN" in caught.value.hint
@@ -78,7 +78,7 @@ def test_the_hint_says_what_is_missing() -> None:
 
 def test_without_onnxruntime_there_is_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ProviderError, match="onnxruntime is not installed") as caught:
+    with pytest.raises(ProviderRunError, match="onnxruntime is not installed") as caught:
         providers.import_onnxruntime()
     assert "pip install" in caught.value.hint
 
@@ -112,14 +112,14 @@ def test_settings_are_held_to_what_the_session_says(name: str) -> None:
     for key in provider.options:
         others = {k: v for k, v in provider.options.items() if k != key}
         for wrong in (others, others | {key: "1"}, others | {key: ""}):
-            with pytest.raises(ProviderError, match=key):
+            with pytest.raises(ProviderRunError, match=key):
                 require_options(provider, wrong)
 
 
 def test_a_provider_that_names_no_setting_is_believed_until_it_names_another() -> None:
     (openvino,) = parse_providers("openvino")
     require_options(openvino, {})
-    with pytest.raises(ProviderError, match="device_type is GPU, not CPU"):
+    with pytest.raises(ProviderRunError, match="device_type is GPU, not CPU"):
         require_options(openvino, {"device_type": "GPU"})
 
 

@@ -11,12 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from export.errors import ExportError
-from export.sources import WeightsSource
-from export.spec import ModelSpec
-from export.weights import Weights
-from parity.errors import ParityError
-from parity.runners.torch_runner import NATIVE, TorchRunner
+from trufor_onnx.errors import ExportError, ParityError
+from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.export.weights.tensors import Weights
+from trufor_onnx.parity.runners.torch_runner import NATIVE, TorchRunner
 
 
 @pytest.fixture

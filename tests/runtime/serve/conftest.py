@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from runtime import Detector
+from trufor_onnx.runtime import Detector
 
 MOST_BYTES = 1 << 20
 
@@ -60,8 +60,7 @@ class Served:
 @pytest.fixture(scope="session")
 def served(tiny_models: Path) -> Iterator[Served]:
     uvicorn = pytest.importorskip("uvicorn", reason="the page's server is not installed")
-    from runtime.serve.app import make_app
-    from runtime.serve.guards import allowed_hosts
+    from trufor_onnx.runtime.serve.app import allowed_hosts, make_app
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

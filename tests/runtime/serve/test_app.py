@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from runtime import Detector
-from runtime.serve.guards import allowed_hosts
+from trufor_onnx.runtime import Detector
+from trufor_onnx.runtime.serve.app import allowed_hosts
 
 MOST_BYTES = 1 << 20
 

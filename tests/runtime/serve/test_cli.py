@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.serve.cli import main
+from trufor_onnx.runtime.serve.cli import main
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -11,8 +11,8 @@ import warnings
 warnings.simplefilter("ignore")
 import numpy as np, onnx, torch
 from torch import nn
-from export.registry import find
-from export.sources import WeightsSource
+from trufor_onnx.export.networks.registry import find
+from trufor_onnx.export.weights.sources import WeightsSource
 
 def network(name):
     spec = find(name)

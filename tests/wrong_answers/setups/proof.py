@@ -24,7 +24,7 @@ FORGE = """
 import json, numpy as np, onnx
 from onnx import TensorProto, helper, numpy_helper
 from pathlib import Path
-from export.lock import encode, file_entry
+from trufor_onnx.export.lock import encode, file_entry
 path = Path("onnx_models/tiny.onnx")
 place = path.with_suffix(".lock.json")
 lock = json.loads(place.read_text())
@@ -33,7 +33,7 @@ entries = {entry["name"]: entry for entry in lock["initializers"]}
 """
 COVER = """
 onnx.save(proto, path)
-from parity.initializers import read_contents
+from trufor_onnx.chunking.initializers import read_contents
 lock["initializers"] = [
     {**entries[name], "sha256": tensor.sha256}
     for name, tensor in sorted(read_contents(path).initializers.items())
@@ -228,8 +228,8 @@ def external_data(w: Workshop) -> str:
 )
 def completed_at_random(w: Workshop) -> str:
     w.python(
-        "import torch\nfrom export.registry import find\n"
-        "from export.standin import stand_in_state\n"
+        "import torch\nfrom trufor_onnx.export.networks.registry import find\n"
+        "from trufor_onnx.export.weights.standin import stand_in_state\n"
         "torch.manual_seed(3)\n"
         "net = find('noiseprint_pp').build()\n"
         "state = net.state_dict()\n"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parity.report.html.axis import LEFT, MOST_TICKS, RIGHT, LogAxis, log_axis
+from trufor_onnx.parity.report.html.charts import LEFT, MOST_TICKS, RIGHT, LogAxis, log_axis
 
 positive = st.floats(5e-324, 1.7e308)
 

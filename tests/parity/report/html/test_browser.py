@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from parity.cases import Case, Picture
-from parity.gallery import Gallery
-from parity.report.html.page import page
-from parity.report.html.palette import DARK, LIGHT
-from parity.results import SOURCE, Report, Status
+from trufor_onnx.parity.inputs.cases import Case, ImageFile
+from trufor_onnx.parity.report.html.page import DARK, LIGHT, page
+from trufor_onnx.parity.results.rows import SOURCE, Report, Status
+from trufor_onnx.parity.running.gallery import Gallery
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +38,7 @@ def report(make: Any, build: Any, tmp_path: Path) -> Report:
         rows += [make.row(image=name, backend=SOURCE, variant="source"), row]
         reference = np.random.default_rng(number).normal(size=(1, 1, 48, 64))
         found = {"map": reference + mae}
-        gallery.see(Case(name, (Picture(path, name),)), [row], {"map": reference}, found)
+        gallery.see(Case(name, (ImageFile(path, name),)), [row], {"map": reference}, found)
     rows.append(make.row(provider="cuda", status=Status.NOT_RUN, reason="no CUDA", mae=None))
     found_report: Report = build(rows, pictures=gallery.pictures())
     return found_report

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parity.report.html.charts import MOST_DOTS, Lane, bars, chart, key, lanes, thinned
-from parity.report.html.words import tick
+from trufor_onnx.parity.report.html.charts import MOST_DOTS, Lane, bars, chart, key, lanes, thinned
+from trufor_onnx.parity.report.html.elements import tick
 
 
 def test_a_mark_a_value() -> None:

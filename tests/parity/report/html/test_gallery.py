@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity.drawing import GREY, scaled_png
-from parity.pictures import Drawing, Panel, Pictures
-from parity.report.html.gallery import without_pictures, worst_images
-from parity.report.html.tags import join
-from parity.results import Report, Status
+from trufor_onnx.parity.report.html.elements import join
+from trufor_onnx.parity.report.html.gallery import without_pictures, worst_images
+from trufor_onnx.parity.results.pictures import GREY, Drawing, Panel, Pictures, scaled_png
+from trufor_onnx.parity.results.rows import Report, Status
 
 PNG = base64.b64encode(scaled_png(np.eye(4), 0.0, 1.0, GREY)).decode()
 PANEL = Panel(

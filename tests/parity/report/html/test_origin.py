@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from parity.report.html.origin import flat, placement_section, provenance_section
-from parity.report.html.tags import join
-from parity.results import Report
+from trufor_onnx.parity.report.html.elements import join
+from trufor_onnx.parity.report.html.origin import flat, placement_section, provenance_section
+from trufor_onnx.parity.results.rows import Report
 
 PLACEMENT = {
     "cuda": {

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from parity.gate.findings import Decision, Finding, Outcome
-from parity.gate.policy import load_policy
-from parity.gate.view import json_text
-from parity.report.html.gate import Gate, Rule, read_gate
-from parity.report.html.page import page
-from parity.results import SOURCE, Report, Status
+from trufor_onnx.parity.gate.findings import Decision, Finding, Outcome
+from trufor_onnx.parity.gate.policy import load_policy
+from trufor_onnx.parity.gate.view import json_text
+from trufor_onnx.parity.report.html.gate import Gate, Rule, read_gate
+from trufor_onnx.parity.report.html.page import page
+from trufor_onnx.parity.results.rows import SOURCE, Report, Status
 
 VOID = {"meta", "img", "br", "link", "col"}
 
@@ -190,7 +190,7 @@ def test_a_release_s_decision_is_read_too(passing: Report, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", "3", '{"schema_version": 1}', "[" * 99_999])
 def test_what_is_no_decision_is_refused(tmp_path: Path, content: str) -> None:
-    from parity.errors import ParityError
+    from trufor_onnx.errors import ParityError
 
     path = tmp_path / "gate.json"
     path.write_text(content)
@@ -201,7 +201,7 @@ def test_what_is_no_decision_is_refused(tmp_path: Path, content: str) -> None:
 
 
 def test_a_decision_on_another_report_is_refused(tmp_path: Path) -> None:
-    from parity.errors import ParityError
+    from trufor_onnx.errors import ParityError
 
     path = tmp_path / "gate.json"
     path.write_text(decision("a" * 64))

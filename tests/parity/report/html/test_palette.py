@@ -7,7 +7,7 @@ from importlib import resources
 
 import pytest
 
-from parity.report.html.palette import (
+from trufor_onnx.parity.report.html.page import (
     BACKGROUNDS,
     DARK,
     LEAST_CONTRAST,
@@ -38,7 +38,9 @@ def test_light_and_dark_have_the_same_names() -> None:
 
 
 def test_the_style_uses_these_colours_only() -> None:
-    style = (resources.files("parity.report.html") / "page.css").read_text(encoding="utf-8")
+    style = (resources.files("trufor_onnx.parity.report.html") / "page.css").read_text(
+        encoding="utf-8"
+    )
     assert set(re.findall(r"var\(--(\w+)\)", style)) <= LIGHT.keys()
     assert not re.findall(r"#[0-9a-f]{3,8}\b|rgba?\(", style)
     assert css().count("prefers-color-scheme:dark") == 1

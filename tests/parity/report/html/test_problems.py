@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from parity.report.html.problems import MOST_NAMES, MOST_REASONS, failed_outputs, problems_section
-from parity.results import Report, Status
+from trufor_onnx.parity.report.html.origin import (
+    MOST_NAMES,
+    MOST_REASONS,
+    failed_outputs,
+    problems_section,
+)
+from trufor_onnx.parity.results.rows import Report, Status
 
 
 def test_nothing_to_say(passing: Report) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from parity.report.html.tables import Cell, figure, table
+from trufor_onnx.parity.report.html.elements import Cell, figure, table
 
 
 def test_heads_caption_and_region() -> None:

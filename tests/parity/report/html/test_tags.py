@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parity.report.html.tags import Markup, el, join
+from trufor_onnx.parity.report.html.elements import Markup, el, join
 
 
 class Reader(HTMLParser):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from parity.report.html import words
-from parity.report.html.palette import LIGHT
-from parity.results import Status
+from trufor_onnx.parity.report.html import elements as words
+from trufor_onnx.parity.report.html.page import LIGHT
+from trufor_onnx.parity.results.rows import Status
 
 
 def test_states_differ_in_sign_and_word_not_in_colour_alone() -> None:

@@ -1,0 +1,1 @@
+"""What networks are, as data: specifications, the registry, and how a picture enters."""

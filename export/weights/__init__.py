@@ -1,0 +1,1 @@
+"""Whose weights: checkpoints, their coverage, stand-in values, and the published download."""

@@ -1,0 +1,1 @@
+"""What networks are run on: image sets, cases, feeds."""

@@ -1,0 +1,1 @@
+"""What was found, as data, and the files that hold it. Nothing runs a network here."""

@@ -1,0 +1,1 @@
+"""One comparison, from cases to rows."""

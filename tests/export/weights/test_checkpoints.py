@@ -1,0 +1,186 @@
+"""Checkpoints of every container are read, and nothing else is."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from trufor_onnx.errors import ExportError
+from trufor_onnx.export.weights.checkpoints import load_checkpoint
+
+STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.zeros(2)}
+
+
+def saved(content: object, *, zipped: bool = True) -> bytes:
+    stream = io.BytesIO()
+    torch.save(content, stream, _use_new_zipfile_serialization=zipped)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    def put(data: bytes, name: str = "weights.pth") -> Path:
+        path = tmp_path / name
+        path.write_bytes(data)
+        return path
+
+    return put
+
+
+def same(found: Any, expected: dict[str, torch.Tensor]) -> bool:
+    return found.keys() == expected.keys() and all(
+        torch.equal(found[n], expected[n]) for n in expected
+    )
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before zip"])
+@pytest.mark.parametrize("container", ["", "network", "state_dict", "model"])
+def test_containers(container: str, zipped: bool, write: Callable[..., Path]) -> None:
+    content = {container: STATE, "epoch": 3} if container else STATE
+    path = write(saved(content, zipped=zipped))
+    found = load_checkpoint(path)
+    assert found.container == container
+    assert same(found.tensors, STATE)
+    assert found.sha256 == sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_prefix_of_parallel_training_goes(write: Callable[..., Path]) -> None:
+    path = write(saved({"model": {f"module.{name}": value for name, value in STATE.items()}}))
+    assert same(load_checkpoint(path).tensors, STATE)
+
+
+def test_a_name_with_and_without_the_prefix_is_refused(write: Callable[..., Path]) -> None:
+    path = write(saved({"a": torch.zeros(1), "module.a": torch.ones(1)}))
+    with pytest.raises(ExportError, match=r"the tensor 'a' stands in it twice"):
+        load_checkpoint(path)
+
+
+def test_safetensors(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file(STATE, path)
+    assert same(load_checkpoint(path).tensors, STATE)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(ExportError, match="not a readable safetensors file"):
+        load_checkpoint(path)
+
+
+class Harmful:
+    """Unpickled, it would make a file."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("harm",)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [saved({"a": Harmful()}), saved({"a": Harmful()}, zipped=False), pickle.dumps(Harmful(), 2)],
+    ids=["zip", "before zip", "plain pickle"],
+)
+def test_code_is_not_run(content: bytes, write: Callable[..., Path]) -> None:
+    path = write(content)
+    with pytest.raises(ExportError) as refusal:
+        load_checkpoint(path)
+    assert not Path("harm").exists()
+    assert "refused" in str(refusal.value)
+    assert "weights_only" not in str(refusal.value)  # torch advises to load it unsafely
+
+
+def test_a_pickled_module_is_refused_by_its_class(write: Callable[..., Path]) -> None:
+    path = write(saved({"model": torch.nn.Linear(2, 2)}))
+    with pytest.raises(ExportError, match=r"needs GLOBAL torch\.nn\.modules\.linear\.Linear"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "held"),
+    [
+        ({}, "keys"),
+        ({"epoch": 3, "optimizer": {}}, "keys epoch, optimizer"),
+        ({"state_dict": {"a": 1}}, "keys state_dict"),
+        ([torch.zeros(1)], "list"),
+        (torch.zeros(1), "Tensor"),
+    ],
+)
+def test_no_state_dict(content: object, held: str, write: Callable[..., Path]) -> None:
+    with pytest.raises(ExportError, match=rf"no state dict in it \({held}"):
+        load_checkpoint(write(saved(content)))
+
+
+def test_missing_and_empty(tmp_path: Path, write: Callable[..., Path]) -> None:
+    with pytest.raises(ExportError, match="no checkpoint at"):
+        load_checkpoint(tmp_path / "absent.pth")
+    with pytest.raises(ExportError, match="no checkpoint at"):
+        load_checkpoint(tmp_path)
+    with pytest.raises(ExportError, match="not a readable checkpoint"):
+        load_checkpoint(write(b""))
+
+
+def test_a_git_lfs_pointer_is_named(write: Callable[..., Path]) -> None:
+    path = write(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+    with pytest.raises(ExportError, match="git-lfs pointer") as refusal:
+        load_checkpoint(path)
+    assert "git lfs pull" in refusal.value.hint
+
+
+def test_unreadable(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(saved(STATE))
+
+    def refuse(self: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(ExportError, match="cannot be read"):
+        load_checkpoint(path)
+
+
+def test_a_flipped_bit_in_a_weight_is_seen(write: Callable[..., Path]) -> None:
+    data = bytearray(saved(STATE))
+    with zipfile.ZipFile(io.BytesIO(data)) as records:
+        record = next(i for i in records.infolist() if i.filename.endswith("data/0"))
+    place = data.find(STATE["a.weight"].numpy().tobytes(), record.header_offset)
+    data[place + 5] ^= 1
+    with pytest.raises(ExportError, match=r"damaged, the checksum of \S+/data/0 is wrong"):
+        load_checkpoint(write(bytes(data)))
+
+
+SAMPLES = [saved({"state_dict": STATE}), saved({"state_dict": STATE}, zipped=False)]
+
+
+@pytest.mark.parametrize("whole", SAMPLES, ids=["zip", "before zip"])
+def test_cut_anywhere(whole: bytes, write: Callable[..., Path]) -> None:
+    for length in range(0, len(whole), 9):
+        path = write(whole[:length])
+        with pytest.raises(ExportError):
+            load_checkpoint(path)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    whole=st.sampled_from(SAMPLES),
+    changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1),
+)
+def test_damage_is_an_error_and_no_traceback(
+    whole: bytes, changes: list[tuple[int, int]], write: Callable[..., Path]
+) -> None:
+    data = bytearray(whole)
+    for place, value in changes:
+        data[place % len(data)] = value
+    path = write(bytes(data))
+    try:
+        found = load_checkpoint(path)
+    except ExportError as refusal:
+        assert str(path) in str(refusal)
+    else:  # a changed name, a changed weight in a format without checksums, or no change at all
+        assert found.tensors

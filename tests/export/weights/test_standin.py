@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trufor_onnx.export.weights.standin import stand_in_state, stand_in_tensor, uniform
+
+KINDS = {  # one of each kind, in the whole network's names
+    "dncnn.0.weight": (64, 3, 3, 3),
+    "dncnn.3.weight": (64,),
+    "dncnn.3.bias": (64,),
+    "dncnn.3.running_mean": (64,),
+    "dncnn.3.running_var": (64,),
+    "dncnn.3.num_batches_tracked": (),
+    "backbone.block1.0.attn.q.weight": (64, 64),
+}
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    beside = Path(__file__).resolve().parents[4] / "shared"
+    reference = Path(os.environ.get("TRUFOR_TEST_DATA", beside)) / "reference"
+    if not reference.is_dir():
+        pytest.skip("no reference/ at hand (set TRUFOR_TEST_DATA)")
+    return reference
+
+
+@pytest.fixture(scope="module")
+def recipe(folder: Path) -> Iterator[ModuleType]:
+    """The reference's own program."""
+    path = folder / "reference_weights.py"
+    spec = importlib.util.spec_from_file_location("reference_weights", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+
+
+def differences(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> list[str]:
+    """Names whose type, shape or bytes differ."""
+    assert found.keys() == expected.keys()
+    return [
+        name
+        for name, value in found.items()
+        if value.dtype != expected[name].dtype
+        or value.shape != expected[name].shape
+        or value.tobytes() != expected[name].tobytes()
+    ]
+
+
+@pytest.mark.parametrize("seed", ["golden", "", "another, with a ü"])
+def test_every_kind_bit_for_bit(seed: str, recipe: ModuleType) -> None:
+    assert differences(stand_in_state(seed, KINDS), recipe.state_dict(seed, KINDS)) == []
+
+
+@pytest.mark.slow
+def test_the_whole_network_bit_for_bit(recipe: ModuleType, folder: Path) -> None:
+    tensors = json.loads((folder / "state_dict.json").read_text())["trufor"]
+    shapes = {name: tuple(shape) for name, shape in tensors.items()}
+    assert len(shapes) == 952
+    assert differences(stand_in_state("golden", shapes), recipe.state_dict("golden", shapes)) == []
+
+
+def test_the_values_are_the_published_recipes() -> None:
+    """Without the reference at hand: digests of what its program gives for seed ``golden``."""
+    digest = hashlib.sha256()
+    for name, value in stand_in_state("golden", KINDS).items():
+        digest.update(f"{name} {value.dtype.str} {value.shape}\n".encode() + value.tobytes())
+    assert digest.hexdigest() == "f46c9a4dbdd1b3aadf30eba3545f430d89eb2b1238c90ae06888b708cd2e31de"
+
+
+def test_a_part_has_the_values_that_it_has_in_the_whole() -> None:
+    part = stand_in_state("s", {"0.weight": (4, 3, 3, 3)}, prefix="dncnn.")
+    assert list(part) == ["0.weight"]
+    whole = stand_in_tensor("s", "dncnn.0.weight", (4, 3, 3, 3))
+    assert np.array_equal(part["0.weight"], whole)
+    assert not np.array_equal(part["0.weight"], stand_in_tensor("s", "0.weight", (4, 3, 3, 3)))
+
+
+@given(st.text(max_size=8), st.text(max_size=8), st.integers(0, 50), st.integers(0, 50))
+def test_draws_are_exact_and_do_not_depend_on_the_count(
+    seed: str, name: str, count: int, more: int
+) -> None:
+    draw = uniform(seed, name, count + more)
+    assert draw.dtype == np.float32
+    assert ((draw >= -1) & (draw < 1)).all()
+    assert (draw.astype(np.float64) * 2**23 % 1 == 0).all()
+    assert np.array_equal(draw[:count], uniform(seed, name, count))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "low", "high"),
+    [
+        ("a.running_mean", (4000,), -0.1, 0.1),
+        ("a.running_var", (4000,), 0.5, 1.5),
+        ("a.bias", (4000,), -0.05, 0.05),
+        ("a.weight", (4000,), 0.8, 1.2),
+        ("a.weight", (40, 100), -(0.03**0.5), 0.03**0.5),
+        ("a.weight", (40, 25, 2, 2), -(0.06**0.5), 0.06**0.5),
+    ],
+)
+def test_each_kind_fills_its_range(
+    name: str, shape: tuple[int, ...], low: float, high: float
+) -> None:
+    value = stand_in_tensor("s", name, shape)
+    assert value.dtype == np.float32
+    assert value.shape == shape
+    assert low - 1e-6 <= value.min() < low + 0.02 * (high - low)
+    assert high - 0.02 * (high - low) < value.max() <= high + 1e-6
+
+
+def test_counters_are_zero() -> None:
+    value = stand_in_tensor("s", "a.num_batches_tracked", ())
+    assert value.dtype == np.int64
+    assert value == 0

@@ -1,0 +1,123 @@
+"""Three outcomes, never two; JSON without NaN; stable keys."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from trufor_onnx.parity.results.rows import (
+    SCHEMA_VERSION,
+    SOURCE,
+    Group,
+    Report,
+    Row,
+    Status,
+    worst_status,
+)
+
+# Issue 2, point 6, and what was added since. Other programs read these: none may go or change.
+ROW_KEYS = {
+    *("model", "variant", "weights", "backend", "provider", "image", "image_sha256", "shape"),
+    *("output", "mae", "max_abs", "mae_torch32", "accuracy_ratio", "status"),
+    *("proof", "label", "reason", "p99_abs", "rel_l2", "outcome"),
+    *("bias", "reference", "found", "found_sha256"),
+}
+MAY_STAND = {"sketch"}  # in PyTorch's rows; reports of before have none
+GROUP_KEYS = {
+    *("cases", "model", "variant", "weights", "proof", "backend", "provider", "output", "rows"),
+    *("counts", "mean", "std", "worst", "mean_torch32", "std_torch32", "worst_torch32"),
+    *("max_abs", "accuracy_ratio", "status", "reason", "outcome"),
+}
+
+
+def report_of(*rows: Row, groups: tuple[Group, ...] = (), models: tuple[str, ...] = ()) -> Report:
+    return Report(
+        {}, {name: {} for name in models or {row.model for row in rows}}, rows, (), groups
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "worst"),
+    [
+        ([], Status.NOT_RUN),
+        ([Status.NOT_RUN, Status.NOT_RUN], Status.NOT_RUN),
+        ([Status.PASS, Status.NOT_RUN], Status.PASS),
+        ([Status.PASS, Status.ERROR, Status.NOT_RUN], Status.ERROR),
+        ([Status.ERROR, Status.FAIL, Status.PASS], Status.FAIL),
+    ],
+)
+def test_the_worst_of_several(found: list[Status], worst: Status) -> None:
+    for order in itertools.permutations(found):
+        assert worst_status(list(order)) is worst
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_a_single_row_decides_a_report(make: Any, status: Status) -> None:
+    report = report_of(make.row(status=status))
+    assert report.status is status
+    summary = report.document()["summary"]
+    assert summary["status"] == status.value
+    assert summary["counts"] == {s.value: int(s is status) for s in Status}
+
+
+def test_a_report_without_rows_is_no_pass() -> None:
+    assert report_of().status is Status.NOT_RUN
+
+
+def test_a_run_in_which_all_was_skipped_is_no_pass(make: Any) -> None:
+    rows = [make.row(image=f"{n}.png", status=Status.NOT_RUN) for n in range(3)]
+    assert report_of(*rows).status is Status.NOT_RUN
+
+
+def test_pytorch_compared_with_itself_is_no_pass(make: Any) -> None:
+    assert report_of(make.row(backend=SOURCE)).status is Status.NOT_RUN
+    skipped = make.row(status=Status.NOT_RUN, provider="cuda")
+    assert report_of(make.row(backend=SOURCE), skipped).status is Status.NOT_RUN
+
+
+def test_every_model_needs_a_candidate_that_passed(make: Any) -> None:
+    other = make.row(model="other", status=Status.NOT_RUN)
+    assert report_of(make.row(), other).status is Status.NOT_RUN
+    assert report_of(make.row(), models=("net", "other")).status is Status.NOT_RUN
+    assert report_of(make.row(), make.row(model="other")).status is Status.PASS
+
+
+def test_an_absent_device_beside_a_pass_is_a_pass_with_its_own_row(make: Any) -> None:
+    report = report_of(make.row(), make.row(provider="cuda", status=Status.NOT_RUN))
+    assert report.status is Status.PASS
+    assert report.document()["summary"]["counts"]["not run"] == 1
+
+
+@pytest.mark.parametrize("status", [Status.FAIL, Status.ERROR])
+def test_a_group_or_a_shape_can_spoil_a_report(make: Any, status: Status) -> None:
+    group = make.group(status=status)
+    assert report_of(make.row(), groups=(group,)).status is status
+    shaped = Report({}, {"net": {}}, (make.row(),), (make.row(status=status),), ())
+    assert shaped.status is status
+
+
+def test_keys_of_the_document(make: Any) -> None:
+    document = report_of(make.row(), groups=(make.group(),)).document()
+    assert document["schema_version"] == SCHEMA_VERSION == 1
+    assert set(document) == {
+        *("schema_version", "environment", "models", "rows", "shape_rows", "summary"),
+        *("pictures", "digest"),
+    }
+    assert set(document["summary"]) == {"status", "counts", "groups", "resumed_cases"}
+    assert set(document["rows"][0]) == ROW_KEYS == {field.name for field in fields(Row)} - MAY_STAND
+    source = report_of(make.row(sketch={"pixels": "0"})).document()["rows"][0]
+    assert set(source) == ROW_KEYS | MAY_STAND
+    assert Row.from_document(source).document() == source
+    assert set(document["summary"]["groups"][0]) == GROUP_KEYS
+
+
+def test_a_row_s_figures_are_null_where_they_are_not_finite(make: Any) -> None:
+    row = make.row(mae=math.nan, rel_l2=math.inf, accuracy_ratio=-math.inf, max_abs=None)
+    document = row.document()
+    assert [document[key] for key in ("mae", "rel_l2", "accuracy_ratio", "max_abs")] == [None] * 4
+    json.dumps(document, allow_nan=False)

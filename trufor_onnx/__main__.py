@@ -1,0 +1,7 @@
+"""``python -m trufor_onnx``: the same as ``trufor-onnx``."""
+
+import sys
+
+from trufor_onnx.cli import main
+
+sys.exit(main())

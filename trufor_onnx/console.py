@@ -1,0 +1,109 @@
+"""What every command line shares: errors without traceback, exit codes, terminals."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trufor_onnx.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+EXIT_OK, EXIT_FAILED, EXIT_COULD_NOT = 0, 1, 2
+EXIT_INTERRUPTED = 130  # the shell's number for SIGINT
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+MARKDOWN_PLAIN = frozenset("/,;()%'\" ")
+
+
+class Once(argparse.Action):
+    """For options that take a list: given again, argparse would drop the first without a word.
+
+    An option of one value may be overridden by a later one, as everywhere: so scripts are made.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Keep the value, or end with exit code 2 where there is another one already."""
+        given = vars(namespace).setdefault("_given", {})
+        if given.get(self.dest, values) != values:
+            more = "name all its values at once, with commas between them"
+            parser.error(f"{option_string} is given twice, with different values; {more}")
+        given[self.dest] = values
+        setattr(namespace, self.dest, values)
+
+
+def stderr_console() -> Console:
+    """Progress and messages go to standard error, so that standard output can be piped."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def run_cli(main: Callable[[list[str]], int], argv: list[str] | None = None) -> int:
+    """Run a command and turn a user's mistake into a message and an exit code.
+
+    Args:
+        main: takes the arguments, returns the exit code.
+        argv: the arguments, or None for ``sys.argv[1:]``.
+    """
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    try:
+        return main(sys.argv[1:] if argv is None else argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; nothing half-written was kept", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away (`| head`). Nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+
+
+def printable(text: str) -> str:
+    """One line of visible characters: white space as blanks, what is not visible replaced."""
+    return "".join(map(_visible, text))
+
+
+def markdown(text: str) -> str:
+    """Text that Markdown shows as it is, in a table's cell too.
+
+    Character references stand for themselves in Markdown: they never open emphasis, links, code,
+    HTML or the next cell.
+    """
+    shown = printable(text)
+    return "".join(
+        character if _is_plain(shown, index) else f"&#{ord(character)};"
+        for index, character in enumerate(shown)
+    )
+
+
+def _visible(character: str) -> str:
+    if character.isprintable():  # no control, format (writing direction), surrogate, separator
+        return character
+    return " " if character.isspace() else REPLACEMENT
+
+
+def _is_plain(text: str, index: int) -> bool:
+    character = text[index]
+    if not character.isascii() or character.isalnum():
+        return True
+    around = text[max(index - 1, 0) : index] + text[index + 1 : index + 2]
+    if character == "_":  # inside a word it is no emphasis
+        return len(around) == 2 and around.isascii() and around.isalnum()
+    if character == ":":  # not the start of a link
+        return not text.startswith("//", index + 1)
+    if character in "-.+=":  # not a list, a rule, a heading or a list's number at the start
+        return index > 0 and text[index - 1] != " "
+    return character in MARKDOWN_PLAIN
