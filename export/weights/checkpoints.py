@@ -1,8 +1,14 @@
-"""Reading checkpoint files: safely, whatever container the tensors are in."""
+"""Reading checkpoint files: safely, whatever container the tensors are in.
+
+A file may hold several sets of tensors, such as a state dict and its moving average (EMA). Which
+one is meant is said after a colon: ``weights.pth:state_dict_ema``. Large ones may be cut into
+shards with an index (``model.safetensors.index.json``), which stands for all of them.
+"""
 
 from __future__ import annotations
 
 import io
+import logging
 import pickle
 import re
 import struct
@@ -13,15 +19,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trufor_onnx import documents
+from trufor_onnx.documents import canonical
 from trufor_onnx.errors import ExportError
 from trufor_onnx.export.foreign import reason_of
-from trufor_onnx.files import sha256_bytes
+from trufor_onnx.export.weights import torchscript
+from trufor_onnx.files import sha256_bytes, sha256_file
 
 if TYPE_CHECKING:
     import torch
 
-CONTAINERS = ("network", "state_dict", "model")
+CONTAINERS = ("network", "state_dict", "model")  # looked at first, in this order
+AVERAGE = "ema"  # in the name of a set that is a moving average of the training's weights
 PARALLEL_PREFIX = "module."  # what DataParallel puts before every name
+# What torch.compile, FSDP and activation checkpointing put into names, anywhere.
+WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+INDEX_SUFFIX = ".index.json"  # of a checkpoint in shards
+LARGEST_INDEX = 64 << 20  # bytes
 GIT_LFS_START = b"version https://git-lfs"
 # What torch.load raises for a damaged file depends on where it is damaged; found by cutting
 # checkpoints at every place and by changing bytes in them (their tests do).
@@ -33,6 +47,39 @@ _TORCHSCRIPT = {"constants.pkl", "data.pkl"}
 _EXPORTED = {"serialized_exported_program.json", "models/model.json"}
 _HINT = "it may be truncated: compare its size and digest with the source, or fetch it again"
 
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where weights are: a file, and which of the sets of tensors in it.
+
+    Attributes:
+        path: the file; of a checkpoint in shards its index.
+        inside: the key in it, or "" for the one that is found.
+    """
+
+    path: Path
+    inside: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.inside}" if self.inside else str(self.path)
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the file; of shards, one over the digests of all and of their index.
+
+        Raises:
+            ExportError: one of them cannot be read.
+        """
+        try:
+            digests = {path.name: sha256_file(path) for path in (self.path, *shards(self.path))}
+        except OSError as error:
+            raise ExportError(
+                f"{self.path}: cannot be read ({error.strerror})", hint="check its permissions"
+            ) from error
+        return _whole_digest(digests)
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -42,7 +89,7 @@ class Checkpoint:
         path: where it was read.
         sha256: the digest of the file.
         container: the key under which the tensors were ("" where they are at the top).
-        tensors: the tensors by name, without ``module.``; on the CPU.
+        tensors: by name, without ``module.`` and the names of wrappers; on the CPU.
     """
 
     path: Path
@@ -51,15 +98,21 @@ class Checkpoint:
     tensors: Mapping[str, torch.Tensor]
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path, inside: str = "") -> Checkpoint:
     """Read a checkpoint without running any code in it (``weights_only=True``).
 
-    The tensors may be at the top or under ``network``, ``state_dict`` or ``model`` (looked at in
-    this order), with or without ``module.`` before each name; ``.safetensors`` files are read
-    too. The file is read once: what is digested is what is loaded.
+    The tensors may be at the top or under any key; ``network``, ``state_dict`` and ``model`` are
+    looked at first, in this order, and where there is only one set it is taken. ``module.`` before
+    each name and the names of wrappers (``_orig_mod.``) are left out. ``.safetensors`` files,
+    shards with an index and the tensors of TorchScript archives are read too. Each file is read
+    once: what is digested is what is loaded.
+
+    Args:
+        path: the file, or the index of shards.
+        inside: the key of the set that is wanted; "" for the one that is found.
 
     Raises:
-        ExportError: the file is missing, damaged, unsafe, or holds no tensors.
+        ExportError: the file is missing, damaged, unsafe, or holds no such tensors.
     """
     if not path.is_file():
         raise ExportError(
@@ -67,6 +120,68 @@ def load_checkpoint(path: Path) -> Checkpoint:
             hint="name a file with --weights, download with `make weights`, "
             "or choose stand-in weights by name with --stand-in golden",
         )
+    if path.name.endswith(INDEX_SUFFIX):
+        content, digests = _from_shards(path)
+    else:
+        content, digest = _from_file(path)
+        digests = {path.name: digest}
+    container, tensors = _find_tensors(path, content, inside)
+    return Checkpoint(path, _whole_digest(digests), container, _strip_parallel(path, tensors))
+
+
+def shards(path: Path) -> list[Path]:
+    """The files that an index names, beside it; none where the file is no index.
+
+    Raises:
+        ExportError: the index is damaged, or names a file elsewhere.
+    """
+    if not path.name.endswith(INDEX_SUFFIX):
+        return []
+    return [path.with_name(name) for name in sorted(set(_weight_map(path).values()))]
+
+
+def _weight_map(path: Path) -> dict[str, str]:
+    """Which shard holds a tensor, by the tensor's name."""
+    hint = "fetch the index and its shards again"
+    index = documents.read_json(path, what="list of shards", largest=LARGEST_INDEX, hint=hint)
+    names = index.get("weight_map") if isinstance(index, Mapping) else None
+    if not isinstance(names, dict) or not names:
+        raise ExportError(f"{path}: no index of shards, it has no weight_map", hint=hint)
+    for name in names.values():
+        if not isinstance(name, str) or Path(name).name != name or name in ("", "..", path.name):
+            raise ExportError(f"{path}: names a shard {name!r}, no file beside it", hint=hint)
+    return names
+
+
+def _from_shards(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """All tensors of all shards, and the digest of each file."""
+    wanted, tensors = _weight_map(path), dict[str, Any]()
+    digests = {path.name: sha256_file(path)}
+    for shard in shards(path):
+        if not shard.is_file():
+            raise ExportError(f"{path}: its shard {shard.name} is missing", hint="fetch it too")
+        content, digests[shard.name] = _from_file(shard)
+        _, found = _find_tensors(shard, content)
+        named = {name for name, file in wanted.items() if file == shard.name}
+        if named != found.keys():
+            odd = sorted(named ^ found.keys())[0]
+            raise ExportError(
+                f"{shard}: does not hold the tensors that {path.name} says, such as {odd}",
+                hint="shards of two checkpoints were mixed; fetch all of one again",
+            )
+        tensors |= found
+    return tensors, digests
+
+
+def _whole_digest(digests: Mapping[str, str]) -> str:
+    """Of one file its own."""
+    if len(digests) == 1:
+        return next(iter(digests.values()))
+    return sha256_bytes(canonical(dict(sorted(digests.items()))).encode())
+
+
+def _from_file(path: Path) -> tuple[object, str]:
+    """What one file holds, and its digest."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -76,15 +191,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if data.startswith(GIT_LFS_START):
         raise ExportError(f"{path}: a git-lfs pointer, not the file itself", hint="git lfs pull")
     read = _from_safetensors if path.suffix == ".safetensors" else _from_torch
-    container, tensors = _find_tensors(path, read(path, data))
-    return Checkpoint(path, sha256_bytes(data), container, _strip_parallel(path, tensors))
+    return read(path, data), sha256_bytes(data)
 
 
 def _from_torch(path: Path, data: bytes) -> object:
     import torch
 
     try:
-        _require_whole_records(path, data)
+        if _is_torchscript(path, data):
+            return torchscript.tensors(data)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols and old storages, no fault here
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -99,19 +214,12 @@ def _from_torch(path: Path, data: bytes) -> object:
         raise ExportError(f"{path}: not a readable checkpoint ({reason})", hint=_HINT) from error
 
 
-def _require_whole_records(path: Path, data: bytes) -> None:
-    """torch reads the records of its zip files without looking at their checksums."""
+def _is_torchscript(path: Path, data: bytes) -> bool:
+    """Look into a zip file: torch reads its records without looking at their checksums."""
     if not zipfile.is_zipfile(io.BytesIO(data)):
-        return  # the format before zip files, which has no checksums
+        return False  # the format before zip files, which has no checksums
     with zipfile.ZipFile(io.BytesIO(data)) as records:
-        # torch.jit.save and torch.export.save write code beside the tensors.
         names = {name.partition("/")[2] for name in records.namelist()}
-        if names >= _TORCHSCRIPT or any(name.startswith("code/") for name in names):
-            raise ExportError(
-                f"{path}: a TorchScript archive (code and weights), not a checkpoint",
-                hint="save its state dict alone, where you trust it: "
-                'torch.save(torch.jit.load("FILE").state_dict(), "weights.pth")',
-            )
         if _EXPORTED & {*names, *records.namelist()}:
             raise ExportError(
                 f"{path}: a network that torch.export.save wrote, not a checkpoint",
@@ -121,6 +229,8 @@ def _require_whole_records(path: Path, data: bytes) -> None:
         damaged = records.testzip()
     if damaged is not None:
         raise ExportError(f"{path}: damaged, the checksum of {damaged} is wrong", hint=_HINT)
+    # torch.jit.save writes code beside the tensors.
+    return names >= _TORCHSCRIPT or any(name.startswith("code/") for name in names)
 
 
 def _refused(error: pickle.UnpicklingError) -> str:
@@ -146,33 +256,67 @@ def _from_safetensors(path: Path, data: bytes) -> object:
         ) from error
 
 
-def _find_tensors(path: Path, content: object) -> tuple[str, dict[str, torch.Tensor]]:
-    """The tensors and the container they were in; the top is looked at first."""
+def _find_tensors(
+    path: Path, content: object, inside: str = ""
+) -> tuple[str, dict[str, torch.Tensor]]:
+    """The tensors and the key that they were under; the top is looked at first."""
+    found = _sets(content)
+    averages = [key for key in found if AVERAGE in key.lower()]
+    if inside:
+        if inside not in found:
+            there = ", ".join(key or "(the top)" for key in found) or "none"
+            raise ExportError(
+                f"{path}: no tensors under {inside!r}", hint=f"sets of tensors in it: {there}"
+            )
+        return inside, found[inside]
+    plain = [key for key in found if key not in averages]
+    first = [key for key in ("", *CONTAINERS) if key in plain] or (plain or averages)[:1]
+    if not first or (first[0] not in ("", *CONTAINERS) and len(plain or averages) > 1):
+        hint = f"tensors are looked for at the top and under {', '.join(CONTAINERS)}"
+        if found:
+            hint = f"say which: --weights {path}:KEY, one of {', '.join(found)}"
+        raise ExportError(f"{path}: {_held(content, found)}", hint=hint)
+    others = [key for key in averages if key != first[0]]
+    if others:
+        logger.warning(
+            "%s also holds a moving average of the weights: take it with --weights %s:%s",
+            *(path, path, others[0]),
+        )
+    return first[0], found[first[0]]
+
+
+def _sets(content: object) -> dict[str, dict[str, torch.Tensor]]:
+    """Every mapping of tensors alone, at the top ("") or one key below."""
     import torch
 
-    if isinstance(content, Mapping):
-        for container in ("", *CONTAINERS):
-            candidate: Any = content if container == "" else content.get(container)
-            if not isinstance(candidate, Mapping) or not candidate:
-                continue
-            if all(isinstance(value, torch.Tensor) for value in candidate.values()):
-                return container, {str(name): value for name, value in candidate.items()}
-    held = f"keys {', '.join(map(str, list(content)[:8]))}" if isinstance(content, Mapping) else ""
-    raise ExportError(
-        f"{path}: no state dict in it ({held or type(content).__name__})",
-        hint=f"tensors are looked for at the top and under {', '.join(CONTAINERS)}",
-    )
+    found = {}
+    for key, value in {"": content, **(content if isinstance(content, Mapping) else {})}.items():
+        if not isinstance(value, Mapping) or not value:
+            continue
+        if all(isinstance(tensor, torch.Tensor) for tensor in value.values()):
+            found[str(key)] = {str(name): tensor for name, tensor in value.items()}
+    return found
+
+
+def _held(content: object, found: Mapping[str, object]) -> str:
+    if found:
+        return f"several sets of tensors ({', '.join(found)})"
+    keys = f"keys {', '.join(map(str, list(content)[:8]))}" if isinstance(content, Mapping) else ""
+    return f"no state dict in it ({keys or type(content).__name__})"
 
 
 def _strip_parallel(path: Path, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Names without ``module.``; a name that then stands twice is an error."""
+    """Names without ``module.`` and what wraps; a name that then stands twice is an error."""
     stripped: dict[str, torch.Tensor] = {}
     for name, tensor in tensors.items():
         bare = name.removeprefix(PARALLEL_PREFIX)
+        for wrapper in WRAPPERS:
+            bare = re.sub(rf"(^|\.){wrapper}", r"\1", bare)
+        bare = bare.removeprefix(PARALLEL_PREFIX)  # torch.compile around DataParallel
         if bare in stripped:
             raise ExportError(
                 f"{path}: the tensor {bare!r} stands in it twice, with and without "
-                f"{PARALLEL_PREFIX!r}",
+                f"{name.removesuffix(bare) or PARALLEL_PREFIX!r}",
                 hint="save the checkpoint anew from one model",
             )
         stripped[bare] = tensor

@@ -191,7 +191,9 @@ def own_part(
     A checkpoint of the whole network has the network's prefix (``spec.prefix``) before its names.
     A checkpoint of one branch of two (``spec.second_branch``) has tensors of the first branch and
     none that both branches share: then the second branch gets the same tensors, and what else is
-    in the file (a classifier) is left.
+    in the file (a classifier) is left. A checkpoint of a training script's module has the name of
+    the network in it before each name (``model.``): where all of the network's tensors are there
+    under one such name, and none without it, what stands under other names is left.
 
     Args:
         spec: the network.
@@ -203,6 +205,9 @@ def own_part(
     if spec.prefix and any(name.startswith(spec.prefix) for name in given):
         sources = {n.removeprefix(spec.prefix): n for n in given if n.startswith(spec.prefix)}
         left = tuple(name for name in given if not name.startswith(spec.prefix))
+    elif wrapped := _wrapped(given, expected):
+        sources = {n.removeprefix(wrapped): n for n in given if n.startswith(wrapped)}
+        left = tuple(name for name in given if not name.startswith(wrapped))
     one_branch = _is_one_branch(spec, sources, expected)
     elsewhere = spec.elsewhere
     if one_branch:
@@ -215,6 +220,16 @@ def own_part(
         second = {spec.second_branch + own: name for own, name in sources.items()}
         sources |= {own: name for own, name in second.items() if own in expected}
     return OwnPart({own: given[n] for own, n in sources.items()}, sources, left, one_branch)
+
+
+def _wrapped(given: Collection[str], expected: Collection[str]) -> str:
+    """The one prefix, ``model.`` say, under which a checkpoint has all of a network, or ""."""
+    weights = [name for name in expected if not name.endswith(COUNTER)]
+    if not weights or any(name in given for name in expected):
+        return ""
+    ends = (name.removesuffix(weights[0]) for name in given if name.endswith(f".{weights[0]}"))
+    fitting = [p for p in ends if all(p + name in given for name in weights)]
+    return fitting[0] if len(fitting) == 1 else ""
 
 
 def _is_one_branch(spec: ModelSpec, own: Mapping[str, str], expected: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +13,7 @@ from trufor_onnx.export.graph.provenance import array_digest
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.weights.checkpoints import Checkpoint
 from trufor_onnx.export.weights.coverage import (
+    COUNTER,
     Coverage,
     group_list,
     groups,
@@ -51,6 +53,7 @@ class Weights:
         coverage: counts of tensors and parameters.
         look_untrained: tensors of a checkpoint that still look as a network is made
             (`export.weights.standin`), with what they look like.
+        stored: how many tensors were stored in a narrower type, by its name; they were widened.
     """
 
     tensors: Mapping[str, torch.Tensor]
@@ -67,20 +70,23 @@ class Weights:
     left: str
     coverage: Mapping[str, int]
     look_untrained: Mapping[str, str] = field(default_factory=dict)
+    stored: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
         """What every table and report says: a file's name, or ``stand-in weights``."""
         if self.kind == "stand-in":
             return f"stand-in weights (seed {self.seed})"
+        file = f"{self.file} (stored as {', '.join(self.stored)})" if self.stored else self.file
         if self.stand_in:
             share = f"{len(self.stand_in)} of {len(self.tensors)} tensors"
-            return f"{self.file} + stand-in weights (seed {self.seed}) for {share}"
-        return self.file
+            return f"{file} + stand-in weights (seed {self.seed}) for {share}"
+        return file
 
     def document(self) -> dict[str, Any]:
         """The origin as it is written into ONNX files, lock files and reports."""
         fresh = {"look_untrained": dict(self.look_untrained)} if self.look_untrained else {}
+        fresh |= {"stored_as": dict(self.stored)} if self.stored else {}
         return {
             "label": self.label,
             "kind": self.kind,
@@ -128,9 +134,9 @@ def checkpoint_weights(
     state, tied = module.state_dict(), tied_names(module)
     expected = signatures(state)
     part = own_part(spec, checkpoint.tensors, expected)
-    coverage = measure(expected, signatures(part.tensors))
+    tensors, stored = _fitted(module, part.tensors, state)
+    coverage = measure(expected, signatures(tensors))
     stand_in: tuple[str, ...] = ()
-    tensors = dict(part.tensors)
     if fill_seed and coverage.missing and coverage.found:
         stand_in = coverage.missing
         for name in stand_in:
@@ -160,7 +166,48 @@ def checkpoint_weights(
     require_equal(tied, weights.digests, _what(spec, checkpoint))
     known = (*stand_in, *tied)
     fresh = look_untrained(weights.tensors, prefix=spec.prefix, known=known)
-    return replace(weights, look_untrained=fresh)
+    return replace(weights, look_untrained=fresh, stored=stored)
+
+
+def _fitted(
+    module: torch.nn.Module,
+    given: Mapping[str, torch.Tensor],
+    state: Mapping[str, torch.Tensor],
+) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
+    """A network's part of a checkpoint as the network has it; nothing is changed in value.
+
+    Floats of a narrower type are widened, which is exact. Training counters may be absent, they
+    are no weights: the network's own stand in. Buffers that the network makes anew and no state
+    dict holds are left out where they are the same (TorchScript archives have them).
+
+    Returns:
+        The tensors, and how many were stored in which narrower type.
+    """
+    import torch
+
+    tensors, stored = dict(given), Counter[str]()
+    for name, tensor in given.items():
+        own = state.get(name)
+        if own is None:
+            made = dict(module.named_buffers()).get(name)
+            if made is not None and torch.equal(made, tensor):
+                del tensors[name]
+        elif _is_narrower(tensor.dtype, own.dtype):
+            tensors[name] = tensor.to(own.dtype)
+            stored[str(tensor.dtype).removeprefix("torch.")] += 1
+    absent = [name for name in state if name not in tensors and name.endswith(COUNTER)]
+    if absent and len(absent) + len(tensors.keys() & state.keys()) == len(state):
+        tensors |= {name: state[name].detach().clone() for name in absent}
+    return tensors, dict(stored)
+
+
+def _is_narrower(given: torch.dtype, own: torch.dtype) -> bool:
+    """Whether each value of one type of float is a value of the other."""
+    import torch
+
+    if not (given.is_floating_point and own.is_floating_point) or given == own:
+        return False
+    return torch.promote_types(given, own) == own
 
 
 def _what(spec: ModelSpec, checkpoint: Checkpoint) -> str:

@@ -12,7 +12,6 @@ from trufor_onnx.documents import canonical
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.networks.spec import ModelSpec, Preprocessing
 from trufor_onnx.export.weights.sources import WeightsSource
-from trufor_onnx.files import sha256_file
 from trufor_onnx.parity.inputs.cases import Case, Pixels
 from trufor_onnx.parity.references.keys import CASES, WEIGHTS, network, pixels_digest
 from trufor_onnx.parity.references.networks import KnownWeights, Network, from_facts
@@ -128,10 +127,11 @@ class Bundle:
         if source.path is None and source.stand_in is None:
             return
         file, seed = source.choice_for(spec)
-        given = {"file_sha256": sha256_file(file) if file else "", "seed": seed}
+        given = {"file_sha256": file.sha256 if file else "", "seed": seed}
         origin = weights.origin
         # The seed of a checkpoint that lacked nothing was of no use, and is not recorded.
         same = given["file_sha256"] == origin.get("file_sha256")
+        same = same and (file is None or file.inside in ("", origin.get("container")))
         if not same or (origin.get("seed") and origin["seed"] != seed):
             raise ParityError(
                 f"{self.path}: its references of {spec.name} were made with {weights.label}, "

@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from trufor_onnx.errors import ExportError, ParityError
+from trufor_onnx.errors import ParityError
 from trufor_onnx.export.networks.spec import ModelSpec, Preprocessing
 from trufor_onnx.export.weights.download import publication_of
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.export.weights.tensors import Weights
-from trufor_onnx.files import sha256_file
 from trufor_onnx.parity.inputs.cases import Pixels
 from trufor_onnx.parity.references.keys import (
     PROOF,
@@ -172,7 +171,7 @@ def _with_publication(
     """Whose they are, where the checkpoint's digest is known: nothing else says so."""
     file, _ = source.choice_for(spec)
     whole = weights.origin["kind"] == "checkpoint"
-    known = publication_of(file, weights.origin["file_sha256"]) if whole else None
+    known = publication_of(file and file.path, weights.origin["file_sha256"]) if whole else None
     if known is None:
         return weights
     return replace(weights, origin={**weights.origin, PUBLISHED: known})
@@ -191,12 +190,8 @@ def _key(spec: ModelSpec, source: WeightsSource) -> Key:
     file, seed = source.choice_for(spec)
     what: dict[str, Any] = {"kind": WEIGHTS, "network": network(spec), "seed": seed}
     if file is not None:
-        try:
-            what |= {"file": file.name, "file_sha256": sha256_file(file)}
-        except OSError as error:
-            raise ExportError(
-                f"{file}: cannot be read ({error.strerror})", hint="check its permissions"
-            ) from error
+        what |= {"file": file.path.name, "file_sha256": file.sha256}
+        what |= {"inside": file.inside} if file.inside else {}
     return {"what": what, "made_by": made_by(spec)}
 
 

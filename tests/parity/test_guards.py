@@ -95,6 +95,27 @@ GUARDS = {
         FOOLED,
         "falls_back_in_silence",
     ),
+    "a checkpoint's set that nobody chose": Guard(
+        "export/weights/checkpoints.py",
+        "if not first or (first[0] not in",
+        "if not first or False and (first[0] not in",
+        "tests/export/weights/test_checkpoints.py",
+        "none_is_guessed",
+    ),
+    "a shard of another checkpoint": Guard(
+        "export/weights/checkpoints.py",
+        "        if named != found.keys():\n",
+        "        if False:\n",
+        "tests/export/weights/test_checkpoints.py",
+        "not_whole and mixed",
+    ),
+    "a weight that is absent beside counters": Guard(
+        "export/weights/tensors.py",
+        "name not in tensors and name.endswith(COUNTER)]",
+        "name not in tensors]",
+        "tests/export/weights/test_weights.py",
+        "weights_may_not",
+    ),
     "an ONNX file of other weights": Guard(
         "parity/references/identity.py",
         "reason = _refutation(file, digests, lock, spec, weights)",

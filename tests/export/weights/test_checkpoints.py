@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable
 from hashlib import sha256
@@ -17,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from trufor_onnx.errors import ExportError
-from trufor_onnx.export.weights.checkpoints import load_checkpoint
+from trufor_onnx.errors import ExportError, UserError
+from trufor_onnx.export.weights.checkpoints import Place, load_checkpoint
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.zeros(2)}
 
@@ -116,6 +118,145 @@ def test_a_pickled_module_is_refused_by_its_class(write: Callable[..., Path]) ->
 def test_no_state_dict(content: object, held: str, write: Callable[..., Path]) -> None:
     with pytest.raises(ExportError, match=rf"no state dict in it \({held}"):
         load_checkpoint(write(saved(content)))
+
+
+def test_one_set_of_any_name_is_taken(write: Callable[..., Path]) -> None:
+    found = load_checkpoint(write(saved({"params_ema": STATE, "epoch": 3})))
+    assert found.container == "params_ema"
+    assert same(found.tensors, STATE)
+
+
+def test_a_moving_average_is_said_and_can_be_chosen(
+    write: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    ema = {name: value + 1 for name, value in STATE.items()}
+    path = write(saved({"state_dict_ema": ema, "state_dict": STATE}))
+    found = load_checkpoint(path)
+    assert found.container == "state_dict"
+    assert same(found.tensors, STATE)
+    assert f"--weights {path}:state_dict_ema" in caplog.text
+    chosen = load_checkpoint(path, "state_dict_ema")
+    assert chosen.container == "state_dict_ema"
+    assert same(chosen.tensors, ema)
+    with pytest.raises(ExportError, match="no tensors under 'other'") as refusal:
+        load_checkpoint(path, "other")
+    assert "state_dict_ema, state_dict" in refusal.value.hint
+
+
+def test_of_several_sets_none_is_guessed(write: Callable[..., Path]) -> None:
+    path = write(saved({"generator": STATE, "discriminator": STATE}))
+    with pytest.raises(ExportError, match=r"several sets of tensors \(generator, disc") as refusal:
+        load_checkpoint(path)
+    assert f"--weights {path}:KEY" in refusal.value.hint
+    assert load_checkpoint(path, "generator").container == "generator"
+
+
+@pytest.mark.parametrize("before", ["_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_names_of_wrappers_go(before: str, write: Callable[..., Path]) -> None:
+    path = write(saved({f"{before}{name}": value for name, value in STATE.items()}))
+    assert same(load_checkpoint(path).tensors, STATE)
+    inner = {"a._orig_mod.weight": STATE["a.weight"], "a._orig_mod.bias": STATE["a.bias"]}
+    assert same(load_checkpoint(write(saved(inner))).tensors, STATE)
+
+
+def sharded(folder: Path) -> Path:
+    """A checkpoint in two shards with an index."""
+    shards = {"a-1.safetensors": ["a.weight"], "a-2.safetensors": ["a.bias"]}
+    for file, names in shards.items():
+        save_file({name: STATE[name] for name in names}, folder / file)
+    path = folder / "a.safetensors.index.json"
+    where = {name: file for file, names in shards.items() for name in names}
+    path.write_text(json.dumps({"metadata": {}, "weight_map": where}))
+    return path
+
+
+def test_shards(tmp_path: Path) -> None:
+    path = sharded(tmp_path)
+    found = load_checkpoint(path)
+    assert same(found.tensors, STATE)
+    assert found.sha256 == Place(path).sha256
+    save_file({"a.bias": STATE["a.bias"] + 1}, tmp_path / "a-2.safetensors")
+    assert load_checkpoint(path).sha256 == Place(path).sha256 != found.sha256
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda f: (f / "a-2.safetensors").unlink(), r"its shard a-2\.safetensors is missing"),
+        (
+            lambda f: save_file({"a.other": STATE["a.bias"]}, f / "a-2.safetensors"),
+            "does not hold the tensors that",
+        ),
+        (lambda f: (f / "a.safetensors.index.json").write_text("{}"), "it has no weight_map"),
+        (lambda f: (f / "a.safetensors.index.json").write_text("{"), "not a list of shards"),
+        (
+            lambda f: (f / "a.safetensors.index.json").write_text(
+                '{"weight_map": {"a.weight": "../a-1.safetensors"}}'
+            ),
+            "no file beside it",
+        ),
+    ],
+    ids=["missing", "mixed", "no map", "no JSON", "elsewhere"],
+)
+def test_shards_that_are_not_whole(
+    spoil: Callable[[Path], object], reason: str, tmp_path: Path
+) -> None:
+    path = sharded(tmp_path)
+    spoil(tmp_path)
+    with pytest.raises(UserError, match=reason):
+        load_checkpoint(path)
+
+
+class Scripted(torch.nn.Module):
+    """With what TorchScript stores in ways of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+        self.scale = torch.nn.Parameter(torch.tensor(2.0))
+        self.register_buffer("turned", torch.arange(6).reshape(2, 3).t())
+        self.register_buffer("part", torch.arange(10.0)[3:7])
+        self.sizes = [1, 2]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x) * self.scale
+
+
+def archive(path: Path) -> torch.nn.Module:
+    network = Scripted().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that TorchScript goes
+        torch.jit.trace(network, torch.rand(1, 3, 8, 8)).save(str(path))
+    return network
+
+
+def test_the_tensors_of_a_torchscript_archive(tmp_path: Path) -> None:
+    path = tmp_path / "scripted.pt"
+    network = archive(path)
+    assert same(load_checkpoint(path).tensors, network.state_dict())
+
+
+def test_no_code_of_a_torchscript_archive_is_run(tmp_path: Path) -> None:
+    path, harmful = tmp_path / "scripted.pt", tmp_path / "harmful.pt"
+    archive(path)
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(harmful, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            new.writestr(name, pickle.dumps(Harmful(), 2) if name.endswith("data.pkl") else data)
+    with pytest.raises(ExportError, match=r"refused, .* \(it needs GLOBAL \w+\.mkdir\)"):
+        load_checkpoint(harmful)
+    assert not Path("harm").exists()
+
+
+def test_a_tensor_beyond_its_storage_is_refused(tmp_path: Path) -> None:
+    path, short = tmp_path / "scripted.pt", tmp_path / "short.pt"
+    archive(path)
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(short, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            new.writestr(name, data[: len(data) // 2] if "/data/" in name else data)
+    with pytest.raises(ExportError, match=r"beyond its storage|not a readable"):
+        load_checkpoint(short)
 
 
 def test_missing_and_empty(tmp_path: Path, write: Callable[..., Path]) -> None:

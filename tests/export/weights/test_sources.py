@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 from trufor_onnx.errors import CoverageError, ExportError
@@ -120,9 +122,9 @@ def test_models_of_one_command_share_one_load(
     loads = []
     original = sources.load_checkpoint
 
-    def counting(file: Path) -> object:
+    def counting(file: Path, inside: str = "") -> object:
         loads.append(file)
-        return original(file)
+        return original(file, inside)
 
     monkeypatch.setattr(sources, "load_checkpoint", counting)
     source = WeightsSource(tmp_path)
@@ -130,3 +132,30 @@ def test_models_of_one_command_share_one_load(
         assert weights(spec, source).file_sha256
     weights(tiny["trufor"], WeightsSource(path))
     assert loads == [path, path]  # one of the folder's source, one of the other
+
+
+def test_a_set_is_chosen_after_a_colon(tmp_path: Path, tiny: Specs) -> None:
+    spec = tiny["noiseprint_pp"]
+    state = {n: t.clone() for n, t in spec.build().state_dict().items()}
+    ema = {name: t + 1 for name, t in state.items()}
+    path = tmp_path / "mine.pth"
+    torch.save({"state_dict": state, "state_dict_ema": ema}, path)
+    plain = weights(spec, WeightsSource(path))
+    average = weights(spec, WeightsSource(Path(f"{path}:state_dict_ema")))
+    assert (plain.container, average.container) == ("state_dict", "state_dict_ema")
+    assert plain.digest != average.digest
+    assert plain.file_sha256 == average.file_sha256
+    odd = tmp_path / "odd:name.pth"
+    torch.save(state, odd)
+    assert weights(spec, WeightsSource(odd)).digest == plain.digest
+
+
+def test_the_index_of_shards_is_found_in_a_folder(tmp_path: Path, tiny: Specs) -> None:
+    spec = tiny["noiseprint_pp"]
+    state = {n: t.clone() for n, t in spec.build().state_dict().items()}
+    safetensors.torch.save_file(state, tmp_path / "model-1.safetensors")
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(state, "model-1.safetensors")}))
+    found = weights(spec, WeightsSource(tmp_path))
+    assert found.file == index.name
+    assert found.tensors.keys() == state.keys()

@@ -98,10 +98,75 @@ def test_not_finite_is_refused_by_name(bad: float, tiny: Specs, whole: Tensors) 
         )
 
 
-def test_half_precision_is_refused_with_both_types(tiny: Specs, whole: Tensors) -> None:
-    half = {name: t.half() if t.is_floating_point() else t for name, t in whole.items()}
-    with pytest.raises(CoverageError, match=r"float16\[.*in the checkpoint, float32\["):
-        checkpoint_weights(tiny["trufor"], tiny["trufor"].build(), checkpoint(half))
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_widened_and_said(
+    dtype: torch.dtype, tiny: Specs, whole: Tensors
+) -> None:
+    half = {name: t.to(dtype) if t.is_floating_point() else t for name, t in whole.items()}
+    spec, name = tiny["trufor"], str(dtype).removeprefix("torch.")
+    weights = checkpoint_weights(spec, spec.build(), checkpoint(half))
+    assert weights.label == f"trufor.pth.tar (stored as {name})"
+    assert weights.document()["stored_as"] == {name: sum(t.dtype == dtype for t in half.values())}
+    for own, tensor in weights.tensors.items():
+        assert tensor.dtype == whole[own].dtype
+        assert torch.equal(tensor, half[own].to(tensor.dtype))
+    plain = checkpoint_weights(spec, spec.build(), checkpoint(whole))
+    assert "stored_as" not in plain.document()
+
+
+def test_a_wider_type_than_the_network_has_is_refused_with_both(
+    tiny: Specs, whole: Tensors
+) -> None:
+    wide = {name: t.double() if t.is_floating_point() else t for name, t in whole.items()}
+    with pytest.raises(CoverageError, match=r"float64\[.*in the checkpoint, float32\["):
+        checkpoint_weights(tiny["trufor"], tiny["trufor"].build(), checkpoint(wide))
+
+
+def test_training_counters_may_be_absent_and_weights_may_not(tiny: Specs) -> None:
+    spec = tiny["noiseprint_pp"]
+    whole = dict(stand_in_weights(spec, spec.build(), "a").tensors)
+    counters = [name for name in whole if name.endswith("num_batches_tracked")]
+    rest = {name: t for name, t in whole.items() if name not in counters}
+    assert counters
+    weights = checkpoint_weights(spec, spec.build(), checkpoint(rest))
+    assert weights.kind == "checkpoint" and weights.tensors.keys() == whole.keys()
+    del rest["0.bias"]
+    with pytest.raises(CoverageError, match=r"0\.bias"):
+        checkpoint_weights(spec, spec.build(), checkpoint(rest))
+
+
+def test_a_training_scripts_prefix_goes_where_it_alone_fits(tiny: Specs) -> None:
+    spec = tiny["noiseprint_pp"]
+    whole = dict(stand_in_weights(spec, spec.build(), "a").tensors)
+    lightning = {f"model.{name}": t for name, t in whole.items()} | {"loss.weight": torch.ones(2)}
+    weights = checkpoint_weights(spec, spec.build(), checkpoint(lightning))
+    assert all(torch.equal(weights.tensors[name], t) for name, t in whole.items())
+    assert weights.left == "loss.* (1)"
+    assert weights.sources["0.bias"] == "model.0.bias"
+    twice = lightning | {f"teacher.{name}": t + 1 for name, t in whole.items()}
+    with pytest.raises(CoverageError, match="missing"):  # which of the two nobody said
+        checkpoint_weights(spec, spec.build(), checkpoint(twice))
+    torn = {name: t for name, t in lightning.items() if name != "model.0.bias"}
+    with pytest.raises(CoverageError, match="missing"):
+        checkpoint_weights(spec, spec.build(), checkpoint(torn))
+
+
+class Making(torch.nn.Module):
+    """Makes a table that its state dict does not hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(2))
+        self.register_buffer("table", torch.arange(3.0), persistent=False)
+
+
+def test_a_table_that_the_network_makes_is_left_out_where_it_is_the_same(tiny: Specs) -> None:
+    given = {"scale": torch.tensor([2.0, 3.0]), "table": torch.arange(3.0)}
+    found = checkpoint_weights(tiny["noiseprint_pp"], Making(), checkpoint(given))
+    assert found.tensors.keys() == {"scale"}
+    with pytest.raises(CoverageError, match=r"unexpected tensors.*\n +table"):
+        other = given | {"table": torch.arange(3.0) + 1}
+        checkpoint_weights(tiny["noiseprint_pp"], Making(), checkpoint(other))
 
 
 def test_a_missing_tensor_is_named(tiny: Specs, whole: Tensors) -> None:

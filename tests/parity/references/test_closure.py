@@ -263,7 +263,7 @@ def test_our_own_code_is_what_decides_a_row_or_a_reference(tmp_path: Path) -> No
         "runtime/detector.py": (True, False),
         "runtime/tiling.py": (True, False),
         "parity/results/metrics.py": (True, True),
-            "parity/results/comparison.py": (True, False),
+        "parity/results/comparison.py": (True, False),
         "parity/running/judging.py": (True, False),
         "parity/results/tolerances.toml": (True, False),
         "parity/runners/torch_runner.py": (True, True),
