@@ -402,7 +402,7 @@ GUARDS = {
     ),
     "tensors that look untrained": Guard(
         "export/weights/tensors.py",
-        "return replace(weights, look_untrained=fresh)",
+        "return replace(weights, look_untrained=fresh, stored=stored)",
         "return weights",
         "tests/export/weights/test_untrained.py",
         "only_checkpoints",
