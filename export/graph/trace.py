@@ -15,8 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trufor_onnx.errors import ExportError, UserError
+from trufor_onnx.errors import ExportError
 from trufor_onnx.export.foreign import foreign
+from trufor_onnx.export.graph.outputs import output_tensors
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.variants import DEFAULT_OPSET, PLAIN_OPSET
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import onnx
     import torch
 
-RETURNS_HINT = "a network must return a tensor or a tuple of tensors, in the order of its spec"
 LEAST_OPSET = 17  # LayerNormalization is one operator from here on
 TRACER_OPSET = 20  # the newest that torch's tracer writes; newer ones are converted to
 TRACE_BATCH = 2  # one would let a tracer take the batch axis for a constant unseen
@@ -129,6 +129,7 @@ def trace(
         _quiet([] if decisions is None else decisions),
         one_torch_thread(),
         torch.no_grad(),
+        _flat(spec, module),
     ):
         target = Path(folder) / "graph.onnx"
         inputs = example_inputs(spec)
@@ -166,6 +167,24 @@ def trace(
         return onnx.version_converter.convert_version(graph, opset)
 
 
+@contextmanager
+def _flat(spec: ModelSpec, module: torch.nn.Module) -> Iterator[None]:
+    """Let a network return a tuple in the order of its spec, if it returns anything else."""
+    import torch
+
+    def flatten(_module: object, _inputs: object, given: object) -> object:
+        plain = isinstance(given, torch.Tensor) or (
+            isinstance(given, tuple | list) and all(isinstance(x, torch.Tensor) for x in given)
+        )
+        return None if plain else output_tensors(spec, given)  # None: as it is
+
+    hook = module.register_forward_hook(flatten)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
 def network_outputs(
     spec: ModelSpec,
     module: torch.nn.Module,
@@ -183,7 +202,7 @@ def network_outputs(
         hint: what to do where it fails.
 
     Raises:
-        ExportError: it fails in any way, or returns what is no tensor or tuple of tensors.
+        ExportError: it fails in any way, or returns what `export.graph.outputs` does not take.
     """
     import torch
 
@@ -279,85 +298,3 @@ def _quiet(decisions: list[str]) -> Iterator[None]:
         elif not warning.filename.startswith(library):  # torch's own code knows the tracer
             place = f"{Path(warning.filename).name}:{warning.lineno}"
             decisions += [] if place in decisions else [place]
-
-
-def output_tensors(
-    spec: ModelSpec, given: object, *, kind: type[UserError] = ExportError
-) -> tuple[torch.Tensor, ...]:
-    """What a network returned, as tensors in the order of its spec.
-
-    Args:
-        spec: the network.
-        given: what its ``forward`` returned.
-        kind: the error to raise.
-
-    Raises:
-        UserError: of ``kind``: it is no tensor and no tuple of tensors; there are more or fewer
-            than the spec has; one is complex, sparse or bfloat16, which NumPy or ONNX does not
-            have; or its axes are not those of the spec.
-    """
-    import torch
-
-    names = [tensor.name for tensor in spec.outputs]
-    outputs = (given,) if isinstance(given, torch.Tensor) else given
-    if not isinstance(outputs, tuple | list):
-        raise kind(f"{spec.name} returns {_described(given)}", hint=_returns_hint(given))
-    for number, output in enumerate(outputs, start=1):
-        if not isinstance(output, torch.Tensor):
-            raise kind(
-                f"{spec.name}: its output {number} of {len(outputs)} is {_described(output)}",
-                hint=RETURNS_HINT + (" (nested ones: flatten them)" if _nested(output) else ""),
-            )
-    if len(outputs) != len(names):
-        raise kind(
-            f"{spec.name} returns {len(outputs)} outputs, its spec names {names}",
-            hint="mend the spec's outputs",
-        )
-    for tensor, output in zip(spec.outputs, outputs, strict=True):
-        if fault := _not_plain(output):
-            raise kind(f"{spec.name}: its output {tensor.name} is {fault[0]}", hint=fault[1])
-        shape, axes = tuple(output.shape), tensor.axes
-        if len(axes) != len(shape) or any(
-            isinstance(axis, int) and axis != size for axis, size in zip(axes, shape, strict=True)
-        ):
-            raise kind(
-                f"{spec.name}: its output {tensor.name} has shape {shape}, its spec says "
-                f"({', '.join(map(str, axes))})",
-                hint="mend the axes of this output in the spec",
-            )
-    return tuple(outputs)
-
-
-def _not_plain(output: torch.Tensor) -> tuple[str, str] | None:
-    """What NumPy or ONNX has no form for, and what to do; None where there is nothing."""
-    import torch
-
-    if output.is_complex():
-        return f"{output.dtype}", "return its real and imaginary part, or its magnitude"
-    if output.layout is not torch.strided or output.is_quantized:
-        return "a sparse or quantised tensor", "return a dense one: .to_dense()"
-    if output.dtype is torch.bfloat16:
-        return f"{output.dtype}", "return float32: .float()"
-    if output.device.type != "cpu":
-        return f"on {output.device}", "build the network on the CPU"
-    return None
-
-
-def _described(given: object) -> str:
-    if isinstance(given, Mapping):
-        return f"a dict with keys {', '.join(map(str, given))}"
-    if given is None:
-        return "None"
-    name = type(given).__name__
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
-
-
-def _returns_hint(given: object) -> str:
-    if isinstance(given, Mapping):
-        keys = ", ".join(f'd["{key}"]' for key in given)
-        return f"{RETURNS_HINT}: wrap it in a module that returns ({keys})"
-    return RETURNS_HINT
-
-
-def _nested(output: object) -> bool:
-    return isinstance(output, Mapping | tuple | list)

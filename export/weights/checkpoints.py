@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Place:
+class CheckpointPlace:
     """Where weights are: a file, and which of the sets of tensors in it.
 
     Attributes:
@@ -274,8 +274,11 @@ def _find_tensors(
     if not first or (first[0] not in ("", *CONTAINERS) and len(plain or averages) > 1):
         hint = f"tensors are looked for at the top and under {', '.join(CONTAINERS)}"
         if found:
-            hint = f"say which: --weights {path}:KEY, one of {', '.join(found)}"
-        raise ExportError(f"{path}: {_held(content, found)}", hint=hint)
+            raise ExportError(
+                f"{path}: several sets of tensors ({', '.join(found)})",
+                hint=f"say which: --weights {path}:KEY",
+            )
+        raise ExportError(f"{path}: no state dict in it ({_held(content)})", hint=hint)
     others = [key for key in averages if key != first[0]]
     if others:
         logger.warning(
@@ -298,11 +301,10 @@ def _sets(content: object) -> dict[str, dict[str, torch.Tensor]]:
     return found
 
 
-def _held(content: object, found: Mapping[str, object]) -> str:
-    if found:
-        return f"several sets of tensors ({', '.join(found)})"
-    keys = f"keys {', '.join(map(str, list(content)[:8]))}" if isinstance(content, Mapping) else ""
-    return f"no state dict in it ({keys or type(content).__name__})"
+def _held(content: object) -> str:
+    if isinstance(content, Mapping):
+        return f"keys {', '.join(map(str, list(content)[:8]))}"
+    return type(content).__name__
 
 
 def _strip_parallel(path: Path, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

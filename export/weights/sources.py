@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 from trufor_onnx.errors import ExportError
 from trufor_onnx.export.foreign import foreign
 from trufor_onnx.export.networks.spec import ModelSpec
-from trufor_onnx.export.weights.checkpoints import INDEX_SUFFIX, Checkpoint, Place, load_checkpoint
+from trufor_onnx.export.weights.checkpoints import (
+    INDEX_SUFFIX,
+    Checkpoint,
+    CheckpointPlace,
+    load_checkpoint,
+)
 from trufor_onnx.export.weights.standin import DEFAULT_SEED
 from trufor_onnx.export.weights.tensors import Weights, checkpoint_weights, stand_in_weights
 
@@ -36,7 +41,7 @@ class WeightsSource:
 
     path: Path | None = None
     stand_in: str | None = None
-    _loaded: dict[Place, Checkpoint] = field(default_factory=dict, repr=False)
+    _loaded: dict[CheckpointPlace, Checkpoint] = field(default_factory=dict, repr=False)
 
     @property
     def named_stand_in(self) -> bool:
@@ -59,7 +64,7 @@ class WeightsSource:
                 return stand_in_weights(spec, module, seed)
             return checkpoint_weights(spec, module, self._load(file), fill_seed=seed)
 
-    def choice_for(self, spec: ModelSpec) -> tuple[Place | None, str]:
+    def choice_for(self, spec: ModelSpec) -> tuple[CheckpointPlace | None, str]:
         """The file and the seed that `weights_for` takes; nothing is read.
 
         The seed is that of stand-in weights where there is no file; with one, that of the tensors
@@ -78,7 +83,7 @@ class WeightsSource:
             return None, DEFAULT_SEED
         return file, self.stand_in or ""
 
-    def _file_for(self, spec: ModelSpec) -> Place | None:
+    def _file_for(self, spec: ModelSpec) -> CheckpointPlace | None:
         if self.path is not None:
             return _in_place(self.path, spec, chosen_by="--weights")
         variable = os.environ.get(ENVIRONMENT_VARIABLE, "")
@@ -90,8 +95,8 @@ class WeightsSource:
                 return found  # else: a folder of everything, and this network is not in it
         return _first_in(DEFAULT_FOLDER, spec)
 
-    def _load(self, file: Place) -> Checkpoint:
-        key = Place(file.path.resolve(), file.inside)
+    def _load(self, file: CheckpointPlace) -> Checkpoint:
+        key = CheckpointPlace(file.path.resolve(), file.inside)
         if key not in self._loaded:
             self._loaded[key] = load_checkpoint(file.path, file.inside)
         return self._loaded[key]
@@ -102,18 +107,18 @@ def _is_text(seed: str) -> bool:
     return bool(seed) and seed == seed.encode(errors="replace").decode()
 
 
-def _first_in(folder: Path, spec: ModelSpec) -> Place | None:
+def _first_in(folder: Path, spec: ModelSpec) -> CheckpointPlace | None:
     there = (folder / name for name in spec.files if (folder / name).is_file())
-    return next(map(Place, there), None)
+    return next(map(CheckpointPlace, there), None)
 
 
-def _in_place(place: Path, spec: ModelSpec, *, chosen_by: str) -> Place:
+def _in_place(place: Path, spec: ModelSpec, *, chosen_by: str) -> CheckpointPlace:
     """The file that the user chose, or the one in the folder that the user chose."""
     if place.is_file():
-        return Place(place)
+        return CheckpointPlace(place)
     before, _, inside = str(place).rpartition(":")
     if inside and before and Path(before).is_file():
-        return Place(Path(before), inside)
+        return CheckpointPlace(Path(before), inside)
     if not place.exists():
         raise ExportError(
             f"{chosen_by} {place}: there is no such file or folder",
@@ -123,7 +128,7 @@ def _in_place(place: Path, spec: ModelSpec, *, chosen_by: str) -> Place:
     found = _first_in(place, spec)
     indices = sorted(place.glob(f"*{INDEX_SUFFIX}"))
     if found is None and len(indices) == 1:
-        return Place(indices[0])
+        return CheckpointPlace(indices[0])
     if found is None:
         names = ", ".join(spec.files) or "a file named directly"
         raise ExportError(

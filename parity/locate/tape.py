@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.foreign import foreign
-from trufor_onnx.export.graph.trace import output_tensors
+from trufor_onnx.export.graph.outputs import output_tensors
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.parity.locate.results import Store
 

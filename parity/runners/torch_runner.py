@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.foreign import PICTURE_HINT, foreign
+from trufor_onnx.export.graph.outputs import output_tensors
 from trufor_onnx.export.graph.repeatable import require_repeatable
-from trufor_onnx.export.graph.trace import output_tensors
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.weights.tensors import Weights
 from trufor_onnx.parity.runners.base import Feeds, Outputs

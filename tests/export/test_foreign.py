@@ -16,7 +16,6 @@ from trufor_onnx.errors import ExportError, UserError
 from trufor_onnx.export.cli import main
 from trufor_onnx.export.foreign import foreign, out_of_memory, reason_of
 from trufor_onnx.export.graph.self_check import self_check
-from trufor_onnx.export.graph.trace import output_tensors
 from trufor_onnx.export.networks.registry import registered
 from trufor_onnx.export.networks.spec import ModelSpec, TensorSpec
 from trufor_onnx.export.weights.sources import WeightsSource
@@ -141,42 +140,6 @@ def test_what_a_builder_prints_is_no_output_of_ours(
     said = capsys.readouterr()
     assert said.out == ""
     assert "my network" in said.err
-
-
-def tensor(*shape: int, **given: Any) -> torch.Tensor:
-    return torch.zeros(shape or (1, 3, 4, 5), **given)
-
-
-@pytest.mark.parametrize(
-    ("given", "reason", "hint"),
-    [
-        (None, "returns None", "a tensor or a tuple of tensors"),
-        (0.5, "returns a float", "a tensor or a tuple of tensors"),
-        ({"map": tensor()}, "returns a dict with keys map", '(d["map"])'),
-        ((tensor(), None), "its output 2 of 2 is None", "a tensor or a tuple of tensors"),
-        ((tensor(), 0.5), "its output 2 of 2 is a float", "a tensor or a tuple of tensors"),
-        ((tensor(), [tensor()]), "its output 2 of 2 is a list", "flatten"),
-        ((tensor(), {"s": tensor()}), "is a dict with keys s", "flatten"),
-        (tensor(), "returns 1 outputs, its spec names", "mend the spec's outputs"),
-        ((), "returns 0 outputs, its spec names", "mend the spec's outputs"),
-        ((tensor(), tensor(1, 2)), "score has shape (1, 2), its spec says (batch)", "axes"),
-        ((tensor(1, 4, 4, 5), tensor(1)), "map has shape (1, 4, 4, 5), its spec says", "axes"),
-        ((tensor(dtype=torch.complex64), tensor(1)), "map is torch.complex64", "magnitude"),
-        ((tensor(dtype=torch.bfloat16), tensor(1)), "map is torch.bfloat16", ".float()"),
-        ((tensor(1, 3, 4, 5).to_sparse(), tensor(1)), "map is a sparse", ".to_dense()"),
-        ((tensor(device="meta"), tensor(1)), "map is on meta", "CPU"),
-    ],
-)
-def test_what_a_network_may_not_return(given: Any, reason: str, hint: str) -> None:
-    with pytest.raises(ExportError) as refusal:
-        output_tensors(TWO, given)
-    assert reason in refusal.value.problem
-    assert hint in refusal.value.hint
-
-
-def test_what_it_may() -> None:
-    found = output_tensors(TWO, [tensor(), tensor(2, dtype=torch.int64)])
-    assert [t.dtype for t in found] == [torch.float32, torch.int64]
 
 
 @pytest.mark.parametrize(

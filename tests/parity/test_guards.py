@@ -360,11 +360,18 @@ GUARDS = {
         "builders and exits",
     ),
     "an output of other axes than the spec's": Guard(
-        "export/graph/trace.py",
+        "export/graph/outputs.py",
         "isinstance(axis, int) and axis != size for axis",
         "False for axis",
-        "tests/export/test_foreign.py",
-        "may_not_return and given10",
+        "tests/export/graph/test_outputs.py",
+        "may_not_return and given12",
+    ),
+    "outputs of a dict in another order": Guard(
+        "export/graph/outputs.py",
+        "outputs = tuple(by_name[name] for name in names)",
+        "outputs = tuple(output for _, output in found)",
+        "tests/export/graph/test_outputs.py",
+        "flattened",
     ),
     "a forged lock of a scaled or changed folded weight": Guard(
         PROVING, "    if wrong:\n", "    if False:\n", PROVED, "changed_derived_weight"

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from trufor_onnx.errors import ExportError, UserError
-from trufor_onnx.export.weights.checkpoints import Place, load_checkpoint
+from trufor_onnx.export.weights.checkpoints import CheckpointPlace, load_checkpoint
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.zeros(2)}
 
@@ -174,9 +174,9 @@ def test_shards(tmp_path: Path) -> None:
     path = sharded(tmp_path)
     found = load_checkpoint(path)
     assert same(found.tensors, STATE)
-    assert found.sha256 == Place(path).sha256
+    assert found.sha256 == CheckpointPlace(path).sha256
     save_file({"a.bias": STATE["a.bias"] + 1}, tmp_path / "a-2.safetensors")
-    assert load_checkpoint(path).sha256 == Place(path).sha256 != found.sha256
+    assert load_checkpoint(path).sha256 == CheckpointPlace(path).sha256 != found.sha256
 
 
 @pytest.mark.parametrize(
