@@ -247,7 +247,13 @@ def _domains(model: ir.Model) -> dict[str, Any]:
 
 
 def _tensor_document(tensor: TensorSpec) -> dict[str, Any]:
-    return {"name": tensor.name, "axes": list(tensor.axes), "description": tensor.description}
+    other = {"dtype": tensor.dtype} if tensor.dtype != "float32" else {}
+    return {
+        "name": tensor.name,
+        "axes": list(tensor.axes),
+        "description": tensor.description,
+        **other,
+    }
 
 
 def _declare_axes(value: onnx.ValueInfoProto, tensor: TensorSpec) -> None:

@@ -100,7 +100,8 @@ class Watch:
                 FakeTensorMode(allow_non_fake_inputs=True),
                 torch.no_grad(),
             ):
-                inputs = [torch.empty(shape) for shape in input_shapes(self.spec, sizes)]
+                shapes = zip(self.spec.inputs, input_shapes(self.spec, sizes), strict=True)
+                inputs = [torch.empty(s, dtype=getattr(torch, t.dtype)) for t, s in shapes]
                 sys.settrace(enter)
                 self.module(*inputs)
         except ExportError:  # not made for a size, or not to be followed without values

@@ -288,7 +288,10 @@ def _run(
     import torch
 
     dtypes = [t.dtype for t in module.state_dict().values() if t.is_floating_point()]
-    inputs = tuple(x.to(dtypes[0]) if dtypes else x for x in example_inputs(spec, sizes))
+    inputs = tuple(
+        x.to(dtypes[0]) if dtypes and x.is_floating_point() else x
+        for x in example_inputs(spec, sizes)
+    )
     hooks = []
     if calls is not None:
         for name, part in module.named_modules():

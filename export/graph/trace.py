@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from trufor_onnx.errors import ExportError
 from trufor_onnx.export.foreign import foreign
 from trufor_onnx.export.graph.outputs import output_tensors
-from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.networks.spec import FLOATS, ModelSpec, TensorSpec
 from trufor_onnx.export.variants import DEFAULT_OPSET, PLAIN_OPSET
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def network_outputs(
     inputs: tuple[torch.Tensor, ...],
     *,
     hint: str = "mend its forward, or say in its spec what it takes (inputs, trace_size, "
-    "least_size); inputs are float32: a network in another precision needs .float()",
+    "least_size); an input of another dtype says so: TensorSpec(..., dtype='int64')",
 ) -> tuple[torch.Tensor, ...]:
     """Run a network of anybody's.
 
@@ -241,7 +241,9 @@ def input_shapes(spec: ModelSpec, sizes: Mapping[str, int]) -> list[list[int]]:
 def example_inputs(
     spec: ModelSpec, sizes: Mapping[str, int] | None = None
 ) -> tuple[torch.Tensor, ...]:
-    """Inputs of the network's shapes, with values in [0, 1) that are the same everywhere.
+    """Inputs of the network's shapes, with values that are the same everywhere.
+
+    Floats are in [0, 1), whole numbers from 0 to below `TensorSpec.below`.
 
     Args:
         spec: the network.
@@ -249,9 +251,16 @@ def example_inputs(
     """
     import torch
 
-    shapes = input_shapes(spec, sizes or {})
     generator = torch.Generator().manual_seed(0)
-    return tuple(torch.rand(shape, generator=generator) for shape in shapes)
+
+    def made(tensor: TensorSpec, shape: list[int]) -> torch.Tensor:
+        if tensor.dtype in FLOATS:
+            return torch.rand(shape, generator=generator).to(getattr(torch, tensor.dtype))
+        whole = torch.randint(0, tensor.below, shape, generator=generator)
+        return whole.to(getattr(torch, tensor.dtype))
+
+    shapes = input_shapes(spec, sizes or {})
+    return tuple(made(*pair) for pair in zip(spec.inputs, shapes, strict=True))
 
 
 def _make_distinct(module: torch.nn.Module) -> None:

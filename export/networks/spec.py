@@ -16,6 +16,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 PIXEL_AXES = ("height", "width")  # their sizes are `ModelSpec.least_size` and ``trace_size``
 
+FLOATS = ("float32", "float64", "float16")
+DTYPES = (*FLOATS, "int64", "int32", "int16", "int8", "uint8", "bool")
 Axis = int | str
 
 
@@ -28,11 +30,15 @@ class TensorSpec:
         axes: a number where the size is fixed, a name where it is free: ``("batch", 3, "height",
             "width")``.
         description: what it holds, with its range of values.
+        dtype: the type of its numbers, one of `DTYPES`.
+        below: made-up whole numbers are 0 to below this one (a vocabulary's size, say).
     """
 
     name: str
     axes: tuple[Axis, ...]
-    description: str
+    description: str = ""
+    dtype: str = "float32"
+    below: int = 2
 
     @property
     def dynamic_axes(self) -> dict[int, str]:
@@ -143,6 +149,12 @@ class ModelSpec:
                 not re.fullmatch(r"[A-Za-z][\w.:@-]*", self.name, re.ASCII)
             ),
             "it needs an input and an output": not (self.inputs and self.outputs),
+            f"the dtypes of its inputs and outputs must be of {', '.join(DTYPES)}": any(
+                tensor.dtype not in DTYPES for tensor in (*self.inputs, *self.outputs)
+            ),
+            "whole numbers of an input must be below 1 or more": any(
+                t.below < 1 for t in self.inputs
+            ),
             "two of its inputs and outputs have one name": len(set(tensors)) != len(tensors),
             f"its sizes must name free axes of its inputs, but for {' and '.join(PIXEL_AXES)}": (
                 not set(self.sizes) <= set(self.free_axes()) - set(PIXEL_AXES)
