@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from trufor_onnx.errors import ExportError
 from trufor_onnx.export import lock
 from trufor_onnx.export.foreign import foreign
+from trufor_onnx.export.graph.dynamo import LEAST_OPSET as DYNAMO_OPSET
+from trufor_onnx.export.graph.dynamo import trace_dynamo
 from trufor_onnx.export.graph.finish import (
     Outside,
     attach,
@@ -25,7 +27,7 @@ from trufor_onnx.export.graph.finish import (
 from trufor_onnx.export.graph.repeatable import require_no_random_operators, require_repeatable
 from trufor_onnx.export.graph.self_check import self_check
 from trufor_onnx.export.graph.trace import check_opset, trace
-from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.networks.spec import DYNAMO, ModelSpec
 from trufor_onnx.export.replacing import (
     Commands,
     keeps,
@@ -148,7 +150,7 @@ def export_model(
     started = time.perf_counter_ns()
     recipe = find_variant(variant, spec)
     path = out / f"{file_stem(spec, variant)}.onnx"
-    opset = _opset(recipe, opset)
+    opset = _opset(spec, recipe, opset)
     found = standing(path)
     commands = Commands(spec, source, out, variant)
     if not replace:
@@ -184,7 +186,7 @@ def build_file(
 ) -> Built:
     """The file that `export_model` would write, in memory. Raises as it does."""
     recipe = find_variant(variant, spec)
-    opset = _opset(recipe, opset)
+    opset = _opset(spec, recipe, opset)
     module, weights = _weighted(spec, source, stage)
     return _build(spec, module, weights, recipe, opset, stage)
 
@@ -198,7 +200,8 @@ def rebuild_file(spec: ModelSpec, weights: Weights, *, variant: str, opset: int)
         ExportError: the network has no such variant, or it cannot be made at this opset.
     """
     recipe = find_variant(variant, spec)
-    finished = build_proto(spec, spec.build(), weights, variant=recipe, opset=_opset(recipe, opset))
+    opset = _opset(spec, recipe, opset)
+    finished = build_proto(spec, spec.build(), weights, variant=recipe, opset=opset)
     if finished.outside is not None:
         raise ExportError(
             f"{spec.name}: {finished.outside.size:,} bytes, which are not made in memory again",
@@ -233,7 +236,7 @@ def build_proto(
     stage("tracing")
     decisions: list[str] = []
     traced = variant.rewritten(spec, module)
-    graph = trace(spec, traced, opset, decisions=decisions)
+    graph = _graph(spec, traced, opset, decisions)
     del traced
     require_no_random_operators(graph, spec)
     with foreign(f"{spec.name}: setting its weights", hint=TRANSFORM_HINT):
@@ -259,13 +262,38 @@ def build_proto(
     return Finished(proto, document, outside, tuple(decisions))
 
 
+def _graph(
+    spec: ModelSpec, module: torch.nn.Module, opset: int, decisions: list[str]
+) -> onnx.ModelProto:
+    """The graph by the exporter of the spec; where the tracer fails, the other one is tried.
+
+    Raises:
+        ExportError: says whether the other one would do.
+    """
+    if spec.exporter == DYNAMO:
+        return trace_dynamo(spec, module, opset)
+    try:
+        return trace(spec, module, opset, decisions=decisions)
+    except ExportError as error:
+        if not isinstance(error.__cause__, Exception):
+            raise  # not what an operator raised
+        try:
+            trace_dynamo(spec, spec.build(), max(opset, DYNAMO_OPSET))
+        except ExportError:
+            raise error from None
+        raise ExportError(
+            error.problem, hint=f"--exporter {DYNAMO} does (it was tried), or say so in its spec"
+        ) from error
+
+
 def _file_name(spec: ModelSpec, variant: Variant) -> str:
     return f"{file_stem(spec, variant.name)}.onnx"
 
 
-def _opset(variant: Variant, opset: int | None) -> int:
+def _opset(spec: ModelSpec, variant: Variant, opset: int | None) -> int:
     """The user's opset, or the variant's own where the user chose none."""
-    chosen = variant.opset if opset is None else opset
+    own = max(variant.opset, DYNAMO_OPSET) if spec.exporter == DYNAMO else variant.opset
+    chosen = own if opset is None else opset
     check_opset(chosen, least=variant.least_opset)
     return chosen
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from trufor_onnx.errors import ExportError, first_few
 from trufor_onnx.export.build import build_file
 from trufor_onnx.export.lock import file_entry, lock_path, read_lock
 from trufor_onnx.export.networks.registry import find
-from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.networks.spec import TRACER, ModelSpec
 from trufor_onnx.export.variants import VARIANTS, file_stem, find_variant
 from trufor_onnx.export.weights.sources import WeightsSource
 
@@ -88,7 +88,7 @@ def check_file(
             hint="make one with `python -m export MODEL`",
         )
     name = lock_path(path).name
-    spec = find(locked["model"])
+    spec = replace(find(locked["model"]), exporter=locked.get("exporter", TRACER))
     variant = find_variant(locked["variant"], spec)
     if file_stem(spec, variant.name) != path.stem:
         what = f"is the lock of {file_stem(spec, variant.name)}, under another name"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -23,7 +24,7 @@ from trufor_onnx.console import EXIT_OK, run_cli, stderr_console
 from trufor_onnx.export import check
 from trufor_onnx.export.build import Exported, Stage, export_model
 from trufor_onnx.export.networks.registry import ENTRY_POINT_GROUP, find, registered
-from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.networks.spec import EXPORTERS, ModelSpec
 from trufor_onnx.export.replacing import DEFAULT_OUT
 from trufor_onnx.export.variants import (
     DEFAULT_OPSET,
@@ -129,6 +130,12 @@ def _export(argv: list[str]) -> int:
         "--opset", type=int, help=f"{DEFAULT_OPSET} or newer (default: the variant's own)"
     )
     parser.add_argument(
+        "--exporter",
+        choices=EXPORTERS,
+        help="which of torch's: dynamo is slower, and knows operators that the tracer does not "
+        "(default: the network's own)",
+    )
+    parser.add_argument(
         "--missing-only", action="store_true", help="keep files that are whole and up to date"
     )
     parser.add_argument(
@@ -139,7 +146,8 @@ def _export(argv: list[str]) -> int:
     )
     args = parser.parse_args(argv)
     source = WeightsSource(args.weights, args.stand_in)
-    specs = [find(name) for name in dict.fromkeys(args.models)]
+    own = {"exporter": args.exporter} if args.exporter else {}
+    specs = [replace(find(name), **own) for name in dict.fromkeys(args.models)]
     for spec in specs:
         find_variant(args.variant, spec)  # before the first of them is made
     console = stderr_console()

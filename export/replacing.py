@@ -21,7 +21,7 @@ from trufor_onnx.chunking.framing import BYTES, Field, Walker
 from trufor_onnx.chunking.sources import OpenFile, opened
 from trufor_onnx.errors import ChunkingError, ExportError, LockError, UserError, command
 from trufor_onnx.export import lock
-from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.networks.spec import TRACER, ModelSpec
 from trufor_onnx.export.variants import DEFAULT_VARIANT
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.export.weights.tensors import Weights
@@ -83,7 +83,9 @@ class Commands:
     def _export(self, *options: str) -> str:
         variant = ["--variant", self.variant] if self.variant != DEFAULT_VARIANT else []
         out = ["--out", str(self.out)] if self.out != DEFAULT_OUT else []
-        return shlex.join(["python", "-m", "export", self.spec.name, *options, *variant, *out])
+        exporter = ["--exporter", self.spec.exporter] if self.spec.exporter != TRACER else []
+        words = [self.spec.name, *options, *variant, *exporter, *out]
+        return shlex.join(["python", "-m", "export", *words])
 
 
 def standing(path: Path) -> Standing:
@@ -175,6 +177,7 @@ def keeps(
     }
     whole = lock.describes(locked, found.path)
     kept = whole and all(locked[key] == value for key, value in wanted.items())
+    kept = kept and locked.get("exporter", TRACER) == spec.exporter
     return locked if kept and _same(locked["weights"], weights) else None
 
 

@@ -24,7 +24,7 @@ from trufor_onnx.export.graph.provenance import (
     initializer_array,
 )
 from trufor_onnx.export.lock import LOCK_VERSION, METADATA_KEY
-from trufor_onnx.export.networks.spec import ModelSpec, TensorSpec
+from trufor_onnx.export.networks.spec import DYNAMO, TRACER, ModelSpec, TensorSpec
 from trufor_onnx.export.weights.coverage import COUNTER
 from trufor_onnx.export.weights.tensors import Weights
 
@@ -173,6 +173,7 @@ def provenance_document(
         "title": spec.title,
         "network_version": spec.version,
         "variant": variant,
+        **({"exporter": spec.exporter} if spec.exporter != TRACER else {}),
         **_domains(model),
         "opset": model.opset_imports[""],
         "weights": weights.document(),
@@ -180,7 +181,10 @@ def provenance_document(
         "least_size": spec.least_size,
         "inputs": [_tensor_document(tensor) for tensor in spec.inputs],
         "outputs": [_tensor_document(tensor) for tensor in spec.outputs],
-        "toolchain": toolchain(*(["onnxruntime"] if QUANTISED in transforms else [])),
+        "toolchain": toolchain(
+            *(["onnxruntime"] if QUANTISED in transforms else []),
+            *(["onnxscript"] if spec.exporter == DYNAMO else []),
+        ),
         "transforms": dict(transforms),
         "unused_tensors": unused_tensors(weights, provenance),
         "initializers": provenance.document(model, weights.sources, weights.digests),

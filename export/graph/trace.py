@@ -123,13 +123,13 @@ def trace(
     import torch
 
     check_opset(opset, least=PLAIN_OPSET)
-    _make_distinct(module)
+    make_distinct(module)
     with (
         tempfile.TemporaryDirectory() as folder,
         _quiet([] if decisions is None else decisions),
         one_torch_thread(),
         torch.no_grad(),
-        _flat(spec, module),
+        flat_outputs(spec, module),
     ):
         target = Path(folder) / "graph.onnx"
         inputs = example_inputs(spec)
@@ -168,7 +168,7 @@ def trace(
 
 
 @contextmanager
-def _flat(spec: ModelSpec, module: torch.nn.Module) -> Iterator[None]:
+def flat_outputs(spec: ModelSpec, module: torch.nn.Module) -> Iterator[None]:
     """Let a network return a tuple in the order of its spec, if it returns anything else."""
     import torch
 
@@ -263,7 +263,7 @@ def example_inputs(
     return tuple(made(*pair) for pair in zip(spec.inputs, shapes, strict=True))
 
 
-def _make_distinct(module: torch.nn.Module) -> None:
+def make_distinct(module: torch.nn.Module) -> None:
     """Give every floating-point tensor of the state dict a first element of its own."""
     import torch
 

@@ -18,6 +18,8 @@ PIXEL_AXES = ("height", "width")  # their sizes are `ModelSpec.least_size` and `
 
 FLOATS = ("float32", "float64", "float16")
 DTYPES = (*FLOATS, "int64", "int32", "int16", "int8", "uint8", "bool")
+TRACER, DYNAMO = "tracer", "dynamo"
+EXPORTERS = (TRACER, DYNAMO)
 Axis = int | str
 
 
@@ -112,6 +114,8 @@ class ModelSpec:
         second_input: ``"noiseprint"`` where the second input is the first image's Noiseprint++
             map, repeated to the axes of the second input.
         judged: outputs that are judged as decisions too.
+        exporter: which of torch's makes its graph: ``tracer``, or ``dynamo`` where it has operators
+            that the tracer does not know.
         strict: every tensor of the network must be in the graph, and no larger tensor may
             appear there that is not one of them (but for vectors of one number). Ours are; of
             timm's, some compute tables.
@@ -135,6 +139,7 @@ class ModelSpec:
     second_branch: str = ""
     second_input: str = ""
     judged: Judged = Judged()
+    exporter: str = TRACER
     strict: bool = True
 
     def __post_init__(self) -> None:
@@ -163,6 +168,7 @@ class ModelSpec:
                 len(set(given)) == len(given) > 1 and min(given) >= 1
                 for given in self.sizes.values()
             ),
+            f"its exporter must be {' or '.join(EXPORTERS)}": self.exporter not in EXPORTERS,
             "its builder must be 'module:function'": not re.fullmatch(r"[\w.]+:\w+", self.builder),
         }
         for fault, there in faults.items():

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from trufor_onnx.chunking.initializers import Contents, read_contents
 from trufor_onnx.errors import ExportError, ParityError
 from trufor_onnx.export.graph.provenance import CHECKPOINT
 from trufor_onnx.export.lock import lock_path, read_lock
-from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.networks.spec import TRACER, ModelSpec
 from trufor_onnx.export.variants import DEFAULT_VARIANT
 from trufor_onnx.export.weights.tensors import Weights
 from trufor_onnx.parity.references.networks import KnownWeights
@@ -148,6 +148,7 @@ def _judged(
         return Derived(REFUTED, reason=reason)
     if prover is None:
         return Derived(AS_LOCKED, reason=NOTHING_AT_HAND)
+    spec = replace(spec, exporter=lock.get("exporter", TRACER))
     rebuilt = prover.rebuilt(spec, weights, variant=lock["variant"], opset=lock["opset"])
     if isinstance(rebuilt, str):
         return Derived(AS_LOCKED, reason=rebuilt)

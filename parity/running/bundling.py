@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trufor_onnx.errors import ExportError, ParityError, UserError
 from trufor_onnx.export.lock import read_lock
 from trufor_onnx.export.networks.registry import find
-from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.networks.spec import TRACER, ModelSpec
 from trufor_onnx.export.variants import DEFAULT_OPSET, DEFAULT_VARIANT, VARIANTS, file_stem
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.files import atomic_writer
@@ -149,9 +149,9 @@ class _Bundling:
 
     def _rebuilds(self, subject: Network) -> Iterator[StoredEntry]:
         """What each exported file must be, for runs that cannot make one."""
-        spec, weights = subject.spec, subject.weights
+        weights = subject.weights
         prover = Rebuilder(self._plan.cache)
-        for variant, opset in _variants(spec, self._plan.folder):
+        for spec, variant, opset in _variants(subject.spec, self._plan.folder):
             self._say(f"{spec.name}: making {variant} again")
             found = prover.rebuilt(spec, weights, variant=variant, opset=opset)
             if isinstance(found, str):
@@ -188,18 +188,18 @@ class _Bundling:
             yield entry
 
 
-def _variants(spec: ModelSpec, folder: Path) -> list[tuple[str, int]]:
-    """Variants and opsets whose locks are in a folder, and the portable file as `export` makes it.
+def _variants(spec: ModelSpec, folder: Path) -> list[tuple[ModelSpec, str, int]]:
+    """Exporters, variants and opsets whose locks are in a folder, and the portable file as usual.
 
     A lock that cannot be read is the run's to report.
     """
-    found = {(DEFAULT_VARIANT, DEFAULT_OPSET): None}
+    found = {(spec.exporter, DEFAULT_VARIANT, DEFAULT_OPSET): None}
     for variant in VARIANTS:
         with suppress(ExportError):
             lock = read_lock(folder / f"{file_stem(spec, variant)}.onnx")
             if lock is not None and lock["variant"] == variant:
-                found[variant, lock["opset"]] = None
-    return list(found)
+                found[lock.get("exporter", TRACER), variant, lock["opset"]] = None
+    return [(replace(spec, exporter=by), variant, opset) for by, variant, opset in found]
 
 
 def _facts(member: Network) -> StoredEntry:

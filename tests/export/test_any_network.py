@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from torch import nn
 
 from trufor_onnx.errors import ExportError
-from trufor_onnx.export.build import export_model
+from trufor_onnx.export.build import export_model, rebuild_file
 from trufor_onnx.export.graph.trace import example_inputs
 from trufor_onnx.export.networks.spec import DTYPES, ModelSpec, TensorSpec
 from trufor_onnx.export.weights.sources import WeightsSource
@@ -188,3 +189,80 @@ def test_made_up_inputs_are_of_their_type_and_below_their_bound(dtype: str) -> N
 def test_a_spec_of_no_such_type_is_refused(wrong: dict[str, Any], reason: str) -> None:
     with pytest.raises(ExportError, match=reason):
         spec("Plain", [TensorSpec("image", IMAGE, **wrong)], [TensorSpec("map", MAP)])
+
+
+class Fourier(nn.Module):
+    """What the tracer has no ONNX form for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 3, padding=1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.log1p(torch.fft.rfft2(self.conv(image)).abs())
+
+
+FOURIER = spec(
+    "Fourier", [TensorSpec("image", IMAGE)], [TensorSpec("bands", ("batch", 2, "height", "half"))]
+)
+
+
+def test_what_the_tracer_does_not_know_is_said_with_the_exporter_that_does(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="fft_rfft2") as refusal:
+        export_model(FOURIER, WeightsSource(stand_in="golden"), tmp_path)
+    assert "--exporter dynamo does (it was tried)" in refusal.value.hint
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_other_exporter_gives_the_same_proof(tmp_path: Path) -> None:
+    given = replace(FOURIER, exporter="dynamo")
+    source = WeightsSource(stand_in="golden")
+    exported = export_model(given, source, tmp_path)
+    again = export_model(given, source, tmp_path / "again")
+    assert exported.path.read_bytes() == again.path.read_bytes()
+    assert b"site-packages" not in exported.path.read_bytes()  # no stack traces
+    lock = json.loads(next(tmp_path.glob("*.lock.json")).read_text("utf-8"))
+    assert lock["exporter"] == "dynamo"
+    assert "onnxscript" in lock["toolchain"]
+    made = {entry["name"] for entry in lock["initializers"]}
+    assert {"conv.weight", "conv.bias"} <= made
+    module = given.build()
+    weights = source.weights_for(given, module)
+    rebuilt = rebuild_file(given, weights, variant="portable", opset=lock["opset"])
+    assert rebuilt.document == lock
+
+
+def test_of_the_usual_exporter_no_lock_speaks(tmp_path: Path) -> None:
+    export_model(SPECS[1], WeightsSource(stand_in="golden"), tmp_path)
+    assert "exporter" not in json.loads(next(tmp_path.glob("*.lock.json")).read_text("utf-8"))
+
+
+def test_an_old_opset_of_the_other_exporter_is_refused(tmp_path: Path) -> None:
+    given = replace(FOURIER, exporter="dynamo")
+    with pytest.raises(ExportError, match="writes opset 18 or newer, not 17"):
+        export_model(given, WeightsSource(stand_in="golden"), tmp_path, opset=17)
+
+
+class Norms(nn.Module):
+    """Two layers that are made alike, and weights that are transposed before use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.LayerNorm(8), nn.LayerNorm(8)
+        self.one, self.two = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.two(self.second(torch.relu(self.one(self.first(x)))))
+
+
+def test_layers_that_are_made_alike_stay_two(tmp_path: Path) -> None:
+    given = spec("Norms", [TensorSpec("x", ("batch", 8))], [TensorSpec("y", ("batch", 8))])
+    source = WeightsSource(stand_in="golden")
+    exported = export_model(replace(given, exporter="dynamo"), source, tmp_path)
+    module = given.build()
+    module.load_state_dict(dict(source.weights_for(given, module).tensors))
+    x = torch.linspace(-1, 1, 40).reshape(5, 8)
+    session = onnxruntime.InferenceSession(exported.path)
+    with torch.inference_mode():
+        right = module(x).numpy()
+    np.testing.assert_allclose(session.run(["y"], {"x": x.numpy()})[0], right, atol=1e-6)

@@ -366,6 +366,13 @@ GUARDS = {
         "tests/export/graph/test_outputs.py",
         "may_not_return and given12",
     ),
+    "layers of equal content that an exporter merges": Guard(
+        "export/graph/dynamo.py",
+        "    make_distinct(module)\n",
+        "",
+        "tests/export/test_any_network.py",
+        "made_alike",
+    ),
     "outputs of a dict in another order": Guard(
         "export/graph/outputs.py",
         "outputs = tuple(by_name[name] for name in names)",
