@@ -18,7 +18,6 @@ from trufor_onnx.export.foreign import foreign
 from trufor_onnx.export.graph.trace import (
     example_inputs,
     flat_outputs,
-    make_distinct,
     one_torch_thread,
 )
 from trufor_onnx.export.networks.spec import ModelSpec
@@ -33,9 +32,6 @@ LEAST_OPSET = 18  # the oldest that its operators are written in
 
 def trace_dynamo(spec: ModelSpec, module: torch.nn.Module, opset: int) -> onnx.ModelProto:
     """The network's graph; its weights are graph inputs named as in ``state_dict()``.
-
-    ``module`` is changed, as `export.graph.trace.trace` does: this exporter merges tensors of equal
-    content too.
 
     Args:
         spec: the network's inputs and outputs.
@@ -60,7 +56,6 @@ def trace_dynamo(spec: ModelSpec, module: torch.nn.Module, opset: int) -> onnx.M
     import onnx_ir as ir
     import onnxscript.optimizer
 
-    make_distinct(module)
     what = f"{spec.name}: the network cannot be exported by torch.export, which"
     with (
         foreign(what, hint="--exporter tracer takes another way through the network"),

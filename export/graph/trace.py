@@ -123,7 +123,7 @@ def trace(
     import torch
 
     check_opset(opset, least=PLAIN_OPSET)
-    make_distinct(module)
+    _make_distinct(module)
     with (
         tempfile.TemporaryDirectory() as folder,
         _quiet([] if decisions is None else decisions),
@@ -263,7 +263,7 @@ def example_inputs(
     return tuple(made(*pair) for pair in zip(spec.inputs, shapes, strict=True))
 
 
-def make_distinct(module: torch.nn.Module) -> None:
+def _make_distinct(module: torch.nn.Module) -> None:
     """Give every floating-point tensor of the state dict a first element of its own."""
     import torch
 

@@ -368,8 +368,8 @@ GUARDS = {
     ),
     "layers of equal content that an exporter merges": Guard(
         "export/graph/dynamo.py",
-        "    make_distinct(module)\n",
-        "",
+        "            optimize=False,\n",
+        "            optimize=True,\n",
         "tests/export/test_any_network.py",
         "made_alike",
     ),
