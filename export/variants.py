@@ -121,7 +121,7 @@ INT8 = Variant(
     "8-bit convolutions where a measured error budget allows them; else refused",
     (*PORTABLE.transforms, int8),
     models=("noiseprint_pp",),
-    # The check's noise is outside of the pictures' ranges; `export.quantise` judges by pictures.
+    # The check's noise is outside of the pictures' ranges; `transforms.int8` judges by pictures.
     worst_relative=0.5,
 )
 VARIANTS = {variant.name: variant for variant in (PLAIN, PORTABLE, ORT, FP16, INT8)}

@@ -72,11 +72,14 @@ def output_tensors(
 
     names = [tensor.name for tensor in spec.outputs]
     every = list(leaves(given))
-    found = [(way, output) for way, output in every if output is not None]
-    if len(found) < len(every) and found:
-        _say_once(spec.name, ", ".join(way for way, output in every if output is None))
-    for way, output in found or [("", given)]:
-        if not isinstance(output, torch.Tensor):
+    absent = [way for way, output in every if output is None]
+    if 0 < len(absent) < len(every):
+        _say_once(spec.name, ", ".join(absent))
+    found: list[tuple[str, torch.Tensor]] = []
+    for way, output in every:
+        if isinstance(output, torch.Tensor):
+            found.append((way, output))
+        elif output is not None or len(absent) == len(every):
             which = f": its output {way} is" if way else " returns"
             raise kind(f"{spec.name}{which} {_described(output)}", hint=RETURNS_HINT)
     by_name = dict(found)

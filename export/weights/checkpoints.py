@@ -120,6 +120,7 @@ def load_checkpoint(path: Path, inside: str = "") -> Checkpoint:
             hint="name a file with --weights, download with `make weights`, "
             "or choose stand-in weights by name with --stand-in golden",
         )
+    content: object
     if path.name.endswith(INDEX_SUFFIX):
         content, digests = _from_shards(path)
     else:

@@ -85,7 +85,8 @@ class Weights:
 
     def document(self) -> dict[str, Any]:
         """The origin as it is written into ONNX files, lock files and reports."""
-        fresh = {"look_untrained": dict(self.look_untrained)} if self.look_untrained else {}
+        fresh: dict[str, Any] = {}
+        fresh |= {"look_untrained": dict(self.look_untrained)} if self.look_untrained else {}
         fresh |= {"stored_as": dict(self.stored)} if self.stored else {}
         return {
             "label": self.label,

@@ -10,8 +10,7 @@ from trufor_onnx.parity.gate.evidence import Evidence
 from trufor_onnx.parity.gate.findings import Decision, Finding, Outcome
 from trufor_onnx.parity.gate.policy import Policy
 from trufor_onnx.parity.gate.rules.cost import latency_rule, memory_rule
-from trufor_onnx.parity.gate.rules.files import pieces_rule, placement_rule, size_rule
-from trufor_onnx.parity.gate.rules.located import locate_rule
+from trufor_onnx.parity.gate.rules.files import locate_rule, pieces_rule, placement_rule, size_rule
 from trufor_onnx.parity.gate.rules.numbers import (
     accuracy_rule,
     outputs_rule,

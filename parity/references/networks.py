@@ -171,7 +171,11 @@ def _with_publication(
     """Whose they are, where the checkpoint's digest is known: nothing else says so."""
     file, _ = source.choice_for(spec)
     whole = weights.origin["kind"] == "checkpoint"
-    known = publication_of(file and file.path, weights.origin["file_sha256"]) if whole else None
+    known = (
+        publication_of(file.path if file else None, weights.origin["file_sha256"])
+        if whole
+        else None
+    )
     if known is None:
         return weights
     return replace(weights, origin={**weights.origin, PUBLISHED: known})

@@ -28,7 +28,7 @@ from trufor_onnx.parity.results.timing import (
     MemoryFigures,
     TimedFile,
 )
-from trufor_onnx.parity.timing.contest import compared, hold_contest
+from trufor_onnx.parity.timing.contest import Worker, compared, hold_contest, measure_memory
 from trufor_onnx.parity.timing.plan import (
     CANDIDATE,
     ONNXRUNTIME,
@@ -38,7 +38,6 @@ from trufor_onnx.parity.timing.plan import (
     Size,
     Task,
 )
-from trufor_onnx.parity.timing.process import Worker, measure_memory
 
 PORTABLE = "portable"
 Say = Callable[[str], None]

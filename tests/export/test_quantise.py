@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from trufor_onnx.errors import ExportError
-from trufor_onnx.export import quantise
 from trufor_onnx.export.build import build_file, export_model
 from trufor_onnx.export.networks.spec import ModelSpec
-from trufor_onnx.export.quantise import CALIBRATE, JUDGE, SIDE, choose, picture_feeds
+from trufor_onnx.export.transforms import int8 as quantise
+from trufor_onnx.export.transforms.int8 import CALIBRATE, JUDGE, SIDE, choose, picture_feeds
 from trufor_onnx.export.weights.sources import WeightsSource
 
 SEED = WeightsSource(stand_in="s")

@@ -763,7 +763,7 @@ GUARDS = {
         "epsilon_that_no_output_shows",
     ),
     "a layer of another network in the gate": Guard(
-        "parity/gate/rules/located.py",
+        "parity/gate/rules/files.py",
         "        elif one.first:\n",
         "        elif False:\n",
         "tests/parity/gate/test_located.py",

@@ -86,7 +86,7 @@ def test_it_says_whether_it_is_well() -> None:
 
 
 def test_its_commands_exist() -> None:
-    from trufor_onnx.cli import COMMANDS
+    from trufor_onnx.__main__ import COMMANDS
 
     (entry,) = all_of("ENTRYPOINT")
     (command,) = all_of("CMD")

@@ -1,4 +1,4 @@
-"""The file's size, and its pieces."""
+"""What is to be seen at a file itself: its size, its pieces, where it ran, its layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from trufor_onnx.errors import ChunkingError
 from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile, below
 from trufor_onnx.parity.gate.findings import Finding, Outcome, verdict, with_unjudged
 from trufor_onnx.parity.gate.policy import Absent, PlacementRule, Policy, budget
-from trufor_onnx.parity.results.rows import Report
+from trufor_onnx.parity.results.rows import RUNTIME, Report
+
+ALLOWS = "no part of a file creates error, no number in it is another one"
+LOOK = "python -m parity locate MODEL --candidate FILE --all"
 
 
 def pieces_rule(evidence: Evidence, policy: Policy) -> Finding:
@@ -146,3 +149,39 @@ def _shown(nodes: object) -> str:
     if not isinstance(nodes, Mapping):
         return "unknown"
     return ", ".join(f"{count} nodes on {name}" for name, count in nodes.items())
+
+
+def locate_rule(evidence: Evidence, policy: Policy) -> Finding:
+    """`parity locate` found nothing in any file of the report.
+
+    The runtime's files are networks' own: they are looked at under the networks' names.
+    """
+    refused = policy.locate.when_absent is Absent.REFUSE
+    found = evidence.located
+    subjects = [subject for subject in evidence.subjects if subject.model != RUNTIME]
+    if found is None or not subjects:
+        why = "no file of a network" if found is not None else "--locate was not asked for"
+        outcome = Outcome.COULD_NOT if refused else Outcome.NOT_JUDGED
+        return Finding("locate", outcome, why, ALLOWS, "python -m parity gate --locate")
+    by_file = {(one.model, one.variant): one for one in found}
+    faults, problems, fine = [], [], []
+    for subject in subjects:
+        one = by_file.get((subject.model, subject.variant))
+        if one is None or one.problem:
+            problems.append(f"{subject.name}: {one.problem if one else 'not looked at'}")
+        elif one.sha256 != _sha256(subject):
+            problems.append(
+                f"{subject.name}: looked at was {one.sha256[:16]}, measured was "
+                f"{_sha256(subject)[:16]}"
+            )
+        elif one.first:
+            faults.append(f"{subject.name}: {one.sentence}")
+        else:
+            fine.append(f"{subject.name}: {one.sentence}")
+    if problems and not faults:
+        return Finding("locate", Outcome.COULD_NOT, problems[0], ALLOWS, LOOK, tuple(problems))
+    return verdict("locate", [*faults, *problems], saw=" ".join(fine), allows=ALLOWS, look=LOOK)
+
+
+def _sha256(subject: JudgedFile) -> str:
+    return str(subject.said("file", "sha256"))

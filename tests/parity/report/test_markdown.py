@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from trufor_onnx.console import printable
-from trufor_onnx.parity.report.markdown import markdown
+from trufor_onnx.parity.report.formats import markdown
 from trufor_onnx.parity.results.rows import SOURCE, Report, Status
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from trufor_onnx.parity.report.markdown import markdown
+from trufor_onnx.parity.report.formats import markdown
 from trufor_onnx.parity.report.sentences import MOST_OPERATORS, placement_lines
 from trufor_onnx.parity.report.tables import lines_below
 from trufor_onnx.parity.results.rows import Report

@@ -13,9 +13,8 @@ import pytest
 from trufor_onnx.errors import ParityError
 from trufor_onnx.parity.results.timing import TimingOutcome, round_medians
 from trufor_onnx.parity.timing import contest
-from trufor_onnx.parity.timing.contest import compared, hold_contest
+from trufor_onnx.parity.timing.contest import Worker, compared, hold_contest
 from trufor_onnx.parity.timing.plan import Rules
-from trufor_onnx.parity.timing.process import Worker
 
 RULES = Rules(rounds=6, min_seconds=0.0, warmups=1, turn_ms=0.5, threads=1, seed=3)
 

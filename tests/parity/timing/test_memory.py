@@ -12,7 +12,7 @@ import pytest
 
 from trufor_onnx.parity.results.timing import TimingOutcome
 from trufor_onnx.parity.timing import worker as peak
-from trufor_onnx.parity.timing.process import measure_memory
+from trufor_onnx.parity.timing.contest import measure_memory
 from trufor_onnx.parity.timing.worker import peak_bytes
 
 GROW = """

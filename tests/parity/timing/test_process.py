@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from trufor_onnx.errors import ParityError, ProviderRunError
-from trufor_onnx.parity.timing import process
-from trufor_onnx.parity.timing.process import Worker
+from trufor_onnx.parity.timing import contest as process
+from trufor_onnx.parity.timing.contest import Worker
 
 
 def children() -> set[int]:

@@ -6,7 +6,7 @@ import importlib
 
 import pytest
 
-from trufor_onnx import cli as console
+from trufor_onnx import __main__ as console
 
 
 def test_every_command_has_a_main() -> None:
