@@ -1,4 +1,4 @@
-"""Which networks there are: ours, timm's, and those of installed packages.
+"""Which networks there are: ours, timm's, those of installed packages, and a user's own.
 
 An outside package adds networks with an entry point in the group ``trufor_onnx.models``: a
 callable without arguments that returns a `ModelSpec` or several::
@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from trufor_onnx.errors import ExportError
 from trufor_onnx.export.foreign import foreign
+from trufor_onnx.export.networks import users
 from trufor_onnx.export.networks.spec import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -114,6 +115,22 @@ TIMM_PREFIX = "timm:"
 OURS = (NOISEPRINT_PP, MIT_B2, TRUFOR, TRUFOR_HEAD)
 
 
+# Those that this process was told of (`offer`), by name.
+_offered: dict[str, ModelSpec] = {}
+
+
+def offer(spec: ModelSpec) -> ModelSpec:
+    """Let a network be found by its name in this process.
+
+    Raises:
+        ExportError: one of ours is called so.
+    """
+    if spec.name in {own.name for own in OURS} or spec.name.startswith(TIMM_PREFIX):
+        raise ExportError(f"the name {spec.name!r} is taken", hint="give your network another one")
+    _offered[spec.name] = spec
+    return spec
+
+
 @cache
 def registered() -> dict[str, ModelSpec]:
     """All named networks: ours first, then those of entry points.
@@ -152,7 +169,8 @@ def _specs_of(entry: EntryPoint) -> tuple[ModelSpec, ...]:
 def find(name: str) -> ModelSpec:
     """The network called ``name``; ``timm:NAME`` is any image backbone of timm.
 
-    Our own networks are found whatever else is installed.
+    ``FILE.py:CALLABLE`` and ``MODULE:CALLABLE`` are a user's (`export.networks.users`). Our own
+    networks are found whatever else is installed.
 
     Raises:
         ExportError: there is none.
@@ -164,10 +182,16 @@ def find(name: str) -> ModelSpec:
     own = next((spec for spec in OURS if spec.name == name), None)
     if own is not None:
         return own
+    if users.is_users(name):
+        return offer(users.users_spec(name))
+    told = _offered or {spec.name: offer(spec) for spec in users.told_specs()}
+    if name in told:
+        return told[name]
     specs = registered()
     if name not in specs:
         raise ExportError(
             f"no network is called {name!r}",
-            hint=f"there are {', '.join(specs)}, and timm:NAME for any image backbone of timm",
+            hint=f"there are {', '.join(specs)}, timm:NAME for any image backbone of timm, and "
+            "FILE.py:CALLABLE for one of your own",
         )
     return specs[name]

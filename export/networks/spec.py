@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -98,7 +99,8 @@ class ModelSpec:
         inputs: the first is made from the image; a second one is made by ``second_input``.
         outputs: in the order in which the network returns them.
         builder: ``"module:function"``, imported only when a network is built; called with
-            ``builder_arguments``, it returns a ``torch.nn.Module``.
+            ``builder_arguments``, it returns a ``torch.nn.Module``. A function or class itself may
+            be given, which can be imported by its name: not a lambda, no function in another.
         prefix: what stands before this network's tensor names in the whole network.
         files: names under which a folder of weights may hold this network, best first.
         preprocessing: how an image becomes the first input.
@@ -122,11 +124,11 @@ class ModelSpec:
     """
 
     name: str
-    title: str
-    version: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    builder: str
+    title: str = ""
+    version: str = "1"
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    builder: str = ""
     builder_arguments: Mapping[str, Any] = field(default_factory=dict)
     prefix: str = ""
     files: tuple[str, ...] = ()
@@ -148,6 +150,10 @@ class ModelSpec:
         Raises:
             ExportError: says what is wrong with the specification.
         """
+        for given in ("inputs", "outputs"):
+            object.__setattr__(self, given, tuple(getattr(self, given)))
+        if callable(self.builder):
+            object.__setattr__(self, "builder", _named(self.builder))
         tensors = [tensor.name for tensor in (*self.inputs, *self.outputs)]
         faults = {
             "its name must start with a letter and hold letters, digits and . _ : @ - only": (
@@ -212,3 +218,19 @@ class ModelSpec:
     def dynamic_axes(self) -> dict[str, dict[int, str]]:
         """Free axes by tensor name and position."""
         return {tensor.name: tensor.dynamic_axes for tensor in (*self.inputs, *self.outputs)}
+
+
+def _named(build: Callable[..., Any]) -> str:
+    """``module:name`` of a callable, by which it can be imported again.
+
+    Raises:
+        ExportError: it has no such name: a lambda, or a function within another.
+    """
+    module, name = getattr(build, "__module__", ""), getattr(build, "__qualname__", "")
+    there = getattr(sys.modules.get(module or ""), name, None) if name.isidentifier() else None
+    if not module or there is not build:
+        raise ExportError(
+            f"the builder {name or build!r} has no name by which it can be called again",
+            hint="write it as a function or a class at the top of a file or a notebook",
+        )
+    return f"{module}:{name}"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from trufor_onnx.console import Once
 from trufor_onnx.errors import ParityError
+from trufor_onnx.export.networks.registry import find
+from trufor_onnx.export.networks.users import is_users
 from trufor_onnx.export.variants import DEFAULT_VARIANT
 from trufor_onnx.export.weights.sources import WeightsSource, add_weights_arguments
 from trufor_onnx.parity.inputs.cases import require_seed
@@ -153,8 +155,9 @@ def plan_of(args: argparse.Namespace) -> RunPlan:
 
 
 def models_of(args: argparse.Namespace) -> tuple[str, ...]:
-    """The networks' names, with blanks or commas between them."""
-    return tuple(name for text in args.models for name in text.split(",") if name)
+    """The networks' names, with blanks or commas between them; a user's own as it calls itself."""
+    names = (name for text in args.models for name in text.split(",") if name)
+    return tuple(find(name).name if is_users(name) else name for name in names)
 
 
 def require_threads(threads: int) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from trufor_onnx.export.weights.sources import WeightsSource, add_weights_arguments
 from trufor_onnx.parity.gate.evidence import gather
-from trufor_onnx.parity.gate.judge import judge
+from trufor_onnx.parity.gate.judge import json_text, judge, lines
 from trufor_onnx.parity.gate.policy import load_policy
-from trufor_onnx.parity.gate.view import json_text, lines
 from trufor_onnx.parity.locate.gating import located
 from trufor_onnx.parity.release.verify import signed_locks
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from trufor_onnx.console import EXIT_OK
+from trufor_onnx.parity.gate.judge import lines
 from trufor_onnx.parity.gate.policy import load_policy
-from trufor_onnx.parity.gate.view import lines
 from trufor_onnx.parity.release.assemble import Order, assemble
 from trufor_onnx.parity.release.signing import LOCAL_BUILDER
 from trufor_onnx.parity.results import release_layout as layout

@@ -35,6 +35,7 @@ from trufor_onnx.parity.references.installed import (
 )
 
 OWN = {__name__.partition(".")[0]}  # this program: however installed, it goes by its files
+MAIN = "__main__"
 MOST_FILES = 4000  # of a user's package
 LARGEST_DATA = 256 << 20  # bytes of a file that code names
 RUNS_CODE = (
@@ -132,6 +133,8 @@ class _ImportWalk:
         top = name.partition(".")[0]
         spec = _find(name)
         if spec is None:
+            if name == MAIN:
+                self.unseen.add("it was typed into a notebook or a prompt, which is no file")
             # `from a import b` names no module where b is a function. One that comes to be there
             # later makes another key; one that is never found fails when the network is built.
             if "." not in name:
@@ -295,6 +298,9 @@ def _find(name: str) -> ModuleSpec | None:
 
 @cache
 def _top_spec(top: str) -> ModuleSpec | None:
+    if top == MAIN:  # a script is read from its file; a notebook has none
+        file = getattr(sys.modules.get(MAIN), "__file__", None)
+        return ModuleSpec(MAIN, None, origin=str(file)) if file else None
     try:
         return importlib.util.find_spec(top)
     except (ImportError, ValueError):  # ValueError: loaded, and nobody says from where

@@ -198,6 +198,15 @@ def cache_of(args: argparse.Namespace) -> ReferenceCache | None:
     """
     if args.no_cache:
         return None
+    return open_cache(args.cache, args.cache_limit)
+
+
+def open_cache(folder: Path | None = None, limit: str = DEFAULT_LIMIT) -> ReferenceCache:
+    """The cache in a folder; in `ENVIRONMENT_VARIABLE`'s or `DEFAULT_FOLDER` where None.
+
+    Raises:
+        ChunkingError: the limit is no size.
+    """
     named = os.environ.get(ENVIRONMENT_VARIABLE, "")
-    folder = args.cache or (Path(named) if named else DEFAULT_FOLDER)
-    return ReferenceCache(folder, limit=parse_size(args.cache_limit))
+    folder = folder or (Path(named) if named else DEFAULT_FOLDER)
+    return ReferenceCache(folder, limit=parse_size(limit))

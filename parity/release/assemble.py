@@ -18,9 +18,9 @@ from trufor_onnx.export.lock import file_entry, lock_path
 from trufor_onnx.files import atomic_write, current_umask, fsync_folder, sha256_bytes, sha256_file
 from trufor_onnx.parity.gate.evidence import Evidence, below, gather
 from trufor_onnx.parity.gate.findings import Decision
+from trufor_onnx.parity.gate.judge import document as gate_document
 from trufor_onnx.parity.gate.judge import judge
 from trufor_onnx.parity.gate.policy import Policy
-from trufor_onnx.parity.gate.view import document as gate_document
 from trufor_onnx.parity.release.model_card import Card, model_card, terms_of
 from trufor_onnx.parity.release.signing import BuildOrigin, sign, statement
 from trufor_onnx.parity.release.verify import signed_locks

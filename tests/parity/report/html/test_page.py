@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trufor_onnx.parity.gate.findings import Decision, Finding, Outcome
+from trufor_onnx.parity.gate.judge import json_text
 from trufor_onnx.parity.gate.policy import load_policy
-from trufor_onnx.parity.gate.view import json_text
 from trufor_onnx.parity.report.html.gate import Gate, Rule, read_gate
 from trufor_onnx.parity.report.html.page import page
 from trufor_onnx.parity.results.rows import SOURCE, Report, Status
