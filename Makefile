@@ -78,8 +78,8 @@ bench: $(READY) ## time the pieces, then MODELS x VARIANTS x SIZES interleaved (
 	@mkdir -p "$(BENCH_OUT)"
 	@$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds \
 		--benchmark-max-time=0.5 --benchmark-json "$(BENCH_OUT)/pieces.json"
-	@$(BIN)/python -m parity bench --models $(PARITY_MODELS) --variants $(VARIANTS) \
-		--sizes $(SIZES) --repeats $(REPEATS) --out "$(BENCH_OUT)" $(BENCH) $(W)
+	@$(BIN)/python -m parity bench --models $(PARITY_MODELS) --variant $(VARIANTS) \
+		--size $(SIZES) --repeats $(REPEATS) --out "$(BENCH_OUT)" $(BENCH) $(W)
 
 bench-variants: $(READY) ## plain, portable and ort in turns, a process each: LARGE="512 1024" (docs/variants.md)
 	@for variant in plain portable ort; do \

@@ -1,6 +1,6 @@
 """How long a gate on a stored report takes, as a whole process, against its 1 s.
 
-    python benchmarks/gate_speed.py REPORT.json [--runs 11] [--models-dir DIR] [--bench BENCH.json]
+    python benchmarks/gate_speed.py REPORT.json [--runs 11] [--onnx-models DIR] [--bench BENCH.json]
 
 Prints medians of wall clock and of processor time (user and system; what the wall clock is on an
 idle machine). Files are hashed, so large ONNX files in DIR add their share.
@@ -23,11 +23,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("report", type=Path)
     parser.add_argument("--runs", type=int, default=11)
-    parser.add_argument("--models-dir", default="onnx_models")
+    parser.add_argument("--onnx-models", default="onnx_models")
     parser.add_argument("--bench", default="")
     args = parser.parse_args()
     command = [sys.executable, "-m", "parity", "gate", str(args.report)]
-    command += ["--models-dir", args.models_dir]
+    command += ["--onnx-models", args.onnx_models]
     command += ["--bench", args.bench, "--baseline", args.bench] if args.bench else []
     walls, processor = [], []
     for _ in range(args.runs):

@@ -18,6 +18,7 @@ from trufor_onnx.chunking.views import Result, byte_progress, document
 from trufor_onnx.console import EXIT_FAILED, EXIT_OK, run_cli
 from trufor_onnx.errors import ChunkingError, UserError
 from trufor_onnx.files import format_size, parse_size
+from trufor_onnx.options import add_option
 
 PROGRAM = "python -m chunking"
 PIPED_WIDTH = 160  # columns of a table where the output is no terminal
@@ -65,22 +66,17 @@ def _parser() -> argparse.ArgumentParser:
 
     cut = _command(commands, "split", _split, expand_files, "cut a file into pieces")
     cut.add_argument("path", type=Path, metavar="FILE", help="a file, or a folder: all its *.onnx")
-    cut.add_argument("--out", type=Path, metavar="DIR", help="default: NAME.chunks beside it")
-    for option, default, text in (
-        ("--target", DEFAULT_TARGET, "size at which a piece is full"),
-        ("--max", DEFAULT_MAX, "size that no piece exceeds"),
-    ):
-        shown = format_size(default).replace(".0 ", "")
-        cut.add_argument(
-            option, type=parse_size, default=default, metavar="SIZE", help=f"{text} ({shown})"
-        )
-
+    add_option(cut, "--out", " (default: NAME.chunks beside it)")
+    target, largest = (format_size(n).replace(".0 ", "") for n in (DEFAULT_TARGET, DEFAULT_MAX))
+    text = f"size at which a piece is full (default: {target})"
+    cut.add_argument("--target", type=parse_size, default=DEFAULT_TARGET, metavar="SIZE", help=text)
+    also = f"; here, no piece (default: {largest})"
+    add_option(cut, "--max-size", also, old=("--max",), default=DEFAULT_MAX)
     _add_force(cut, "also what is not whole, or not what the lock or the manifest there is of")
 
     join = _command(commands, "merge", _merge, expand_folders, "put a file back together")
     _add_folder(join)
-    join.add_argument("--out", type=Path, metavar="FILE", help="default: its name, beside DIR")
-
+    add_option(join, "--out", " (default: its name, beside DIR)", metavar="FILE")
     _add_force(join, "replace what no merge wrote, whatever the lock beside it says")
 
     check = _command(commands, "verify", _verify, expand_folders, "check without merging")
@@ -119,7 +115,7 @@ def _command(
     parser = commands.add_parser(
         name, allow_abbrev=False, help=text, description=text.capitalize() + "."
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_option(parser, "--json")
     parser.set_defaults(run=run, expand=expand)
     return parser
 
@@ -148,7 +144,7 @@ def _split(args: argparse.Namespace, path: Path) -> Split:
             path,
             args.out,
             target=args.target,
-            maximum=args.max,
+            maximum=args.max_size,
             force=args.force,
             on_bytes=on_bytes,
         )

@@ -166,7 +166,7 @@ def plan_cuts(
     if not 0 < target <= maximum:
         raise ChunkingError(
             f"the target of {target} bytes is above the maximum of {maximum}",
-            hint="--target must not be larger than --max",
+            hint="--target must not be larger than --max-size",
         )
     try:
         ends = _bounded(_tensor_ends(source, target, maximum), source.size, target)

@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -34,7 +33,8 @@ from trufor_onnx.export.variants import (
     find_variant,
 )
 from trufor_onnx.export.weights import transfer
-from trufor_onnx.export.weights.sources import DEFAULT_FOLDER, WeightsSource, add_weights_arguments
+from trufor_onnx.export.weights.sources import DEFAULT_FOLDER, WeightsSource
+from trufor_onnx.options import add_option, add_weights_options
 
 DIGITS = 16  # of a SHA-256; the lock has all
 OUT = DEFAULT_OUT
@@ -118,17 +118,12 @@ def _export(argv: list[str]) -> int:
         epilog="Other commands: `list` the networks, `check` (rebuild and compare with the "
         "locks), `weights` (download the published weights). Each has its own --help.",
     )
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="see `python -m export list`")
-    add_weights_arguments(parser)
-    parser.add_argument("--out", type=Path, default=OUT, help="folder (default: %(default)s)")
-    parser.add_argument(
-        "--variant",
-        default=DEFAULT_VARIANT,
-        help=f"{', '.join(VARIANTS)} (default: %(default)s); see `python -m export list`",
-    )
-    parser.add_argument(
-        "--opset", type=int, help=f"{DEFAULT_OPSET} or newer (default: the variant's own)"
-    )
+    add_option(parser, "models")
+    add_weights_options(parser)
+    add_option(parser, "--out", default=OUT)
+    add_option(parser, "--variant", "; see `python -m export list`", default=DEFAULT_VARIANT)
+    text = f"{DEFAULT_OPSET} or newer (default: the variant's own)"
+    parser.add_argument("--opset", type=int, metavar="N", help=text)
     parser.add_argument(
         "--exporter",
         choices=EXPORTERS,
@@ -194,13 +189,13 @@ def _check(argv: list[str]) -> int:
         description="Rebuild models in memory and compare them with their lock files. Exit 0: "
         "the same bytes; 1: other bytes; 2: could not compare (another toolchain, no lock).",
     )
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="default: every lock in --out")
-    parser.add_argument("--out", type=Path, default=OUT, help="folder (default: %(default)s)")
-    add_weights_arguments(parser)
+    add_option(parser, "models", " (default: every lock in --onnx-models)", nargs="*")
+    add_option(parser, "--onnx-models", old=("--out",))
+    add_weights_options(parser)
     args = parser.parse_args(argv)
     console, source = stderr_console(), WeightsSource(args.weights, args.stand_in)
     findings = []
-    for path in check.locked_files(args.out, args.models):
+    for path in check.locked_files(args.onnx_models, args.models):
         with _progress(console, path.name) as stage:
             finding = check.check_file(path, source, stage=stage)
         findings.append(finding)
@@ -219,9 +214,7 @@ def _weights(argv: list[str]) -> int:
         "that is needed. An interrupted download is continued.",
         epilog=WEIGHTS_TERMS,
     )
-    parser.add_argument(
-        "--out", type=Path, default=DEFAULT_FOLDER, help="folder (default: %(default)s)"
-    )
+    add_option(parser, "--out", default=DEFAULT_FOLDER)
     parser.add_argument(
         "--url",
         action="append",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from trufor_onnx.console import Once
 from trufor_onnx.errors import AnalysisError
+from trufor_onnx.options import Value, add_option
 from trufor_onnx.runtime.detector import MODELS, Detector
 from trufor_onnx.runtime.images import LARGEST_PIXELS
 from trufor_onnx.runtime.model_files import AUTO
@@ -18,27 +17,11 @@ MEGA = 1_000_000
 
 def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
     """How to run."""
-    parser.add_argument(
-        "--models",
-        type=Path,
-        default=MODELS,
-        metavar="DIR",
-        help="folder with noiseprint_pp and trufor_head, as *.onnx or *.chunks "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--variant",
-        default=AUTO,
-        metavar="V",
-        help="of the detector's file: portable, ort, ... (default: ort where there is one)",
-    )
-    parser.add_argument(
-        "--providers",
-        action=Once,
-        default="cpu",
-        metavar="LIST",
-        help="where to run; the first must be what runs: cpu, cuda, ... (default: %(default)s)",
-    )
+    files = ": noiseprint_pp and trufor_head, as *.onnx or *.chunks"
+    add_option(parser, "--onnx-models", files, old=("--models",), default=MODELS)
+    what = "; of the detector's file (default: ort where there is one)"
+    add_option(parser, "--variant", what, default=AUTO)
+    add_option(parser, "--providers", "; the first must be what runs")
     parser.add_argument(
         "--tile",
         type=int,
@@ -47,9 +30,7 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
         help="rows and columns of a Noiseprint++ tile: less memory, same result "
         "(default: %(default)s)",
     )
-    parser.add_argument(
-        "--threads", type=int, default=0, metavar="N", help="threads (default: all cores)"
-    )
+    add_option(parser, "--threads")
     parser.add_argument(
         "--max-megapixels",
         type=float,
@@ -63,18 +44,14 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """What to write."""
     parser.add_argument(
         "--save",
-        action=Once,
+        action=Value,
+        once=True,
         default=",".join(Wanted().saves),
         metavar="LIST",
         help=f"of {','.join(SAVES)} (default: %(default)s)",
     )
-    parser.add_argument(
-        "--format",
-        action=Once,
-        default=",".join(FORMATS),
-        metavar="LIST",
-        help=f"of {','.join(FORMATS)}; the JSON record is always written (default: %(default)s)",
-    )
+    also = f", of {','.join(FORMATS)}; the JSON record always is"
+    add_option(parser, "--format", also, default=",".join(FORMATS))
     parser.add_argument(
         "--overwrite", action="store_true", help="analyse also what is done already"
     )
@@ -89,7 +66,7 @@ def detector_of(args: argparse.Namespace) -> Detector:
     if not args.max_megapixels > 0:
         raise AnalysisError("--max-megapixels must be positive", hint="as 64")
     return Detector(
-        args.models,
+        args.onnx_models,
         providers=[name.strip() for name in args.providers.split(",") if name.strip()],
         variant=args.variant,
         tile=args.tile,

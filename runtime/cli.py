@@ -10,6 +10,7 @@ from pathlib import Path
 from trufor_onnx.console import EXIT_COULD_NOT, EXIT_OK, run_cli
 from trufor_onnx.errors import OutputError
 from trufor_onnx.files import atomic_write
+from trufor_onnx.options import add_option
 from trufor_onnx.runtime.arguments import (
     add_detector_arguments,
     add_output_arguments,
@@ -75,12 +76,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE", help="images, folders, quoted patterns"
     )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder for the results"
-    )
+    add_option(parser, "--out", required=True)
     add_output_arguments(parser)
     add_detector_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    add_option(parser, "--json")
     return parser
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from trufor_onnx.errors import UserError
 
@@ -18,28 +17,6 @@ EXIT_OK, EXIT_FAILED, EXIT_COULD_NOT = 0, 1, 2
 EXIT_INTERRUPTED = 130  # the shell's number for SIGINT
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 MARKDOWN_PLAIN = frozenset("/,;()%'\" ")
-
-
-class Once(argparse.Action):
-    """For options that take a list: given again, argparse would drop the first without a word.
-
-    An option of one value may be overridden by a later one, as everywhere: so scripts are made.
-    """
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: str | Sequence[Any] | None,
-        option_string: str | None = None,
-    ) -> None:
-        """Keep the value, or end with exit code 2 where there is another one already."""
-        given = vars(namespace).setdefault("_given", {})
-        if given.get(self.dest, values) != values:
-            more = "name all its values at once, with commas between them"
-            parser.error(f"{option_string} is given twice, with different values; {more}")
-        given[self.dest] = values
-        setattr(namespace, self.dest, values)
 
 
 def stderr_console() -> Console:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 from dataclasses import dataclass, field
@@ -136,22 +135,3 @@ def _in_place(place: Path, spec: ModelSpec, *, chosen_by: str) -> CheckpointPlac
             hint=f"it loads from {names}; or choose stand-in weights: --stand-in {DEFAULT_SEED}",
         )
     return found
-
-
-def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
-    """The two options that choose weights, the same in every command."""
-    parser.add_argument(
-        "--weights",
-        "--checkpoint",
-        type=Path,
-        metavar="PATH",
-        help=f"checkpoint file, FILE:KEY for one of several state dicts in it (EMA), index of "
-        f"shards, or folder of them (default: ${ENVIRONMENT_VARIABLE}, then "
-        "weights/, then stand-in weights, which every report says)",
-    )
-    parser.add_argument(
-        "--stand-in",
-        metavar="SEED",
-        help="deterministic stand-in weights from any text; with --weights: only for tensors "
-        "that the checkpoint lacks",
-    )

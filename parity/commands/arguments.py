@@ -3,102 +3,55 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from trufor_onnx.console import Once
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.networks.registry import find
 from trufor_onnx.export.networks.users import is_users
 from trufor_onnx.export.variants import DEFAULT_VARIANT
-from trufor_onnx.export.weights.sources import WeightsSource, add_weights_arguments
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.options import REPORT, add_option, add_options, add_weights_options
 from trufor_onnx.parity.inputs.cases import require_seed
 from trufor_onnx.parity.references.identity import candidates_of
 from trufor_onnx.parity.references.store import add_cache_arguments, cache_of
 from trufor_onnx.parity.runners.providers import parse_providers
 from trufor_onnx.parity.running.run import RunPlan
 
-OUT = Path("reports/parity")
+PROVIDERS = "cpu,cuda,tensorrt,openvino are measured one by one; auto: all that there are"
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything that ``parity run`` takes."""
     add_network_arguments(parser)
-    parser.add_argument(
-        "--providers",
-        action=Once,
-        default="cpu",
-        metavar="LIST",
-        help="cpu,cuda,tensorrt,openvino, or auto (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--candidate",
-        action="append",
-        default=[],
-        metavar="MODEL=FILE",
-        help="judge this ONNX file in place of the exported one; several files of a network are "
-        "judged beside each other",
-    )
-    parser.add_argument(
-        "--onnx-models",
-        type=Path,
-        default=Path("onnx_models"),
-        metavar="DIR",
-        help="where exported files are (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--variants",
-        action=Once,
-        default=DEFAULT_VARIANT,
-        metavar="LIST",
-        help="exported files to judge beside each other: portable,ort,... (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--reference",
-        type=Path,
-        metavar="FILE",
-        help="take all references from this file of `parity reference`; torch is not needed",
-    )
+    add_option(parser, "--providers", f"; {PROVIDERS}")
+    one_or_more = ": judged in place of the exported one; several beside each other"
+    add_option(parser, "--candidate", one_or_more)
+    add_option(parser, "--onnx-models")
+    add_variants(parser)
+    add_option(parser, "--reference", ": all references come from it; torch is not needed")
     add_cache_arguments(parser)
     parser.add_argument(
         "--no-resume",
         action="store_true",
         help="measure everything anew, also what an interrupted run with this --out has done",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=OUT,
-        metavar="DIR",
-        help="folder for the reports (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--formats",
-        action=Once,
-        default="json,junit,markdown,html",
-        metavar="LIST",
-        help="reports to write; parity.json always is (default: %(default)s)",
+    add_option(parser, "--out", default=REPORT.parent)
+    formats = "json,junit,markdown,html"
+    add_option(parser, "--format", "; parity.json always is", old=("--formats",), default=formats)
+
+
+def add_variants(parser: argparse.ArgumentParser) -> None:
+    """``--variant``, of which runs and benchmarks take several."""
+    several = "; several, with commas between them, are measured beside each other"
+    add_option(
+        parser, "--variant", several, old=("--variants",), default=DEFAULT_VARIANT, once=True
     )
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """Which networks with which weights, on what: the same for runs and bundles."""
-    parser.add_argument(
-        "--models",
-        action="extend",
-        nargs="+",
-        required=True,
-        metavar="MODEL",
-        help="the networks; see `python -m export list`",
-    )
-    add_weights_arguments(parser)
-    parser.add_argument(
-        "--images",
-        type=Path,
-        default=Path("sample_dataset"),
-        metavar="WHERE",
-        help="folder of images, manifest (*.json), quoted pattern or one image "
-        "(default: %(default)s)",
-    )
+    add_option(parser, "--models", required=True)
+    add_weights_options(parser)
+    add_option(parser, "--images")
     parser.add_argument("--max-images", type=int, metavar="N", help="only the first N images")
     parser.add_argument(
         "--pixel-scale",
@@ -107,25 +60,21 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         help="divide 8-bit values by this instead of the network's own 256; for "
         "files made under another contract",
     )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=0,
-        metavar="N",
-        help="threads of an operator (default: the backend's choice)",
-    )
+    add_option(parser, "--threads")
     parser.add_argument(
         "--no-shapes",
         action="store_true",
         help="leave the shape matrix and the drawn sizes out; made pictures are run in any case",
     )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        metavar="N",
-        help="draw sizes anew with this seed (default: one that follows from the files, or the "
-        "bundle's)",
-    )
+    drawn = ": sizes (default: a seed that follows from the files, or the bundle's)"
+    add_option(parser, "--seed", drawn)
+
+
+def add_gate_options(parser: argparse.ArgumentParser) -> None:
+    """What a report is judged by, and with: the same for the gate and a release."""
+    add_options(parser, "--bench", "--baseline", "--policy")
+    add_option(parser, "--onnx-models", old=("--models-dir",))
+    add_options(parser, "--release", "--key")
 
 
 def plan_of(args: argparse.Namespace) -> RunPlan:
@@ -148,7 +97,7 @@ def plan_of(args: argparse.Namespace) -> RunPlan:
         threads=args.threads,
         shapes=not args.no_shapes,
         seed=args.seed,
-        variants=tuple(name for name in args.variants.split(",") if name),
+        variants=tuple(name for name in args.variant.split(",") if name),
         cache=None if args.reference else cache_of(args),
         bundle=args.reference,
     )

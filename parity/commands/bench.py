@@ -11,11 +11,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from trufor_onnx.console import EXIT_COULD_NOT, EXIT_OK, Once, printable, stderr_console
+from trufor_onnx.console import EXIT_COULD_NOT, EXIT_OK, printable, stderr_console
 from trufor_onnx.errors import ParityError
-from trufor_onnx.export.weights.sources import WeightsSource, add_weights_arguments
+from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.files import atomic_write
-from trufor_onnx.parity.commands.arguments import models_of
+from trufor_onnx.options import Value, add_option, add_weights_options
+from trufor_onnx.parity.commands.arguments import (
+    PROVIDERS,
+    add_variants,
+    models_of,
+    require_threads,
+)
+from trufor_onnx.parity.inputs.cases import require_seed
 from trufor_onnx.parity.references.identity import candidates_of
 from trufor_onnx.parity.report.timing import bench_markdown, bench_tables, lines_below
 from trufor_onnx.parity.results.timing import BenchReport, TimingOutcome
@@ -29,81 +36,30 @@ PAGE = "bench.md"
 WIDTH_OF_FILES = 160  # columns where standard output is no terminal
 
 
-def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
-    """Everything that ``parity bench`` takes."""
-    add = parser.add_argument
-    models = "networks to measure"
-    add("--models", action="extend", nargs="+", required=True, metavar="MODEL", help=models)
-    add_weights_arguments(parser)
-    add(
-        "--variants",
-        action=Once,
-        default="portable",
-        metavar="LIST",
-        help="of files (default: %(default)s)",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's arguments."""
+    add_option(parser, "--models", required=True)
+    add_weights_options(parser)
+    add_variants(parser)
+    text = ", or one number; several with commas between them"
+    add_option(parser, "--size", text, old=("--sizes",), default="256", once=True)
+    text = f"{','.join(BACKENDS)} (default: %(default)s)"
+    parser.add_argument(
+        "--backends", action=Value, once=True, default=ONNXRUNTIME, metavar="LIST", help=text
     )
-    add(
-        "--sizes",
-        action=Once,
-        default="256",
-        metavar="LIST",
-        help="256,512,1024 or 480x640 (height x width), in pixels (default: %(default)s)",
-    )
-    add(
-        "--backends",
-        action=Once,
-        default=ONNXRUNTIME,
-        metavar="LIST",
-        help=f"{','.join(BACKENDS)} (default: %(default)s)",
-    )
-    add(
-        "--providers",
-        action=Once,
-        default="cpu",
-        metavar="LIST",
-        help="cpu,cuda,tensorrt,openvino, or auto (default: %(default)s)",
-    )
-    add(
-        "--baseline",
-        default="",
-        metavar="NAME",
-        help="variant or backend that others are compared with (default: the first variant)",
-    )
-    add(
-        "--candidate",
-        action="append",
-        default=[],
-        metavar="MODEL=FILE",
-        help="measure this ONNX file beside the exported ones",
-    )
-    add(
-        "--onnx-models",
-        type=Path,
-        default=Path("onnx_models"),
-        metavar="DIR",
-        help="where exported files are; missing ones are exported (default: %(default)s)",
-    )
-    add(
-        "--images",
-        type=Path,
-        default=Path("sample_dataset"),
-        metavar="WHERE",
-        help="its first picture, cropped or mirrored to size, is the input (default: %(default)s)",
-    )
+    add_option(parser, "--providers", f"; {PROVIDERS}")
+    add_option(parser, "--compare-to", " (default: the first variant)", old=("--baseline",))
+    add_option(parser, "--candidate", ": measured beside the exported ones")
+    add_option(parser, "--onnx-models", "; missing files are exported")
+    add_option(parser, "--images", ": its first picture, cropped or mirrored to size, is run")
     _add_rules(parser)
-    add("--no-memory", action="store_true", help="leave peak memory out")
-    add(
-        "--out",
-        type=Path,
-        default=OUT,
-        metavar="DIR",
-        help="folder for bench.json and bench.md (default: %(default)s)",
-    )
+    parser.add_argument("--no-memory", action="store_true", help="leave peak memory out")
+    add_option(parser, "--out", default=OUT)
 
 
 def _add_rules(parser: argparse.ArgumentParser) -> None:
     add, rules = parser.add_argument, Rules()
-    add("--threads", type=int, default=0, metavar="N", help="default: the backend's choice")
+    add_option(parser, "--threads")
     add(
         "--repeats",
         type=int,
@@ -118,7 +74,7 @@ def _add_rules(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="rounds go on until every process has measured so long (default: %(default)s)",
     )
-    add("--seed", type=int, metavar="N", help="of the order (default: drawn, and written down)")
+    add_option(parser, "--seed", ": the order (default: a new one, which is written down)")
     add(
         "--spinning",
         action="store_true",
@@ -133,18 +89,18 @@ def plan_of(args: argparse.Namespace) -> BenchPlan:
     Raises:
         ParityError: an option's value cannot be used.
     """
-    if args.threads < 0:
-        raise ParityError("--threads must be 0 or more", hint="leave it out for all cores")
+    require_threads(args.threads)
+    require_seed(args.seed)
     if not (0.0 <= args.min_seconds < math.inf):
         raise ParityError("--min-seconds must be 0 or more", hint="leave it out for 1")
-    variants, backends = _names(args.variants, "variants"), _names(args.backends, "backends")
+    variants, backends = _names(args.variant, "variant"), _names(args.backends, "backends")
     unknown = [name for name in backends if name not in BACKENDS]
     if unknown:
         raise ParityError(
             f"unknown backend: {', '.join(unknown)}", hint=f"there are {', '.join(BACKENDS)}"
         )
     given = candidates_of(args.candidate)
-    baseline = args.baseline or (variants[0] if ONNXRUNTIME in backends else backends[0])
+    baseline = args.compare_to or (variants[0] if ONNXRUNTIME in backends else backends[0])
     candidates = {name: _only(name, files) for name, files in given.items()}
     models = tuple(dict.fromkeys(models_of(args)))
     _require_known(baseline, {*variants, *backends, *(["candidate"] if candidates else [])})
@@ -158,14 +114,14 @@ def plan_of(args: argparse.Namespace) -> BenchPlan:
         source=WeightsSource(args.weights, args.stand_in),
         providers=tuple(parse_providers(args.providers)),
         variants=variants,
-        sizes=tuple(_size(text) for text in _names(args.sizes, "sizes")),
+        sizes=tuple(_size(text) for text in _names(args.size, "size")),
         backends=backends,
         rules=Rules(
             rounds=args.repeats,
             min_seconds=args.min_seconds,
             threads=args.threads,
             spinning=args.spinning,
-            seed=secrets.randbits(32) if args.seed is None else abs(args.seed),
+            seed=secrets.randbits(32) if args.seed is None else args.seed,
         ),
         baseline=baseline,
         memory=not args.no_memory,
@@ -189,7 +145,7 @@ def _size(text: str) -> Size:
     except ValueError:
         found = (0, 0)
     if min(found) < 1 or text.endswith("x"):
-        raise ParityError(f"--sizes {text}: no size", hint="256, or 480x640 (height x width)")
+        raise ParityError(f"--size {text}: no size", hint="256, or 480x640 (height x width)")
     return found
 
 
@@ -207,13 +163,8 @@ def _only(name: str, files: Sequence[Path]) -> Path:
 def _require_known(baseline: str, names: set[str]) -> None:
     if baseline not in names:
         raise ParityError(
-            f"--baseline {baseline}: not measured here", hint=f"one of {', '.join(sorted(names))}"
+            f"--compare-to {baseline}: not measured here", hint=f"one of {', '.join(sorted(names))}"
         )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the subcommand's arguments."""
-    add_bench_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:

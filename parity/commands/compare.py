@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from trufor_onnx.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
+from trufor_onnx.options import add_option
 from trufor_onnx.parity.gate.evidence import read_json
 from trufor_onnx.parity.history.differences import Trend, differences
 from trufor_onnx.parity.history.timeline import difference_lines, documents
@@ -16,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     parser.add_argument("old", type=Path, metavar="OLD.json", help="parity.json or bench.json")
     parser.add_argument("new", type=Path, metavar="NEW.json", help="another of the same kind")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_option(parser, "--json")
 
 
 def run(args: argparse.Namespace) -> int:

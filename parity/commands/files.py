@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from trufor_onnx.console import EXIT_FAILED, EXIT_OK, printable
 from trufor_onnx.errors import ParityError
+from trufor_onnx.options import add_option
 from trufor_onnx.parity.gate.index import Index, open_index
 from trufor_onnx.parity.gate.staged import HOST_LIMIT, check_files, check_index
 
@@ -24,13 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--staged", action="store_true", help="what the next commit changes or removes"
     )
-    parser.add_argument(
-        "--most-bytes",
-        type=int,
-        default=HOST_LIMIT,
-        metavar="N",
-        help="what no file may exceed (default: %(default)s, a git host's limit)",
-    )
+    limit = f" (default: {HOST_LIMIT // 10**6}MB, a git host's limit)"
+    add_option(parser, "--max-size", limit, old=("--most-bytes",), default=HOST_LIMIT)
     parser.set_defaults(refuse=parser.error)
 
 
@@ -42,9 +38,9 @@ def run(args: argparse.Namespace) -> int:
     if index is None and args.staged:
         raise ParityError("not in a git work tree", hint="name files instead: parity files FILE")
     named, others = _sorted_out(index, args.files)
-    problems = check_files(others, args.most_bytes)
+    problems = check_files(others, args.max_size)
     if index is not None:
-        found = check_index(index, named, args.most_bytes)
+        found = check_index(index, named, args.max_size)
         problems += found.problems
         for note in found.notes:
             print(printable(f"note: {note}"), file=sys.stderr)

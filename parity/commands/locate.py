@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from trufor_onnx.console import EXIT_FAILED, EXIT_OK, printable, stderr_console
 from trufor_onnx.errors import ParityError
-from trufor_onnx.export.weights.sources import WeightsSource, add_weights_arguments
+from trufor_onnx.export.weights.sources import WeightsSource
+from trufor_onnx.options import Value, add_option, add_weights_options
 from trufor_onnx.parity.locate.report import json_text, table, write
 from trufor_onnx.parity.locate.run import LocateListener, Question, locate
 
@@ -19,34 +21,16 @@ from trufor_onnx.parity.locate.run import LocateListener, Question, locate
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     parser.add_argument("model", metavar="MODEL", help="a network; see `python -m export list`")
-    add_weights_arguments(parser)
+    add_weights_options(parser)
     chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument(
-        "--candidate", type=Path, metavar="FILE", help="this ONNX file, from wherever it is"
-    )
-    chosen.add_argument("--variant", default="", metavar="V", help="the exported NAME.V.onnx")
-    parser.add_argument(
-        "--image",
-        type=Path,
-        default=Path("sample_dataset"),
-        metavar="FILE",
-        help="an image, or a data set: its first image (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--size", metavar="HxW", help="crop from the image's middle (default: 96x128)"
-    )
-    parser.add_argument(
-        "--onnx-models",
-        type=Path,
-        default=Path("onnx_models"),
-        metavar="DIR",
-        help="where exported files are (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="write locate.json and locate.md there"
-    )
+    add_option(chosen, "--candidate", "; this one is looked into", default=None, action=Value)
+    add_option(chosen, "--variant", "; MODEL.VARIANT.onnx is looked into", default="")
+    add_option(parser, "--images", "; its first image is taken", old=("--image",))
+    add_option(parser, "--size", "; cut from the image's middle (default: 96x128)")
+    add_option(parser, "--onnx-models")
+    add_option(parser, "--out", ": locate.json and locate.md")
     parser.add_argument("--all", action="store_true", help="every part in the table")
-    parser.add_argument("--json", action="store_true", help="JSON on standard output, no table")
+    add_option(parser, "--json")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,9 +38,9 @@ def run(args: argparse.Namespace) -> int:
     question = Question(
         model=args.model,
         source=WeightsSource(args.weights, args.stand_in),
-        candidate=args.candidate,
+        candidate=_candidate(args.model, args.candidate),
         variant=args.variant,
-        image=args.image,
+        image=args.images,
         size=_size(args.size),
         folder=args.onnx_models,
     )
@@ -74,6 +58,25 @@ def run(args: argparse.Namespace) -> int:
         paths = write(found, args.out)
         stderr_console().print(", ".join(map(str, paths)), markup=False)
     return EXIT_FAILED if found.faults else EXIT_OK
+
+
+def _candidate(model: str, text: str | None) -> Path | None:
+    """The file of ``MODEL=FILE``; of the last release's ``FILE`` too, which is said."""
+    if text is None:
+        return None
+    name, separator, file = text.partition("=")
+    if not separator or Path(text).exists():
+        if name == model and Path(file).exists():
+            raise ParityError(
+                f"--candidate {text}: there are both {text} and {file}", hint="rename one of them"
+            )
+        print("note: --candidate FILE is now --candidate MODEL=FILE", file=sys.stderr)
+        return Path(text)
+    if name != model or not file:
+        raise ParityError(
+            f"--candidate {text}: not {model}=FILE", hint=f"--candidate {model}=FILE.onnx"
+        )
+    return Path(file)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

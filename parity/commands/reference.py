@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from trufor_onnx.console import EXIT_COULD_NOT, EXIT_OK, printable, stderr_console
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.files import format_size
+from trufor_onnx.options import add_option
 from trufor_onnx.parity.commands.arguments import add_network_arguments, models_of, require_threads
 from trufor_onnx.parity.inputs.cases import require_seed
 from trufor_onnx.parity.references.store import add_cache_arguments, cache_of
@@ -19,14 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     add_network_arguments(parser)
     add_cache_arguments(parser)
-    parser.add_argument(
-        "--onnx-models",
-        type=Path,
-        default=Path("onnx_models"),
-        metavar="DIR",
-        help="whose locks say for which variants the bundle proves files (default: %(default)s)",
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the bundle")
+    whose = ": by the locks the bundle knows for which variants it proves files"
+    add_option(parser, "--onnx-models", whose)
+    add_option(parser, "--out", " the bundle", required=True, metavar="FILE")
 
 
 def run(args: argparse.Namespace) -> int:

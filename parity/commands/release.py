@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from trufor_onnx.console import EXIT_OK
+from trufor_onnx.options import add_option
+from trufor_onnx.parity.commands.arguments import add_gate_options
 from trufor_onnx.parity.gate.judge import lines
 from trufor_onnx.parity.gate.policy import load_policy
 from trufor_onnx.parity.release.assemble import Order, assemble
@@ -18,54 +20,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     add = parser.add_argument
     add("version", metavar="VERSION", help="the folder is OUT/models-VERSION")
-    add(
-        "--models",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="MODEL",
-        help="refuse a report of others",
-    )
-    add(
-        "--report",
-        type=Path,
-        default=Path("reports/parity/parity.json"),
-        metavar="REPORT.json",
-        help="what was measured (default: %(default)s)",
-    )
-    add("--bench", type=Path, metavar="BENCH.json", help="time and memory")
-    add(
-        "--baseline",
-        action="extend",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="as for the gate",
-    )
-    add("--policy", type=Path, metavar="FILE.toml", help="as for the gate")
-    add(
-        "--models-dir",
-        type=Path,
-        default=Path("onnx_models"),
-        metavar="DIR",
-        help="files and locks (default: %(default)s)",
-    )
-    add("--out", type=Path, default=Path("dist"), metavar="DIR", help="default: %(default)s")
-    add(
-        "--although", default="", metavar="REASON", help="release what the gate stops; written down"
-    )
+    add_option(parser, "--models", "; a report of others is refused", default=[])
+    add_option(parser, "--report")
+    add_gate_options(parser)
+    add_option(parser, "--out", default=Path("dist"))
+    what = "release what the gate stops; written down"
+    add("--although", default="", metavar="REASON", help=what)
     add("--weights-licence", default="", metavar="TEXT", help="terms of weights of your own")
     add("--sign-key", type=Path, metavar="KEY.pem", help="sign with this private Ed25519 key")
-    add(
-        "--references",
-        type=Path,
-        metavar="FILE",
-        help="ship this bundle of `parity reference` (default: references.bundle beside the "
-        "report, where there is one)",
-    )
-    add("--release", type=Path, metavar="DIR", help="as for the gate: a signed one, to trust locks")
-    add("--key", type=Path, metavar="PUB.pem", help="as for the gate: who must have signed it")
+    shipped = ", to be shipped (default: references.bundle beside the report, if it is there)"
+    add_option(parser, "--reference", shipped, old=("--references",))
     add("--revision", default="", metavar="COMMIT", help="the source's git commit")
     add("--builder", default=LOCAL_BUILDER, metavar="URI", help="who makes it, for the provenance")
 
@@ -77,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         Order(
             version=args.version,
             report=args.report,
-            models_dir=args.models_dir,
+            models_dir=args.onnx_models,
             out=args.out,
             policy=policy,
             builder=args.builder,
@@ -90,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
             revision=args.revision,
             trusted=args.release,
             key=args.key,
-            references=args.references,
+            references=args.reference,
         )
     )
     for line in lines(made.decision, policy, explain=False):
@@ -103,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     if not (made.folder / layout.REFERENCES).is_file():
         print(
             "no bundle of references in it: its report's figures hold the next release to it, but "
-            "files cannot be run against it without torch; see --references",
+            "files cannot be run against it without torch; see --reference",
             file=sys.stderr,
         )
     return EXIT_OK

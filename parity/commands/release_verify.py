@@ -7,17 +7,18 @@ import sys
 from pathlib import Path
 
 from trufor_onnx.console import EXIT_FAILED, EXIT_OK, printable
+from trufor_onnx.options import add_option
 from trufor_onnx.parity.release.verify import verify_release
 from trufor_onnx.parity.results.release_layout import version_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="dist/models-VERSION")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="dist/models-VERSION")
     parser.add_argument(
         "--version", metavar="VERSION", help="what it must be (default: as the folder is called)"
     )
-    parser.add_argument("--key", type=Path, metavar="PUB.pem", help="who must have signed it")
+    add_option(parser, "--key")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from trufor_onnx.console import EXIT_OK, Once
+from trufor_onnx.console import EXIT_OK
 from trufor_onnx.documents import DIGEST
-from trufor_onnx.parity.commands.arguments import OUT
+from trufor_onnx.options import add_option
 from trufor_onnx.parity.report.formats import FORMATS, JSON, parse_formats, write_reports
 from trufor_onnx.parity.report.html.gate import read_gate
 from trufor_onnx.parity.results.rows import read_report
@@ -16,36 +16,17 @@ from trufor_onnx.parity.results.timing_file import read_bench
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    stored = OUT / FORMATS[JSON][0]
-    parser.add_argument(
-        "report",
-        nargs="?",
-        type=Path,
-        default=stored,
-        metavar="REPORT.json",
-        help="what `parity run` wrote (default: %(default)s)",
-    )
+    add_option(parser, "report", nargs="?")
     others = ",".join(name for name in FORMATS if name != JSON)
-    parser.add_argument(
-        "--format",
-        action=Once,
-        default=others,
-        metavar="LIST",
-        help="formats (default: %(default)s)",
-    )
+    add_option(parser, "--format", default=others)
     parser.add_argument(
         "--gate",
         type=Path,
         metavar="GATE.json",
         help="what `parity gate --json` said of this report, for the HTML page",
     )
-    parser.add_argument(
-        "--bench",
-        type=Path,
-        metavar="BENCH.json",
-        help="what `parity bench` wrote, for the HTML page",
-    )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: beside REPORT.json")
+    add_option(parser, "--bench", ", for the HTML page")
+    add_option(parser, "--out", " (default: beside REPORT.json)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print, write; the exit code is the report's status."""
     use_huge_pages()
     plan = plan_of(args)
-    formats = dict.fromkeys([JSON, *parse_formats(args.formats)])
+    formats = dict.fromkeys([JSON, *parse_formats(args.format)])
     with Journal(args.out, resume=not args.no_resume) as journal:
         try:
             report = _measure(plan, journal)

@@ -232,7 +232,7 @@ def make_subject(
         ExportError: the weights do not cover the network.
     """
     if not variants:
-        raise ParityError("no variant to compare", hint=f"--variants {DEFAULT_VARIANT}")
+        raise ParityError("no variant to compare", hint=f"--variant {DEFAULT_VARIANT}")
     if name == RUNTIME:
         if name in candidates or pixel_scale is not None:
             raise ParityError(

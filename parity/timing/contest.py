@@ -96,7 +96,7 @@ class Worker:
         if not line.endswith(b"\n"):
             raise ParityError(
                 f"its process ended with code {self._process.wait()}{self._last_words()}",
-                hint="-9 is what the system does where memory ran out: smaller --sizes",
+                hint="-9 is what the system does where memory ran out: smaller --size",
             )
         answer: dict[str, Any] = json.loads(line)
         if "problem" in answer:

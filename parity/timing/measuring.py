@@ -233,7 +233,7 @@ def _require_sizes(plan: BenchPlan, specs: list[ModelSpec]) -> None:
             if min(size) < spec.least_size:
                 raise ParityError(
                     f"{size[0]} x {size[1]} pixels are fewer than {spec.name} takes",
-                    hint=f"--sizes {spec.least_size} or more",
+                    hint=f"--size {spec.least_size} or more",
                 )
 
 

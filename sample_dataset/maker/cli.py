@@ -14,17 +14,14 @@ from sample_dataset.maker.manifest import load
 from sample_dataset.maker.plan import FORGERIES
 from sample_dataset.maker.shots import SHOTS
 from trufor_onnx.console import EXIT_FAILED, EXIT_OK, run_cli, stderr_console
+from trufor_onnx.options import add_option
 
 SAMPLES = Path("sample_dataset")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    parser.add_argument(
-        "--out",
-        type=Path,
-        help=f"the folder (default: {SAMPLES}; with --cocoglide: {DEFAULT_OUT})",
-    )
+    add_option(parser, "--out", f" (default: {SAMPLES}; with --cocoglide: {DEFAULT_OUT})")
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument(
         "--check", action="store_true", help="write nothing; say what in the folder differs"
@@ -39,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--processes",
         type=int,
         default=default_processes(),
+        metavar="N",
         help="photographs taken at the same time (default: %(default)s); changes no pixel",
     )
 

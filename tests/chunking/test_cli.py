@@ -56,7 +56,7 @@ def spoil(folder: Path) -> Path:
 
 def test_split_merge_verify(model: Path, run: Run):
     data = model.read_bytes()
-    code, out, err = run("split", model, "--target", "9000B", "--max", "20KB")
+    code, out, err = run("split", model, "--target", "9000B", "--max-size", "20KB")
     assert (code, err) == (0, "")
     assert "net.chunks" in out
     assert "0 already there" in out
@@ -164,8 +164,8 @@ def test_out_for_many_is_refused(tmp_path: Path, model: Path, run: Run):
     [
         ("split", "FILE", "--target", "0"),
         ("split", "FILE", "--target", "much"),
-        ("split", "FILE", "--target", "2MiB", "--max", "1MiB"),
-        ("split", "FILE", "--target", "1B", "--max", "1B"),
+        ("split", "FILE", "--target", "2MiB", "--max-size", "1MiB"),
+        ("split", "FILE", "--target", "1B", "--max-size", "1B"),
     ],
 )
 def test_wrong_sizes_are_2(model: Path, run: Run, args: tuple[str, ...]):
@@ -205,7 +205,7 @@ def test_inspect_says_what_a_retrained_file_shares(folder: Path, model: Path, ru
     data = bytearray(model.with_name("original").read_bytes())
     data[-2000] ^= 1
     model.write_bytes(data)
-    code, out, _ = run("split", model, "--target", "9000", "--max", "20000")
+    code, out, _ = run("split", model, "--target", "9000", "--max-size", "20000")
     assert code == 0
     assert "1 piece of an earlier release left" in out
     assert "prune" in out

@@ -49,7 +49,7 @@ def test_without_a_choice_the_stand_in_is_said(capsys: Capture) -> None:
 def test_options(tmp_path: Path, tiny: Specs, capsys: Capture) -> None:
     spec = tiny["noiseprint_pp"]
     torch.save(dict(stand_in_weights(spec, spec.build(), "t").tensors), "any.name")
-    for option in ("--weights", "--checkpoint"):
+    for option in ("--weights", "--checkpoint"):  # the old spelling, for a release
         assert main(["noiseprint_pp", option, "any.name", "--out", "o", "--opset", "21"]) == 0
         locked = read_lock(tmp_path / "o/noiseprint_pp.onnx")
         assert locked is not None
@@ -98,7 +98,7 @@ def test_a_later_failure_does_not_hide_what_was_written(tiny: Specs, capsys: Cap
         (["noiseprint_pp", "--opset", "999"], "opset 999 is out of range: 17 to"),
         (["noiseprint_pp", "--out", "file", "--stand-in", "s"], "cannot be written"),
         (["check"], "no lock file in onnx_models"),
-        (["check", "--out", "nowhere"], "no lock file in nowhere"),
+        (["check", "--onnx-models", "nowhere"], "no lock file in nowhere"),
         (["check", "mit_b2"], "mit_b2.lock.json"),
         (["timm:no_such_network_at_all"], "has no network called"),
     ],

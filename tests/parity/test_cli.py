@@ -47,7 +47,7 @@ def test_the_json_is_always_written(
 ) -> None:
     exported("tiny_np")
     make_images(1)
-    parity("--formats", formats, shapes=False)
+    parity("--format", formats, shapes=False)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["parity.json", *files]
 
 
@@ -97,7 +97,7 @@ def test_a_failure_beside_an_unreadable_image_is_exit_1(
         (["--pixel-scale", "0"], "--pixel-scale"),
         (["--pixel-scale", "nan"], "--pixel-scale"),
         (["--threads", "-1"], "--threads"),
-        (["--formats", "pdf"], "unknown report format: pdf"),
+        (["--format", "pdf"], "unknown report format: pdf"),
         (["--stand-in", ""], "--stand-in needs a seed"),
         (["--weights", "gone.th"], "gone.th"),
     ],
@@ -184,7 +184,7 @@ def test_a_stored_report_is_written_beside_it_unless_told_otherwise(
 ) -> None:
     exported("tiny_np")
     make_images(1)
-    parity("--formats", "json", shapes=False)
+    parity("--format", "json", shapes=False)
     stored = tmp_path / "out" / "parity.json"
     assert cli.main(["report", str(stored), "--format", "markdown"]) == 0
     assert sorted(path.name for path in stored.parent.iterdir()) == ["parity.json", "parity.md"]
@@ -233,7 +233,7 @@ def test_the_page_shows_the_gates_decision_on_this_report_only(
 ) -> None:
     exported("tiny_np")
     make_images(1)
-    parity("--formats", "json")
+    parity("--format", "json")
     stored, decision = tmp_path / "out" / "parity.json", tmp_path / "gate.json"
     cli.main(["gate", str(stored), "--json"])
     decision.write_text(capsys.readouterr().out)
@@ -241,7 +241,7 @@ def test_the_page_shows_the_gates_decision_on_this_report_only(
     assert cli.main(shown) == 0
     text = (tmp_path / "out" / "parity.html").read_text(encoding="utf-8")
     assert "No decision of the gate" not in text and "<b>weights</b>" in text
-    parity("--formats", "json", "--pixel-scale", "255")
+    parity("--format", "json", "--pixel-scale", "255")
     capsys.readouterr()
     assert cli.main(shown) == 2
     assert "judges another report" in capsys.readouterr().err

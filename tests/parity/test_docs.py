@@ -50,7 +50,7 @@ def test_every_command_shown_runs(
         edited("tiny_np", lambda proto: proto.ClearField("metadata_props")).replace(
             tmp_path / "theirs.onnx"
         )
-    if "--variants" in words:
+    if "--variant" in words:
         words = [word.replace("portable,ort", "portable") for word in words]
     given = [re.sub("noiseprint_pp|mit_b2", lambda found: names[found[0]], w) for w in words]
     given = [word.replace("*.jpg", "*.png") for word in given]

@@ -325,14 +325,14 @@ GUARDS = {
         "two_candidates",
     ),
     "a list option that is given twice": Guard(
-        "trufor_onnx/console.py",
-        "if given.get(self.dest, values) != values:",
+        "trufor_onnx/options.py",
+        "if self.once and given.get(spelling, values) != values:",
         "if False:",
         FOOLED,
         "list_that_is_given_twice",
     ),
     "a baseline that another one would replace": Guard(
-        "parity/commands/gate.py",
+        "trufor_onnx/options.py",
         '        action="extend",\n',
         "",
         "tests/parity/gate/test_command.py",

@@ -47,7 +47,7 @@ def peak(tmp_path: Path, onnx: Path, images: Path, *arguments: str) -> int:
     """Kilobytes of the resident set of a run over a folder of images at its highest."""
     command = [sys.executable, "-c", SCRIPT, "run", "--models", "tiny_np", "--stand-in", "golden"]
     command += ["--candidate", f"tiny_np={onnx}", "--images", str(images), "--threads", "1"]
-    command += ["--out", str(tmp_path / "out"), "--no-shapes", "--formats", "json", *arguments]
+    command += ["--out", str(tmp_path / "out"), "--no-shapes", "--format", "json", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     return int(done.stdout.split()[-1])

@@ -55,7 +55,7 @@ def test_two_variants_share_a_reference(
         return run(runner, feeds)
 
     monkeypatch.setattr(TorchRunner, "run", watched)
-    ran = parity("--variants", f"portable,{VARIANT}", "--no-cache", shapes=False)
+    ran = parity("--variant", f"portable,{VARIANT}", "--no-cache", shapes=False)
     both = len(runs)
     runs.clear()
     parity("--no-cache", shapes=False)
@@ -78,7 +78,7 @@ def test_a_wrong_variant_fails_and_the_other_does_not(
     proto.graph.node.append(node)
     onnx.save(proto, variant)
     write_lock(variant, VARIANT)
-    ran = parity("--variants", f"portable,{VARIANT}", shapes=False)
+    ran = parity("--variant", f"portable,{VARIANT}", shapes=False)
     assert ran.code == 1
     assert statuses(ran.report) == {"source": "pass", "portable": "pass", VARIANT: "fail"}
     names = (tmp_path / "out" / "parity.junit.xml").read_text()
@@ -89,14 +89,14 @@ def test_a_variant_that_is_not_there_is_an_error_that_names_the_command(
     parity: Any, exported: Callable[[str], Path]
 ) -> None:
     exported("tiny_np")
-    ran = parity("--variants", "portable,fp16")
+    ran = parity("--variant", "portable,fp16")
     assert (ran.code, ran.report) == (2, {})
     assert "python -m export tiny_np --variant fp16" in ran.err
 
 
 def test_a_lock_of_another_variant_than_the_name_is_an_error(parity: Any, variant: Path) -> None:
     write_lock(variant, "fp16")
-    ran = parity("--variants", VARIANT)
+    ran = parity("--variant", VARIANT)
     assert (ran.code, ran.report) == (2, {})
     assert f"its name says {VARIANT}, its lock fp16" in ran.err
 
@@ -114,7 +114,7 @@ def test_a_portable_file_whose_lock_says_another_variant_is_an_error(
 
 def test_a_variant_without_a_lock_is_unproven_under_its_name(parity: Any, variant: Path) -> None:
     variant.with_suffix(".lock.json").unlink()
-    ran = parity("--variants", f"portable,{VARIANT}", shapes=False)
+    ran = parity("--variant", f"portable,{VARIANT}", shapes=False)
     assert statuses(ran.report) == {"source": "pass", "portable": "pass", VARIANT: "pass"}
     proof = {row["variant"]: row["proof"] for row in ran.report["rows"]}
     assert proof[VARIANT] == "weights unproven"
@@ -122,7 +122,7 @@ def test_a_variant_without_a_lock_is_unproven_under_its_name(parity: Any, varian
 
 def test_no_variant_at_all_is_an_error(parity: Any, exported: Callable[[str], Path]) -> None:
     exported("tiny_np")
-    ran = parity("--variants", ",")
+    ran = parity("--variant", ",")
     assert (ran.code, ran.report) == (2, {})
 
 
@@ -147,6 +147,6 @@ def test_a_variant_that_ran_nowhere_is_no_pass(
 
     optional = [Provider("cpu", required=False)]
     monkeypatch.setattr("trufor_onnx.parity.commands.arguments.parse_providers", lambda _: optional)
-    ran = parity("--variants", f"portable,{VARIANT}", shapes=False)
+    ran = parity("--variant", f"portable,{VARIANT}", shapes=False)
     assert statuses(ran.report) == {"source": "pass", "portable": "pass", VARIANT: "not run"}
     assert ran.code == 2

@@ -190,7 +190,7 @@ def test_of_two_candidates_both_are_judged(
 
 
 def test_a_list_that_is_given_twice_is_refused(parity: Any) -> None:
-    for option, one, other in (("--providers", "cpu", "cuda"), ("--variants", "portable", "ort")):
+    for option, one, other in (("--providers", "cpu", "cuda"), ("--variant", "portable", "ort")):
         with pytest.raises(SystemExit) as ended:
             parity(option, one, option, other)
         assert ended.value.code == 2

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*arguments: object, models: Path) -> int:
-    return main([*map(str, arguments), "--models", str(models), "--threads", "1"])
+    return main([*map(str, arguments), "--onnx-models", str(models), "--threads", "1"])
 
 
 def test_a_folder(
@@ -101,7 +101,7 @@ def test_wrong_usage_is_exit_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     code = main(
-        [str(photos), "--out", str(tmp_path / "out"), "--models", str(tiny_models), *arguments]
+        [str(photos), "--out", str(tmp_path / "out"), "--onnx-models", str(tiny_models), *arguments]
     )
     assert code == 2
     printed = capsys.readouterr().err
@@ -124,7 +124,7 @@ def test_ctrl_c_ends_at_once_and_leaves_nothing_half_written(
     out = tmp_path / "out"
     command = [sys.executable, "-m", "runtime", "large.png", "--out", str(out), "--tile", "4000"]
     child = subprocess.Popen(
-        [*command, "--models", str(tiny_models), "--threads", "1"],
+        [*command, "--onnx-models", str(tiny_models), "--threads", "1"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,

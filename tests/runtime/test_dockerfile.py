@@ -144,7 +144,7 @@ def test_what_is_copied_is_enough(tmp_path: Path, tiny_models: Path, photos: Pat
     names = {line.partition("==")[0] for line in listed.splitlines()}
     assert "onnxruntime" in names
     assert not names & {"torch", "onnx", "onnx-ir", "timm", "scipy", "pytest"}
-    command = ["analyze", str(photos), "--out", "out", "--models", str(tiny_models)]
+    command = ["analyze", str(photos), "--out", "out", "--onnx-models", str(tiny_models)]
     ran = subprocess.run(
         [binaries / "trufor-onnx", *command],
         cwd=tmp_path,

@@ -54,7 +54,7 @@ with Detector(sys.argv[1], threads=1) as detector:
 def test_the_command(tiny_models: Path, photos: Path) -> None:
     code = """
 from trufor_onnx.runtime.cli import main
-sys.exit(main([sys.argv[2], "--out", "out", "--models", sys.argv[1], "--threads", "1"]))
+sys.exit(main([sys.argv[2], "--out", "out", "--onnx-models", sys.argv[1], "--threads", "1"]))
 """
     assert "1 analysed" in run(code, tiny_models, photos / "a.png", cwd=photos)
 

@@ -13,7 +13,7 @@ from trufor_onnx.parity.gate.policy import Absent, PlacementRule, Policy, budget
 from trufor_onnx.parity.results.rows import RUNTIME, Report
 
 ALLOWS = "no part of a file creates error, no number in it is another one"
-LOOK = "python -m parity locate MODEL --candidate FILE --all"
+LOOK = "python -m parity locate MODEL --candidate MODEL=FILE --all"
 
 
 def pieces_rule(evidence: Evidence, policy: Policy) -> Finding:

@@ -97,7 +97,7 @@ def test_its_network_goes_through_the_same_export(
     install("one = their_package.specs:one")
     assert main(["theirs", "--stand-in", "s", "--out", "out"]) == 0
     assert (tmp_path / "out/theirs.onnx").is_file()
-    assert main(["check", "--out", "out"]) == 0
+    assert main(["check", "--onnx-models", "out"]) == 0
     assert "theirs.lock.json: the same bytes" in capsys.readouterr().out
     assert main(["list"]) == 0
     assert "theirs" in capsys.readouterr().out

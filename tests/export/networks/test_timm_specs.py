@@ -153,7 +153,7 @@ def resnet() -> Any:
 
 def test_the_command(tmp_path: Path, resnet: Any, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save(resnet.state_dict(), "mine.pth")
-    assert main(["timm:test_resnet", "--checkpoint", "mine.pth", "--out", "out"]) == 0
+    assert main(["timm:test_resnet", "--weights", "mine.pth", "--out", "out"]) == 0
     assert "mine.pth" in capsys.readouterr().out
     path = tmp_path / "out/timm_test_resnet.onnx"
     locked = read_lock(path)
@@ -161,7 +161,7 @@ def test_the_command(tmp_path: Path, resnet: Any, capsys: pytest.CaptureFixture[
     assert locked["model"] == "timm:test_resnet"
     assert locked["weights"]["file"] == "mine.pth"
     assert (tmp_path / "out/timm_test_resnet.lock.json").is_file()
-    assert main(["check", "--out", "out", "--weights", "mine.pth"]) == 0
+    assert main(["check", "--onnx-models", "out", "--weights", "mine.pth"]) == 0
     spec = find("timm:test_resnet")
     resnet.eval()
     self_check(path.read_bytes(), spec, resnet)

@@ -18,7 +18,7 @@ from trufor_onnx.parity.gate.judge import RULES
 
 @pytest.fixture
 def arguments(good: Any) -> list[str]:
-    return ["gate", str(good.report), "--models-dir", str(good.models)]
+    return ["gate", str(good.report), "--onnx-models", str(good.models)]
 
 
 def test_a_sentence_a_rule(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

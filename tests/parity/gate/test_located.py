@@ -99,8 +99,8 @@ def test_one_weight_stops_the_gate_and_its_layer_is_named(
     release = make_release(change=one_weight)
     images = make_images(1, folder="for_locate", size=(96, 128))
     capsys.readouterr()
-    words = ["gate", release.report, "--models-dir", release.models, "--json", "--locate"]
-    options = ["--weights", release.weights, "--image", images]
+    words = ["gate", release.report, "--onnx-models", release.models, "--json", "--locate"]
+    options = ["--weights", release.weights, "--images", images]
     assert main([str(word) for word in (*words, *options)]) == 1
     decision = json.loads(capsys.readouterr().out)
     assert "locate" in decision["stopped_by"]

@@ -94,7 +94,7 @@ def test_pieces_that_are_damaged_or_of_another_file(
 
 
 def test_a_file_that_no_git_host_takes(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, err = check(capsys, "--most-bytes", "1000", model)
+    code, err = check(capsys, "--max-size", "1000", model)
     assert code == 1 and "git hosts refuse more than 1,000: split it" in err
 
 
@@ -307,11 +307,11 @@ def test_large_files_of_any_ending(repository: Repository, capsys: Capture) -> N
         (repository.top / name).write_bytes(bytes(2000))
     repository.git("add", "-A")
     for words in (["--staged"], ["weights.bin"]):
-        assert main(["files", "--most-bytes", "1000", *words]) == 1
+        assert main(["files", "--max-size", "1000", *words]) == 1
         err = capsys.readouterr().err
         assert err.count("2,000 bytes, git hosts refuse more than 1,000") == 4
     (repository.top / "weights.bin").write_bytes(b"")  # what is staged counts
-    assert main(["files", "--most-bytes", "1000", "--staged"]) == 1
+    assert main(["files", "--max-size", "1000", "--staged"]) == 1
     assert staged(capsys)[0] == 0
 
 

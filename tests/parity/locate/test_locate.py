@@ -25,7 +25,7 @@ def run(
     images = make_images(1)
 
     def call(*arguments: object) -> int:
-        given = ["locate", "--stand-in", "golden", "--size", "32x40", "--image", str(images)]
+        given = ["locate", "--stand-in", "golden", "--size", "32x40", "--images", str(images)]
         words = [str(word) for word in arguments]
         return main([*given, *words] if words[:1] == ["tiny_np"] else [*given, "tiny_np", *words])
 
@@ -52,14 +52,14 @@ def test_a_sound_file_exits_0(run: Run, capsys: pytest.CaptureFixture[str]) -> N
 def test_a_fault_exits_1_and_is_named(
     run: Run, faulty: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("--candidate", faulty) == 1
+    assert run("--candidate", f"tiny_np={faulty}") == 1
     assert "\n0 creates the error: " in capsys.readouterr().out
 
 
 def test_json_and_files_say_the_same(
     run: Run, faulty: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("--candidate", faulty, "--json", "--out", tmp_path / "out") == 1
+    assert run("--candidate", f"tiny_np={faulty}", "--json", "--out", tmp_path / "out") == 1
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "out" / "locate.json").read_text())
     assert (printed["schema_version"], printed["first"]) == (2, "0")
@@ -75,13 +75,13 @@ def test_mistakes_exit_2(
     other = edited("tiny_mit", lambda proto: proto.graph.ClearField("doc_string"))
     (tmp_path / "broken.onnx").write_bytes(b"no protobuf")
     for arguments, message in (
-        (["--candidate", tmp_path / "none.onnx"], "no file"),
-        (["--candidate", tmp_path / "broken.onnx"], "not a readable ONNX file"),
-        (["--candidate", other], "another network's file"),
+        (["--candidate", f"tiny_np={tmp_path / 'none.onnx'}"], "no file"),
+        (["--candidate", f"tiny_np={tmp_path / 'broken.onnx'}"], "not a readable ONNX file"),
+        (["--candidate", f"tiny_np={other}"], "another network's file"),
         (["--variant", "int8"], "tiny_np.int8.onnx"),
         (["--size", "0x8"], "not HxW"),
         (["--stand-in", "another"], "the reference runs with"),
-        (["--image", tmp_path / "none.png"], "none.png"),
+        (["--images", tmp_path / "none.png"], "none.png"),
     ):
         assert run(*arguments) == 2
         error = capsys.readouterr().err
@@ -102,5 +102,5 @@ def test_weights_that_nothing_ties_to_the_reference_are_refused(
             for node in proto.graph.node:
                 node.input[:] = [tensor.name if name == old else name for name in node.input]
 
-    assert run("--candidate", edited("tiny_np", change)) == 2
+    assert run("--candidate", f"tiny_np={edited('tiny_np', change)}") == 2
     assert "none of its initializers can be traced" in capsys.readouterr().err

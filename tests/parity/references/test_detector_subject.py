@@ -107,7 +107,7 @@ def test_other_weights_are_refused_before_anything_runs(
 def test_a_missing_part_and_foreign_options_are_errors(
     run: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("--variants", "fp16")[0] == 2
+    assert run("--variant", "fp16")[0] == 2
     assert "trufor_head" in capsys.readouterr().err
     assert run("--pixel-scale", "255")[0] == 2
     assert "own files and scale" in capsys.readouterr().err

@@ -249,7 +249,7 @@ def test_the_command_line(
     order: Prepare, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = order()
-    options = ["--report", given.report, "--models-dir", given.models_dir, "--out", tmp_path / "d"]
+    options = ["--report", given.report, "--onnx-models", given.models_dir, "--out", tmp_path / "d"]
     arguments = ["release", "2.0", *map(str, options), "--weights-licence", "ours"]
     assert main(arguments) == 0
     captured = capsys.readouterr()

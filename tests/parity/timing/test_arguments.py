@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from trufor_onnx.errors import ParityError
-from trufor_onnx.parity.commands.bench import add_bench_arguments, plan_of
+from trufor_onnx.parity.commands.bench import add_arguments, plan_of
 from trufor_onnx.parity.timing.plan import BenchPlan
 
 
 def plan(*words: str) -> BenchPlan:
     parser = argparse.ArgumentParser()
-    add_bench_arguments(parser)
+    add_arguments(parser)
     return plan_of(parser.parse_args(["--models", "mit_b2", *words]))
 
 
@@ -38,9 +38,9 @@ def test_defaults() -> None:
 
 def test_everything_can_be_chosen() -> None:
     found = plan(
-        *("--variants", "plain, ort,plain", "--sizes", "256,480x640,256", "--backends"),
+        *("--variant", "plain, ort,plain", "--size", "256,480x640,256", "--backends"),
         *("onnxruntime,torch32", "--threads", "3", "--repeats", "9", "--min-seconds", "0.5"),
-        *("--seed", "42", "--baseline", "torch32", "--no-memory", "--spinning"),
+        *("--seed", "42", "--compare-to", "torch32", "--no-memory", "--spinning"),
         *("--candidate", "mit_b2=x.onnx", "--models", "mit_b2,noiseprint_pp"),
     )
     assert found.variants == ("plain", "ort")
@@ -62,7 +62,7 @@ def test_two_candidates_of_a_network_are_refused() -> None:
     assert same.candidates == {"mit_b2": Path("x.onnx")}
 
 
-@pytest.mark.parametrize("option", ["--variants", "--sizes", "--backends", "--providers"])
+@pytest.mark.parametrize("option", ["--variant", "--size", "--backends", "--providers"])
 def test_a_list_that_is_given_twice_is_refused(
     option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,7 +73,7 @@ def test_a_list_that_is_given_twice_is_refused(
 
 
 def test_the_first_variant_is_the_baseline_where_none_is_named() -> None:
-    assert plan("--variants", "plain,ort").baseline == "plain"
+    assert plan("--variant", "plain,ort").baseline == "plain"
     assert plan("--backends", "torch32").baseline == "torch32"
 
 
@@ -86,15 +86,15 @@ def test_the_first_variant_is_the_baseline_where_none_is_named() -> None:
         (("--min-seconds", "-1"), "--min-seconds"),
         (("--min-seconds", "nan"), "--min-seconds"),
         (("--min-seconds", "inf"), "--min-seconds"),
-        (("--sizes", "big"), "--sizes big: no size"),
-        (("--sizes", "0"), "no size"),
-        (("--sizes", "256x"), "no size"),
-        (("--sizes", "-5"), "no size"),
-        (("--sizes", "1x2x3"), "no size"),
-        (("--sizes", ","), "--sizes names nothing"),
-        (("--variants", ""), "--variants names nothing"),
+        (("--size", "big"), "--size big: no size"),
+        (("--size", "0"), "no size"),
+        (("--size", "256x"), "no size"),
+        (("--size", "-5"), "no size"),
+        (("--size", "1x2x3"), "no size"),
+        (("--size", ","), "--size names nothing"),
+        (("--variant", ""), "--variant names nothing"),
         (("--backends", "caffe"), "unknown backend: caffe"),
-        (("--baseline", "ort"), "--baseline ort: not measured here"),
+        (("--compare-to", "ort"), "--compare-to ort: not measured here"),
         (("--providers", "gpu"), "unknown provider"),
         (("--candidate", "mit_b2"), "not MODEL=FILE"),
         (("--candidate", "other=x.onnx"), "which --models does not"),

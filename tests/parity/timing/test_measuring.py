@@ -52,7 +52,7 @@ def test_two_inputs_two_files_memory_and_the_noise(
 ) -> None:
     candidate, _ = exported("tiny_mit"), exported("tiny_np")
     code, report = bench(
-        *("--models", "tiny_mit", "--sizes", "32x40", "--candidate", f"tiny_mit={candidate}")
+        *("--models", "tiny_mit", "--size", "32x40", "--candidate", f"tiny_mit={candidate}")
     )
     assert code == 0 and report is not None
     assert [row.contestant.name for row in report.latency] == [
@@ -76,7 +76,7 @@ def test_without_memory_and_where_a_device_is_absent(
     bench: Any, exported: Callable[[str], Path]
 ) -> None:
     exported("tiny_np")
-    words = ("--models", "tiny_np", "--sizes", "16", "--no-memory", "--providers")
+    words = ("--models", "tiny_np", "--size", "16", "--no-memory", "--providers")
     code, report = bench(*words, "auto")
     assert code == 0 and report is not None and report.memory == ()
     outcomes = {row.contestant.provider: row.outcome for row in report.latency}
@@ -90,11 +90,11 @@ def test_wrong_usage_writes_nothing(
     bench: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     for words, problem in (
-        (("--models", "tiny_mit", "--sizes", "16"), "16 x 16 pixels are fewer than tiny_mit"),
+        (("--models", "tiny_mit", "--size", "16"), "16 x 16 pixels are fewer than tiny_mit"),
         (("--models", "none"), "no network is called 'none'"),
         (("--models", "tiny_np", "--candidate", "tiny_np=gone.onnx"), "no file gone.onnx"),
         (("--models", "tiny_np", "--images", "nowhere"), "no folder nowhere"),
-        (("--models", "tiny_np", "--variants", "none"), "no variant 'none'"),
+        (("--models", "tiny_np", "--variant", "none"), "no variant 'none'"),
     ):
         (tmp_path / "onnx_models").mkdir(exist_ok=True)
         (tmp_path / "onnx_models" / "tiny_np.onnx").touch()
@@ -167,7 +167,7 @@ def test_pytorch_and_onnxruntime_at_full_size(tmp_path: Path) -> None:
     ramp = np.add.outer(np.arange(80), np.arange(90))[..., None] * (1, 2, 3) % 256
     Image.fromarray(ramp.astype(np.uint8)).save(tmp_path / "ramp.png")
     command = ["bench", *FAST, "--models", "noiseprint_pp", "--stand-in", "golden"]
-    command += ["--backends", "onnxruntime,torch32", "--baseline", "torch32", "--sizes", "64"]
+    command += ["--backends", "onnxruntime,torch32", "--compare-to", "torch32", "--size", "64"]
     assert main([*command, "--images", "ramp.png", "--out", "out"]) == 0
     report = read_bench(tmp_path / "out" / "bench.json")
     assert [row.contestant.name for row in report.latency] == [

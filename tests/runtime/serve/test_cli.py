@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
     "arguments",
     [
         ["--max-megabytes", "0"],
-        ["--models", "nowhere", "--port", "0"],
+        ["--onnx-models", "nowhere", "--port", "0"],
         ["--port", "99999"],
         ["--host", "192.0.2.1", "--port", "0"],
     ],
@@ -51,7 +51,8 @@ def test_without_the_extra(
 
 def test_it_starts_answers_and_ends(tiny_models: Path, tmp_path: Path) -> None:
     pytest.importorskip("uvicorn", reason="the page's server is not installed")
-    command = [sys.executable, "-m", "runtime.serve", "--port", "0", "--models", str(tiny_models)]
+    command = [sys.executable, "-m", "runtime.serve", "--port", "0"]
+    command += ["--onnx-models", str(tiny_models)]
     child = subprocess.Popen(
         command,
         cwd=tmp_path,

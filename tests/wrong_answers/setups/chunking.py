@@ -24,7 +24,7 @@ def _exported(w: Workshop, *, lock: bool = True) -> Path:
     w.network("tiny", "Small")
     assert w.run("export", "tiny", "--stand-in", "a", "--out", "models").code == 0
     file = w.folder / "models" / "tiny.onnx"
-    ran = w.run("chunking", "split", file, "--target", "8KiB", "--max", "16KiB")
+    ran = w.run("chunking", "split", file, "--target", "8KiB", "--max-size", "16KiB")
     assert ran.code == 0, ran.text
     if not lock:
         file.with_suffix(".lock.json").unlink()
@@ -78,7 +78,7 @@ def split_of_another(w: Workshop) -> str:
     before = _content(file.parent)
     _refused(w.run("chunking", "split", file), file.parent, before, "other weights")
     shutil.copy(w.folder / "other" / "tiny.lock.json", file.parent)  # a retrained release
-    ran = w.run("chunking", "split", file, "--target", "8KiB", "--max", "16KiB")
+    ran = w.run("chunking", "split", file, "--target", "8KiB", "--max-size", "16KiB")
     assert ran.code == 0, f"a retrained file with its lock: {ran.text}"
     w.network("less", "Tiny")
     assert w.run("export", "less", "--stand-in", "b", "--out", "other").code == 0
@@ -178,12 +178,8 @@ def _repository(w: Workshop) -> tuple[_Repository, Path]:
     file = _exported(w)
     repository = _Repository(w)
     shutil.copytree(file.parent, repository.top / "models")
-    assert (
-        w.run(
-            "chunking", "split", "repository/models/tiny.onnx", "--target", "8KiB", "--max", "16KiB"
-        ).code
-        == 0
-    )
+    sizes = ("--target", "8KiB", "--max-size", "16KiB")
+    assert w.run("chunking", "split", "repository/models/tiny.onnx", *sizes).code == 0
     (repository.top / "models" / "tiny.onnx").unlink()
     return repository, repository.top / "models" / "tiny.chunks"
 

@@ -108,7 +108,7 @@ def two_candidates(w: Workshop) -> str:
     assert status["candidate #2"] == {"pass"}, status
     bench = w.run("parity", "bench", *options, *both)
     said(bench, 2, "one after the other")
-    twice = w.run("parity", "run", *options, "--variants", "portable", "--variants", "ort")
+    twice = w.run("parity", "run", *options, "--variant", "portable", "--variant", "ort")
     said(twice, 2, "given twice")
     return "both judged, exit 1; bench and lists given twice: exit 2"
 

@@ -108,7 +108,7 @@ def unreadable_lock(w: Workshop) -> str:
     (folder / "tiny.plain.onnx").unlink()
     before = contents(folder)
     refused(w.run("export", "tiny", "--variant", "plain"), "tiny.plain.lock.json", "--replace")
-    options = ("--models", "tiny", "--variants", "plain", "--sizes", "64", "--repeats", "5")
+    options = ("--models", "tiny", "--variant", "plain", "--size", "64", "--repeats", "5")
     options = (*options, "--images", w.images())
     refused(w.run("parity", "bench", *options), "--replace")
     assert contents(folder) == before, "bench wrote something"

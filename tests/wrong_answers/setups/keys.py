@@ -125,7 +125,7 @@ def both_sides_changed(w: Workshop) -> str:
         assert ran.code == 0, ran.text
 
     def gate(out: str, *baseline: object) -> tuple[list[str], dict[str, str]]:
-        return _stopped_by(w, f"{out}/parity.json", "--models-dir", f"{out}_models", *baseline)
+        return _stopped_by(w, f"{out}/parity.json", "--onnx-models", f"{out}_models", *baseline)
 
     measure("old")
     bundle = w.run("parity", "reference", *models, "--out", "old/references.bundle")
@@ -178,7 +178,7 @@ def memory_in_turns(w: Workshop) -> str:
         _, saw = _stopped_by(
             w,
             "new/parity.json",
-            "--models-dir",
+            "--onnx-models",
             "new",
             "--bench",
             f"{name}.json",

@@ -53,7 +53,16 @@ OPTIONS = ("--stand-in", "a", "--size", "64x48")
 
 
 def _locate(w: Workshop, model: str, file: str) -> Ran:
-    return w.run("parity", "locate", model, "--candidate", file, "--image", w.images(), *OPTIONS)
+    return w.run(
+        "parity",
+        "locate",
+        model,
+        "--candidate",
+        f"{model}={file}",
+        "--images",
+        w.images(),
+        *OPTIONS,
+    )
 
 
 @set_up("25a", "BatchNorm folded, the weight keeps its name (dynamo=True)", "no fault")
@@ -102,8 +111,8 @@ def a_kernel_that_rounds(w: Workshop) -> str:
     w.python(f"{TORCH}\nspec, net = network('inorm')\nsave(net, spec, 'inorm.onnx')")
     images = w.images(size=(160, 160), name="larger")
     ran = w.run(
-        *("parity", "locate", "inorm", "--candidate", "inorm.onnx", "--stand-in", "a"),
-        *("--size", "160x160", "--image", images),
+        *("parity", "locate", "inorm", "--candidate", "inorm=inorm.onnx", "--stand-in", "a"),
+        *("--size", "160x160", "--images", images),
     )
     assert ran.code == 0, ran.text
     assert "kernel rounds badly" in ran.out or "No part creates error" in ran.out, ran.out
@@ -245,8 +254,8 @@ def _planted(w: Workshop, change: str, layer: str, words: str) -> str:
         options = () if folder == "right" else ("--candidate", "vit=bad/vit.onnx")
         place = ("--onnx-models", folder) if folder == "right" else ()
         w.run("parity", "run", "--models", "vit", *source, "--images", images, *options, *place)
-        gate = ("reports/parity/parity.json", "--models-dir", folder, "--json")
-        ran = w.run("parity", "gate", *gate, "--locate", *source, "--image", images)
+        gate = ("reports/parity/parity.json", "--onnx-models", folder, "--json")
+        ran = w.run("parity", "gate", *gate, "--locate", *source, "--images", images)
         assert ('"locate"' in ran.out.partition('"stopped_by"')[2]) == wanted, ran.text
         if wanted:
             assert ran.code == 1, ran.text

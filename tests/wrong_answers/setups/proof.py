@@ -198,14 +198,14 @@ def external_data(w: Workshop) -> str:
     assert ran.code == 0, ran.text
     listed = w.report()["models"]["tiny"]["file"]["external"]
     assert [entry["name"] for entry in listed] == ["tiny.onnx.data"], listed
-    given = ("tiny", "--weights", "trained.th", "--image", w.images(1), *candidate[1:])
-    located = w.run("parity", "locate", *given[:-1], "--candidate", "theirs/tiny.onnx")
+    given = ("tiny", "--weights", "trained.th", "--images", w.images(1), *candidate)
+    located = w.run("parity", "locate", *given)
     assert located.code == 0, located.text
     staged = w.run("parity", "files", "theirs/tiny.onnx", "theirs/tiny.onnx.data")
     assert "nobody proved whose weights" in staged.text, staged.text
     bench = w.run(
         *("parity", "bench", "--models", "tiny", "--weights", "trained.th", *candidate),
-        *("--sizes", "32x32", "--repeats", "6", "--images", w.images(1)),
+        *("--size", "32x32", "--repeats", "6", "--images", w.images(1)),
     )
     assert bench.code == 0, bench.text
     data = w.folder / "theirs" / "tiny.onnx.data"
