@@ -72,12 +72,16 @@ def _parser() -> argparse.ArgumentParser:
     cut.add_argument("--target", type=parse_size, default=DEFAULT_TARGET, metavar="SIZE", help=text)
     also = f"; here, no piece (default: {largest})"
     add_option(cut, "--max-size", also, old=("--max",), default=DEFAULT_MAX)
-    _add_force(cut, "also what is not whole, or not what the lock or the manifest there is of")
+    add_option(
+        cut,
+        "--force",
+        ": replace also what is not whole, or not what the lock or the manifest there is of",
+    )
 
     join = _command(commands, "merge", _merge, expand_folders, "put a file back together")
     _add_folder(join)
     add_option(join, "--out", " (default: its name, beside DIR)", metavar="FILE")
-    _add_force(join, "replace what no merge wrote, whatever the lock beside it says")
+    add_option(join, "--force", ": replace what no merge wrote, whatever the lock beside it says")
 
     check = _command(commands, "verify", _verify, expand_folders, "check without merging")
     _add_folder(check)
@@ -101,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         help="releases to keep",
     )
     clean.add_argument("--dry-run", action="store_true", help="only say what would be removed")
-    _add_force(clean, "remove pieces that the lock beside DIR may be of")
+    add_option(clean, "--force", ": remove pieces that the lock beside DIR may be of")
     return parser
 
 
@@ -127,10 +131,6 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a folder of pieces, a manifest in one, or a folder: all its *.chunks",
     )
-
-
-def _add_force(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.add_argument("--force", action="store_true", help=text)
 
 
 def _itself(path: Path) -> list[Path]:

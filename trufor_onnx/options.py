@@ -44,12 +44,12 @@ class Value(argparse.Action):
         given = vars(namespace).setdefault("_given", {}).setdefault(self.dest, {})
         if spelling != now and spelling not in given:
             sys.stderr.write(f"note: {spelling} is now {now}\n")
-        if self.once and given.get(spelling, values) != values:
-            more = "name all its values at once, with commas between them"
-            parser.error(f"{spelling} is given twice, with different values; {more}")
         if any(value != values for other, value in given.items() if other != spelling):
             both = " and ".join(sorted({*given, spelling}))
             parser.error(f"{both} are one option, given with different values; keep {now}")
+        if self.once and given.get(spelling, values) != values:
+            more = "name all its values at once, with commas between them"
+            parser.error(f"{spelling} is given twice, with different values; {more}")
         given[spelling] = values
         setattr(namespace, self.dest, values)
 
@@ -116,6 +116,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "--out": _of("DIR", "where to write", type=Path),
     "--format": _of("LIST", "what to write", once=True),
     "--max-size": _of("SIZE", "what no file may exceed, as 45MiB", type=parse_size),
+    "--force": {"help": "do also what is refused without it", "action": "store_true"},
     "--json": {"help": "print JSON instead of text", "action": "store_true"},
 }
 

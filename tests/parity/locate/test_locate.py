@@ -90,6 +90,25 @@ def test_mistakes_exit_2(
         assert "Traceback" not in error
 
 
+def test_a_candidate_is_named_as_everywhere(
+    run: Run, faulty: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last release took the file alone: that is said, and what can mean two is refused."""
+    assert run("--candidate", faulty) == 1
+    assert capsys.readouterr().err == "note: --candidate FILE is now --candidate MODEL=FILE\n"
+    for wrong in (f"tiny_mit={faulty}", "tiny_np=", "=x.onnx"):
+        assert run("--candidate", wrong) == 2
+        assert f"--candidate {wrong}: not tiny_np=FILE" in capsys.readouterr().err
+    here = Path("x.onnx")
+    for path in (here, Path("tiny_np=x.onnx")):
+        path.write_bytes(faulty.read_bytes())
+    assert run("--candidate", "tiny_np=x.onnx") == 2
+    assert "there are both" in capsys.readouterr().err
+    here.unlink()
+    assert run("--candidate", "tiny_np=x.onnx") == 1
+    assert "note: " in capsys.readouterr().err
+
+
 def test_weights_that_nothing_ties_to_the_reference_are_refused(
     run: Run, edited: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
