@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from trufor_onnx.cli import COMMANDS
+from trufor_onnx.__main__ import COMMANDS
 from trufor_onnx.options import SHARED
 
 ROOT = Path(__file__).resolve().parents[2]
