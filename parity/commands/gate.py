@@ -11,7 +11,7 @@ from trufor_onnx.parity.commands.arguments import add_gate_options
 from trufor_onnx.parity.gate.evidence import gather
 from trufor_onnx.parity.gate.judge import json_text, judge, lines
 from trufor_onnx.parity.gate.policy import load_policy
-from trufor_onnx.parity.locate.gating import located
+from trufor_onnx.parity.locate.run import located
 from trufor_onnx.parity.release.verify import signed_locks
 
 

@@ -1,8 +1,8 @@
-"""``parity locate`` as one call: reference, candidate, walk, answer."""
+"""``parity locate`` as one call: reference, candidate, walk, answer; also for a whole report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from trufor_onnx.errors import ParityError
+from trufor_onnx.errors import ParityError, UserError
 from trufor_onnx.export.build import file_stem
 from trufor_onnx.export.networks.registry import NOISEPRINT_PP, find
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.export.weights.tensors import Weights
+from trufor_onnx.files import sha256_file
+from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile, Location
 from trufor_onnx.parity.inputs.cases import Case, Pixels
 from trufor_onnx.parity.inputs.feeds import Feeds, make_feeds
 from trufor_onnx.parity.inputs.image_sets import find_images
@@ -32,9 +34,11 @@ from trufor_onnx.parity.locate.origins import find_origins
 from trufor_onnx.parity.locate.results import Located, Store, shares
 from trufor_onnx.parity.locate.tape import Tape, record
 from trufor_onnx.parity.locate.walks import Walks
-from trufor_onnx.parity.references.identity import REFUTED
+from trufor_onnx.parity.references.identity import CANDIDATE, REFUTED, candidates_of
 from trufor_onnx.parity.references.subject import Subject, make_subject
 from trufor_onnx.parity.results.environment import environment
+from trufor_onnx.parity.results.rows import RUNTIME
+from trufor_onnx.parity.results.tolerances import plain_variant
 from trufor_onnx.parity.runners.base import Outputs
 from trufor_onnx.parity.runners.torch_runner import TorchRunner
 
@@ -200,3 +204,65 @@ def _errors(
         else:
             errors[output.name] = float(np.inf)
     return errors
+
+
+def located(
+    evidence: Evidence, source: WeightsSource, image: Path, candidates: Sequence[str] = ()
+) -> tuple[Location, ...]:
+    """What `parity locate` finds in each file of the report's networks.
+
+    Args:
+        evidence: the report and its files.
+        source: the choice of weights.
+        image: an image, or a data set of which the first image is taken.
+        candidates: ``MODEL=FILE``, where a candidate of the report is.
+
+    Raises:
+        ParityError: a candidate is not named as ``MODEL=FILE``.
+    """
+    files = candidates_of(candidates)
+    unknown = sorted(files.keys() - {subject.model for subject in evidence.subjects})
+    if unknown:
+        raise ParityError(
+            f"--candidate {unknown[0]}=...: the report has no such network",
+            hint=f"it has {', '.join(dict.fromkeys(s.model for s in evidence.subjects))}",
+        )
+    return tuple(_locations(evidence, source, image, files))
+
+
+def _named(subject: JudgedFile, files: Sequence[Path]) -> Path | None:
+    """The file that the report judged as this candidate, of those that the user names."""
+    if plain_variant(subject.variant) != CANDIDATE:
+        return None
+    wanted = subject.said("file", "sha256")
+    fitting = [path for path in files if path.is_file() and sha256_file(path) == wanted]
+    return next(iter([*fitting, *files]), None)
+
+
+def _locations(
+    evidence: Evidence,
+    source: WeightsSource,
+    image: Path,
+    files: Mapping[str, Sequence[Path]],
+) -> Iterator[Location]:
+
+    for subject in evidence.subjects:
+        if subject.model == RUNTIME:
+            continue  # its files are those of networks; see `locate_rule`
+        path = _named(subject, files.get(subject.model, ())) or subject.path
+        if path is None or not path.is_file():
+            yield _nothing(
+                subject, f"no file {path or ''}; --candidate {subject.model}=FILE, or merge"
+            )
+            continue
+        try:
+            found = locate(Question(subject.model, source, path, image=image))
+            first = found.faults[0].name if found.faults else ""
+            sha256 = sha256_file(path)
+            yield Location(subject.model, subject.variant, sha256, found.sentence(), first)
+        except UserError as error:
+            yield _nothing(subject, f"{error.problem}; {error.hint}")
+
+
+def _nothing(subject: JudgedFile, problem: str) -> Location:
+    return Location(subject.model, subject.variant, "", "", "", problem)

@@ -21,7 +21,7 @@ from trufor_onnx.parity.gate.evidence import Location, gather
 from trufor_onnx.parity.gate.findings import Finding, Outcome
 from trufor_onnx.parity.gate.judge import judge
 from trufor_onnx.parity.gate.policy import load_policy
-from trufor_onnx.parity.locate.gating import located
+from trufor_onnx.parity.locate.run import located
 
 
 def rule(release: Any, *found: Location, absent: str = "allow", asked: bool = True) -> Finding:
