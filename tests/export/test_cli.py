@@ -1,7 +1,8 @@
-"""The command line: what it prints, how it exits, and that it starts without torch."""
+"""The command line: what it prints, how it exits, its bar, and that it starts without torch."""
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -13,9 +14,10 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from trufor_onnx.export import build, cli
-from trufor_onnx.export.cli import main
+from trufor_onnx.export.cli import download_progress, main
 from trufor_onnx.export.lock import lock_path, read_lock
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.weights import download
@@ -24,9 +26,7 @@ from trufor_onnx.export.weights.tensors import stand_in_weights
 
 Specs = dict[str, ModelSpec]
 ROOT = Path(__file__).resolve().parents[2]
-
 pytestmark = pytest.mark.usefixtures("tiny_registry")
-
 Capture = pytest.CaptureFixture[str]
 
 
@@ -243,3 +243,22 @@ def test_help_starts_without_torch(argv: list[str]) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+def shown(terminal):
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=terminal, width=100)
+    with download_progress("TruFor_weights.zip", console) as progress:
+        progress(0, None)
+        progress(500_000, 1_000_000)
+        progress(1_000_000, 1_000_000)
+    return stream.getvalue()
+
+
+def test_bar_on_a_terminal():
+    assert "TruFor_weights.zip" in shown(True)
+    assert "1.0/1.0 MB" in shown(True)
+
+
+def test_quiet_elsewhere():
+    assert shown(False).strip() == ""

@@ -31,7 +31,7 @@ PARTS = (
 FAILED = 1  # pytest's exit code where tests ran and failed
 
 COMPARE, CHANGED = "parity/results/comparison.py", "tests/parity/test_changed_outputs.py"
-UNIT = "tests/parity/results/test_compare.py"
+UNIT = "tests/parity/results/test_comparison.py"
 FOOLED = "tests/parity/test_ways_to_be_fooled.py"
 
 ACCEPTANCE, ACCEPTED = "chunking/acceptance.py", "tests/chunking/test_acceptance.py"
@@ -237,7 +237,7 @@ GUARDS = {
         "parity/references/subject.py",
         "        require_here(path, ParityError)  # merged or pulled, never made anew\n",
         "",
-        "tests/parity/references/test_subjects.py",
+        "tests/parity/references/test_subject.py",
         "in_pieces or pointer",
     ),
     "other bytes than the lock's": Guard(
@@ -300,14 +300,14 @@ GUARDS = {
         "export/graph/repeatable.py",
         "    if ratio == 0.0 or trains == 0.0:\n",
         "    if True:\n",
-        "tests/export/graph/test_random_operators.py",
+        "tests/export/graph/test_repeatable.py",
         "named_where_it_draws",
     ),
     "a .data file that is not the locked one": Guard(
         "export/lock.py",
         'file_entry(onnx_path) == document["file"]',
         'file_entry(onnx_path)["sha256"] == document["file"]["sha256"]',
-        "tests/export/graph/test_external.py",
+        "tests/export/test_weights_beside_the_file.py",
         "kept_only_whole",
     ),
     "a second candidate of a network": Guard(
@@ -321,7 +321,7 @@ GUARDS = {
         "parity/commands/bench.py",
         "if len(files) > 1:",
         "if False:",
-        "tests/parity/timing/test_arguments.py",
+        "tests/parity/commands/test_bench.py",
         "two_candidates",
     ),
     "a list option that is given twice": Guard(
@@ -335,7 +335,7 @@ GUARDS = {
         "trufor_onnx/options.py",
         '        action="extend",\n',
         "",
-        "tests/parity/gate/test_command.py",
+        "tests/parity/commands/test_gate.py",
         "baselines_given_one_by_one",
     ),
     "preprocessing that the file contradicts": Guard(
@@ -418,7 +418,7 @@ GUARDS = {
         "export/weights/tensors.py",
         "return replace(weights, look_untrained=fresh, stored=stored)",
         "return weights",
-        "tests/export/weights/test_untrained.py",
+        "tests/export/weights/test_standin.py",
         "only_checkpoints",
     ),
     "tensors that look untrained in the gate": Guard(
@@ -428,7 +428,7 @@ GUARDS = {
         "export/weights/download.py",
         "if sha256 in PUBLISHED:",
         "if True:",
-        "tests/export/weights/test_publication.py",
+        "tests/export/weights/test_download.py",
         "a_name_is_no_origin",
     ),
     "an origin of a file that is not proven": Guard(
@@ -475,21 +475,21 @@ GUARDS = {
         "parity/references/keys.py",
         "        if unseen:\n",
         "        if False:\n",
-        "tests/parity/references/test_live.py",
+        "tests/parity/references/test_supply.py",
         "cannot_be_followed",
     ),
     "a journal of other code": Guard(
         "parity/running/journal.py",
         '        "code": code_digest(),\n',
         "",
-        "tests/parity/running/test_fingerprint.py",
+        "tests/parity/running/test_journal.py",
         "code_digest",
     ),
     "a journal of another network's code": Guard(
         "parity/running/journal.py",
         '        "networks": [made_by(spec) for spec in specs],\n',
         "",
-        "tests/parity/running/test_fingerprint.py",
+        "tests/parity/running/test_journal.py",
         "networks_code_counts",
     ),
     "rows of a foreign backend": Guard(
@@ -531,7 +531,7 @@ GUARDS = {
         "parity/release/assemble.py",
         "    if problems:\n",
         "    if False:\n",
-        "tests/parity/release/test_references.py",
+        "tests/parity/release/test_shipped_references.py",
         "not_of_the_report",
     ),
     "memory without a baseline": Guard(
@@ -724,14 +724,14 @@ GUARDS = {
         "parity/running/side_by_side.py",
         "entrant.unsteady[runner.provider] = problem",
         "pass",
-        "tests/parity/running/test_bench.py",
+        "tests/parity/running/test_side_by_side.py",
         "otherwise_the_second_time",
     ),
     "a reference coarser than float32": Guard(
         "parity/references/yardstick.py",
         "    if less:\n",
         "    if False:\n",
-        "tests/parity/references/test_reference.py",
+        "tests/parity/references/test_yardstick.py",
         "computes_in_float16",
     ),
     "a BatchNorm folded under the old name": Guard(
@@ -766,14 +766,14 @@ GUARDS = {
         "parity/gate/rules/files.py",
         "        elif one.first:\n",
         "        elif False:\n",
-        "tests/parity/gate/test_located.py",
+        "tests/parity/locate/test_gating.py",
         "stops_the_gate",
     ),
     "a reference that is not the network": Guard(
         "parity/runners/torch_runner.py",
         "        if not is_plain(layer) or not _keeps_size(layer):\n",
         "        if not hasattr(layer, 'padding_mode') or not _keeps_size(layer):\n",
-        "tests/parity/runners/test_float64.py",
+        "tests/parity/runners/test_torch_runner.py",
         "way_of_its_own",
     ),
     "a wrong file behind a kernel that rounds coarsely": Guard(

@@ -1,9 +1,11 @@
-"""Many images: resumed, never half-written, one bad one does not stop the rest."""
+"""Many images: resumed, never half-written, one bad one does not stop the rest; the bars."""
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from PIL import Image
 
 from trufor_onnx.runtime import Detector
-from trufor_onnx.runtime.batch import Done, ImageOutcome, analyze_all
+from trufor_onnx.runtime.batch import Done, ImageOutcome, analyze_all, batch_progress
 from trufor_onnx.runtime.images import find_images
 from trufor_onnx.runtime.outputs import Wanted
 
@@ -149,3 +151,36 @@ def test_results_that_cannot_be_written(detector: Detector, photos: Path, tmp_pa
     done = run(detector, photos, out)
     assert outcomes(done) == ["analysed", "analysed", "could not"]
     assert "cannot be written" in done[2].problem
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def drive(total: int) -> None:
+    with batch_progress(total) as listener:
+        for index in range(total):
+            listener.step("reading", 0, 1)
+            for tile in range(1, 4):
+                listener.step("Noiseprint++", tile, 3)
+            listener.step("detector", 0, 1)
+            listener.step("detector", 1, 1)
+            listener.image(f"{index}.png")
+
+
+def test_nothing_is_drawn_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    drive(2)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_images_and_steps_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    drive(2)
+    drawn = terminal.getvalue()
+    assert "images" in drawn
+    assert "detector" in drawn
+    assert "2/2" in drawn

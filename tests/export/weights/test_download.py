@@ -1,10 +1,11 @@
-"""The published weights from a server on 127.0.0.1, whatever goes wrong."""
+"""The published weights from a server on 127.0.0.1; who published a file."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import io
+import json
 import os
 import socket
 import zipfile
@@ -16,11 +17,14 @@ import pytest
 from trufor_onnx.export.weights import archive
 from trufor_onnx.export.weights.archive import ArchiveError
 from trufor_onnx.export.weights.download import (
+    PUBLISHED,
     WEIGHTS,
     WEIGHTS_TERMS,
     DownloadError,
     Publication,
     fetch_weights,
+    publication_of,
+    receipt_path,
 )
 from trufor_onnx.files import atomic_writer, sha256_bytes
 
@@ -279,3 +283,32 @@ def test_folder_that_is_a_file(make_server, tmp_path):
     with pytest.raises(DownloadError, match="weights: ") as caught:
         fetch(tmp_path / "weights", make_server(content=ARCHIVE))
     assert "--out" in caught.value.hint
+
+
+def test_a_published_digest_is_known_wherever_it_is() -> None:
+    for digest in PUBLISHED:
+        assert publication_of(None, digest) == {"by": "GRIP-UNINA", "known_by": "its SHA-256"}
+
+
+def test_a_name_is_no_origin(tmp_path: Path) -> None:
+    assert publication_of(tmp_path / WEIGHTS.file_name, "a" * 64) is None
+    assert publication_of(None, "") is None
+
+
+def test_a_receipt_of_the_published_archive_is_one_for_its_digest_only(tmp_path: Path) -> None:
+    path = tmp_path / WEIGHTS.file_name
+    receipt = {"archive_md5": WEIGHTS.md5, "sha256": "a" * 64, "size": 3}
+    receipt_path(path).write_text(json.dumps(receipt))
+    known = publication_of(path, "a" * 64)
+    assert known is not None and known["known_by"] == "the receipt of the published archive"
+    assert publication_of(path, "b" * 64) is None
+    assert publication_of(None, "a" * 64) is None
+    receipt_path(path).write_text(json.dumps(receipt | {"archive_md5": "0" * 32}))
+    assert publication_of(path, "a" * 64) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", '"x"'])
+def test_what_is_no_receipt_says_nothing(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.pth"
+    receipt_path(path).write_text(text)
+    assert publication_of(path, "a" * 64) is None

@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+from tests.parity.gate.conftest import good, kept, make_release  # noqa: F401 - fixtures
 from trufor_onnx.export.build import build_proto, export_model
 from trufor_onnx.export.lock import METADATA_KEY
 from trufor_onnx.export.networks.registry import TRUFOR_HEAD

@@ -6,6 +6,11 @@ from typing import Any
 
 import pytest
 
+from tests.parity.timing.conftest import (  # noqa: F401 - fixtures
+    contestant_fixture,
+    latency_fixture,
+    report_fixture,
+)
 from trufor_onnx.parity.results.rows import SOURCE, Report, Row, Status
 from trufor_onnx.parity.results.summary import summarise
 

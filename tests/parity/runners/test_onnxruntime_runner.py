@@ -1,4 +1,4 @@
-"""ONNX Runtime as it is, and one that lies about what ran."""
+"""ONNX Runtime as it is, with bound runs, and one that lies about what ran."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from trufor_onnx.errors import ParityError, ProviderRunError
+from trufor_onnx.parity.runners import onnxruntime_runner
+from trufor_onnx.parity.runners import onnxruntime_runner as binding
 from trufor_onnx.parity.runners.onnxruntime_runner import OnnxRuntimeRunner
 from trufor_onnx.parity.runners.providers import NAMES, Provider
 
@@ -218,3 +220,54 @@ def test_a_graph_that_fails_while_running_is_an_error(tmp_path: Path) -> None:
         assert runner.run(feeds(6))["y"].shape == (2, 3)
         with pytest.raises(ParityError, match=r"failed on image \(5,\)"):
             runner.run(feeds(5))
+
+
+@pytest.fixture
+def bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binding, "DEVICE", "cpu")
+    monkeypatch.setattr(onnxruntime_runner, "BINDS", ("cpu",))
+
+
+def random_feeds(*shape: int) -> dict[str, np.ndarray]:
+    return {"image": np.random.default_rng(0).random(shape, dtype=np.float32)}
+
+
+def test_bound_and_plain_runs_give_the_same_outputs(
+    exported_once: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, shape in (("tiny_np", (2, 3, 9, 7)), ("tiny_trufor", (1, 3, 40, 33))):
+        with OnnxRuntimeRunner(exported_once(name), CPU, threads=1) as runner:
+            plain = runner.run(random_feeds(*shape))
+            with monkeypatch.context() as patch:
+                patch.setattr(binding, "DEVICE", "cpu")
+                patch.setattr(onnxruntime_runner, "BINDS", ("cpu",))
+                found = runner.run(random_feeds(*shape))
+        assert list(found) == list(plain)
+        for output, array in found.items():
+            assert array.dtype == plain[output].dtype
+            assert np.array_equal(array, plain[output])
+
+
+@pytest.mark.usefixtures("bound")
+def test_outputs_of_one_run_stay_when_another_is_made(
+    exported_once: Callable[[str], Path],
+) -> None:
+    """Nothing that a caller holds lies in memory that the next run takes."""
+    with OnnxRuntimeRunner(exported_once("tiny_np"), CPU, threads=1) as runner:
+        first = runner.run(random_feeds(1, 3, 8, 8))["noiseprint"]
+        kept = first.copy()
+        runner.run({"image": np.ones((1, 3, 8, 8), np.float32)})
+        assert np.array_equal(first, kept)
+        assert runner.run(random_feeds(1, 3, 16, 8))["noiseprint"].shape == (1, 1, 16, 8)
+
+
+@pytest.mark.usefixtures("bound")
+def test_wrong_inputs_are_an_error_here_too(exported_once: Callable[[str], Path]) -> None:
+    with OnnxRuntimeRunner(exported_once("tiny_np"), CPU, threads=1) as runner:
+        for given in (
+            {},
+            {"rgb": np.zeros((1, 3, 8, 8), np.float32)},
+            {"image": np.zeros((1, 4, 8, 8), np.float32)},
+        ):
+            with pytest.raises(ParityError, match="ONNX Runtime failed on"):
+                runner.run(given)

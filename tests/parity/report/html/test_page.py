@@ -1,4 +1,4 @@
-"""One file, whole, that loads nothing, shows everything and lets nothing in."""
+"""One file, whole, that loads nothing, lets nothing in, and can be read, light and dark."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,19 @@ from trufor_onnx.parity.gate.findings import Decision, Finding, Outcome
 from trufor_onnx.parity.gate.judge import json_text
 from trufor_onnx.parity.gate.policy import load_policy
 from trufor_onnx.parity.report.html.gate import Gate, Rule, read_gate
-from trufor_onnx.parity.report.html.page import page
+from trufor_onnx.parity.report.html.page import (
+    BACKGROUNDS,
+    DARK,
+    LEAST_CONTRAST,
+    LIGHT,
+    contrast,
+    css,
+    page,
+)
 from trufor_onnx.parity.results.rows import SOURCE, Report, Status
 
 VOID = {"meta", "img", "br", "link", "col"}
+DECORATION = {"line"}  # borders that no meaning hangs on
 
 
 class Page(HTMLParser):
@@ -67,6 +77,8 @@ KNOWN = {
     *("figure", "figcaption", "img", "details", "summary"),
     *("svg", "g", "line", "circle", "rect", "path", "text"),
 }
+
+
 ATTRIBUTES = {
     *("lang", "charset", "http-equiv", "content", "name", "href", "class", "id", "role"),
     *("aria-live", "aria-label", "aria-labelledby", "aria-hidden", "tabindex", "scope"),
@@ -208,3 +220,30 @@ def test_a_decision_on_another_report_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParityError, match="another report"):
         read_gate(path, "b" * 64)
     assert json.loads(path.read_text())["report_sha256"] == "a" * 64
+
+
+def test_contrast_of_known_colours() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21.0)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)  # WebAIM's example
+    assert contrast("#123456", "#123456") == 1.0
+
+
+@pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("background", BACKGROUNDS)
+def test_every_text_colour_on_every_background(colours: dict[str, str], background: str) -> None:
+    for name in colours.keys() - DECORATION - set(BACKGROUNDS):
+        found = contrast(colours[name], colours[background])
+        assert found >= LEAST_CONTRAST, f"{name} on {background}: {found:.2f}"
+
+
+def test_light_and_dark_have_the_same_names() -> None:
+    assert LIGHT.keys() == DARK.keys()
+
+
+def test_the_style_uses_these_colours_only() -> None:
+    style = (resources.files("trufor_onnx.parity.report.html") / "page.css").read_text(
+        encoding="utf-8"
+    )
+    assert set(re.findall(r"var\(--(\w+)\)", style)) <= LIGHT.keys()
+    assert not re.findall(r"#[0-9a-f]{3,8}\b|rgba?\(", style)
+    assert css().count("prefers-color-scheme:dark") == 1

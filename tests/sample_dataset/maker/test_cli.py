@@ -13,7 +13,7 @@ from sample_dataset.maker.build import make_samples
 from sample_dataset.maker.plan import FORGERIES
 from sample_dataset.maker.shots import SHOTS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAMES = {"pebbles"}
 
 

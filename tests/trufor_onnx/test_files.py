@@ -1,13 +1,37 @@
+"""Files whole or not at all, their digests and sizes, and only regular ones are opened."""
+
 import errno
+import hashlib
 import os
+import socket
 import stat
+from collections import namedtuple
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trufor_onnx import files as atomic
-from trufor_onnx.files import PendingFile, atomic_write, atomic_writer, current_umask, fsync_folder
+from trufor_onnx.errors import ChunkingError, StorageError, UnsafeFileError
+from trufor_onnx.files import (
+    BLOCK_BYTES,
+    PendingFile,
+    atomic_write,
+    atomic_writer,
+    check_space,
+    current_umask,
+    explained,
+    format_size,
+    fsync_folder,
+    kind_of,
+    open_regular,
+    parse_size,
+    sha256_bytes,
+    sha256_file,
+)
 
 Names = Callable[[Path], list[str]]
 Failing = Callable[[int], Callable[..., None]]
@@ -194,3 +218,187 @@ def test_error_of_the_system_passes_through(
     monkeypatch.setattr(atomic.os, "open", failing(errno.EACCES))
     with pytest.raises(PermissionError):
         PendingFile(tmp_path)
+
+
+@pytest.mark.parametrize("size", [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1])
+def test_file_and_buffer_agree_with_hashlib(
+    tmp_path: Path, make_bytes: Callable[[int], bytes], size: int
+):
+    data = make_bytes(size)
+    (tmp_path / "file").write_bytes(data)
+    expected = hashlib.sha256(data).hexdigest()
+    assert sha256_file(tmp_path / "file") == expected
+    assert sha256_bytes(memoryview(data)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("24MiB", 24 << 20),
+        ("45 MiB", 45 << 20),
+        ("1", 1),
+        ("4096B", 4096),
+        ("1.5GiB", 3 << 29),
+        ("45MB", 45_000_000),
+        ("2kib", 2048),
+        ("0.5KiB", 512),
+        ("1TiB", 1 << 40),
+        (" 7 ", 7),
+    ],
+)
+def test_right_sizes(text: str, size: int):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "MiB", "0", "0MiB", "-1", "1e6", "24 MiB MiB", "24Mi", "1.5", "0.3KiB", "٣", "9" * 16],
+)
+def test_wrong_sizes(text: str):
+    with pytest.raises(ChunkingError) as caught:
+        parse_size(text)
+    assert "24MiB" in caught.value.hint
+
+
+@given(st.text(max_size=12))
+def test_any_text_is_a_size_or_a_typed_error(text: str):
+    with suppress(ChunkingError):
+        assert parse_size(text) > 0
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (24 << 20, "24.0 MiB"),
+        (5 << 50, "5120.0 TiB"),
+    ],
+)
+def test_sizes_for_people(size: int, text: str):
+    assert format_size(size) == text
+
+
+def make(path: Path, kind: str) -> None:
+    """Put something that is no regular file at ``path``."""
+    if kind == "symbolic link":
+        (path.parent / "target").write_bytes(b"content")
+        path.symlink_to(path.parent / "target")
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        here = Path.cwd()
+        os.chdir(path.parent)  # the path of a socket is limited to 108 bytes
+        try:
+            with socket.socket(socket.AF_UNIX) as made:
+                made.bind(path.name)
+        finally:
+            os.chdir(here)
+    elif kind == "device":
+        try:
+            os.mknod(path, 0o600 | 0o020000, os.makedev(1, 5))  # like /dev/zero: endless
+        except PermissionError:
+            pytest.skip("only root makes devices")
+
+
+@pytest.mark.parametrize("kind", ["symbolic link", "folder", "pipe", "socket", "device"])
+def test_only_regular_files_are_opened(tmp_path: Path, kind: str):
+    path = tmp_path / "file"
+    make(path, kind)
+    assert kind_of(path.lstat().st_mode) == kind
+    with pytest.raises(UnsafeFileError, match=f"is a {kind}"):
+        open_regular(path)
+
+
+def test_link_that_the_user_typed_is_followed(tmp_path: Path):
+    make(tmp_path / "file", "symbolic link")
+    descriptor = open_regular(tmp_path / "file", follow_link=True)
+    assert os.read(descriptor, 9) == b"content"
+    os.close(descriptor)
+
+
+def test_file_that_becomes_a_link_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    really_open = os.open
+
+    def swap_and_open(name, flags, *args, **kwargs):
+        path.unlink()
+        path.symlink_to("/etc/passwd")
+        return really_open(name, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", swap_and_open)
+    with pytest.raises(UnsafeFileError, match="symbolic link"):
+        open_regular(path)
+
+
+def test_file_that_becomes_a_pipe_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_files: Callable[[], int]
+):
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    really_open = os.open
+
+    def swap_and_open(name, flags, *args, **kwargs):
+        path.unlink()
+        os.mkfifo(path)
+        return really_open(name, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", swap_and_open)
+    before = open_files()
+    with pytest.raises(UnsafeFileError, match="pipe"):
+        open_regular(path)
+    assert open_files() == before
+
+
+@pytest.mark.parametrize(
+    ("number", "word"),
+    [
+        (errno.ENOSPC, "no space left"),
+        (errno.EDQUOT, "no space left"),
+        (errno.EACCES, "permissions"),
+        (errno.EROFS, "read-only"),
+        (errno.ENOENT, "mkdir"),
+        (errno.EIO, "dmesg"),
+        (errno.EFBIG, "ulimit"),
+        (errno.EMFILE, "again"),
+    ],
+)
+def test_errors_say_what_where_and_what_to_do(tmp_path: Path, number: int, word: str):
+    with pytest.raises(StorageError) as caught, explained("write", tmp_path / "file"):
+        raise OSError(number, os.strerror(number))
+    assert word in str(caught.value)
+    assert str(tmp_path) in caught.value.problem
+    assert caught.value.hint
+
+
+def test_full_disk_names_what_is_needed_and_free(tmp_path: Path):
+    with (
+        pytest.raises(StorageError, match=r"24\.0 MiB needed, .* free"),
+        explained("write", tmp_path / "file", needed=24 << 20),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_full_disk_in_a_folder_that_is_gone(tmp_path: Path):
+    with (
+        pytest.raises(StorageError, match=r"24\.0 MiB needed\n"),
+        explained("write", tmp_path / "none" / "file", needed=24 << 20),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_other_errors_pass():
+    with pytest.raises(ZeroDivisionError), explained("write", Path("file")):
+        raise ZeroDivisionError
+
+
+def test_space_is_what_a_plain_user_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    fields = namedtuple("fields", "f_bavail f_bfree f_frsize")
+    monkeypatch.setattr(os, "statvfs", lambda _path: fields(10, 1000, 4096))
+    check_space(tmp_path, 40960)
+    with pytest.raises(StorageError, match="no space left"):
+        check_space(tmp_path, 40961)

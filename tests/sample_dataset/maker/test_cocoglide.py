@@ -21,7 +21,7 @@ FILES = {
     "real/fire hydrant_1.png": b"real one",
 }
 WANTED = {name: sha256_bytes(data) for name, data in FILES.items()}
-SHARED = Path(os.environ.get("TRUFOR_TEST_DATA", Path(__file__).parents[3] / "shared"))
+SHARED = Path(os.environ.get("TRUFOR_TEST_DATA", Path(__file__).parents[4] / "shared"))
 REAL = SHARED / "data/cocoglide50"
 
 

@@ -20,7 +20,7 @@ from sample_dataset.maker.plan import FORGERIES
 from sample_dataset.maker.shots import PNG, SHOTS, Encoding
 from trufor_onnx.files import sha256_bytes
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SMALL = 48
 NAMES = {"pool_table", "pebbles"}
 FEW = {
