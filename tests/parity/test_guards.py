@@ -37,7 +37,7 @@ FOOLED = "tests/parity/test_ways_to_be_fooled.py"
 ACCEPTANCE, ACCEPTED = "chunking/acceptance.py", "tests/chunking/test_acceptance.py"
 STAGED, HOOK = "parity/gate/staged.py", "tests/parity/gate/test_staged.py"
 PROVING, PROVED = "parity/references/proving.py", "tests/parity/references/test_proving.py"
-ORIGIN, RULES = "parity/gate/rules/origin.py", "tests/parity/gate/test_rules.py"
+ORIGIN, RULES = "parity/gate/rules/origin.py", "tests/parity/gate/rules/test_origin.py"
 BESIDE, DATA = "chunking/external_data.py", "tests/chunking/test_external_data.py"
 LIMITS, SUMMARY = "tests/parity/results/test_limits.py", "tests/parity/results/test_summary.py"
 
@@ -510,7 +510,7 @@ GUARDS = {
         "parity/gate/rules/whole.py",
         'if row.backend not in ("", SOURCE) and (row.model, row.variant) not in files:',
         "if False:",
-        "tests/parity/gate/test_rules.py",
+        "tests/parity/gate/rules/test_whole.py",
         "call_themselves_the_source",
     ),
     "a network that changed on both sides": Guard(
@@ -524,7 +524,7 @@ GUARDS = {
         "parity/gate/rules/numbers.py",
         'absent.append(f"{model}: no picture in common with the last release")',
         'held.append("")',
-        "tests/parity/gate/test_rules.py",
+        "tests/parity/gate/rules/test_numbers.py",
         "nothing_can_be_held",
     ),
     "a bundle that is not the report's": Guard(
@@ -538,28 +538,28 @@ GUARDS = {
         "parity/gate/rules/cost.py",
         "    if unjudged and found.outcome is Outcome.PASS:\n",
         "    if False:\n",
-        "tests/parity/gate/test_rules.py",
+        "tests/parity/gate/rules/test_cost.py",
         "without_anything_to_compare_with",
     ),
     "memory of two files of one run": Guard(
         "parity/gate/rules/cost.py",
         "if peak > max(growth * before, before + slack):",
         "if False:",
-        "tests/parity/gate/test_rules.py",
+        "tests/parity/gate/rules/test_cost.py",
         "old_file_s_peak",
     ),
     "a size that no baseline has": Guard(
         "parity/gate/rules/files.py",
         'return with_unjudged(found, unjudged, "within the budget")',
         "return found",
-        "tests/parity/gate/test_rules.py",
+        "tests/parity/gate/rules/test_files.py",
         "size_that_no_baseline_has",
     ),
     "errors on images that no baseline has": Guard(
         "parity/gate/rules/numbers.py",
         "return with_unjudged(found, unjudged, found.saw)",
         "return found",
-        "tests/parity/gate/test_rules.py",
+        "tests/parity/gate/rules/test_numbers.py",
         "images_that_no_baseline_has",
     ),
     "a larger size than traced": Guard(
@@ -601,21 +601,21 @@ GUARDS = {
         "parity/gate/rules/whole.py",
         "if least.fresh_seed:",
         "if False:",
-        "tests/parity/gate/test_rules.py",
+        "tests/parity/gate/rules/test_whole.py",
         "another_file_on_the_baseline_s_drawn_sizes",
     ),
     "copies by their pixels": Guard(
         "parity/inputs/looks.py",
         '{look["like"] for look in found',
         "{id(look) for look in found",
-        "tests/parity/gate/test_rules.py",
+        "tests/parity/gate/rules/test_whole.py",
         "one_image_many_times",
     ),
     "flat pictures that are counted": Guard(
         "parity/inputs/looks.py",
         'and look.get("flat") is False',
         "",
-        "tests/parity/gate/test_rules.py",
+        "tests/parity/gate/rules/test_whole.py",
         "flat_images_and_unknown_ones",
     ),
     "made pictures always run": Guard(
@@ -629,7 +629,7 @@ GUARDS = {
         "parity/gate/rules/whole.py",
         "            if lacking:\n",
         "            if False:\n",
-        "tests/parity/gate/test_rules.py",
+        "tests/parity/gate/rules/test_whole.py",
         "made_pictures_are_among_the_cases",
     ),
     "pictures that all are flat": Guard(

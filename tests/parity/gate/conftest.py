@@ -21,7 +21,7 @@ from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.files import atomic_write, sha256_file
 from trufor_onnx.parity.cli import main
 from trufor_onnx.parity.gate.evidence import gather
-from trufor_onnx.parity.gate.findings import Decision
+from trufor_onnx.parity.gate.findings import Decision, Finding
 from trufor_onnx.parity.gate.judge import judge
 from trufor_onnx.parity.gate.policy import Policy, load_policy
 from trufor_onnx.parity.results.timing import (
@@ -243,3 +243,17 @@ def good(request: pytest.FixtureRequest, kept: Path, tmp_path: Path) -> Release:
         decision = release.judged()
         assert (decision.exit_code, decision.stopped_by) == (0, ()), decision
     return release.copy(tmp_path / "good")
+
+
+def of(decision: Decision, rule: str) -> Finding:
+    return next(finding for finding in decision.findings if finding.rule == rule)
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Callable[[str], Policy]:
+    def load(text: str) -> Policy:
+        path = tmp_path / "mine.toml"
+        path.write_text(text)
+        return load_policy(path)
+
+    return load
