@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.beside import need
+
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -49,6 +51,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         opened = webdriver.Chrome(options=options, service=Service(DRIVER))
         yield opened
         opened.quit()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with ``reference/`` and ``data/``; without it the test is skipped."""
+    return need("reference")
 
 
 @pytest.fixture

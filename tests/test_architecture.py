@@ -1,9 +1,10 @@
-"""The house of docs/architecture.md, held by reading the imports of every file."""
+"""The house of docs/architecture.md: its map, its imports, its sizes, and tests that mirror it."""
 
 from __future__ import annotations
 
 import ast
 import importlib
+import re
 import statistics
 import sys
 from collections import Counter
@@ -421,3 +422,82 @@ def test_layers_finds_a_circle() -> None:
     assert layers({"a": {"b"}, "b": {"c"}, "c": set()}) == {"a": 3, "b": 2, "c": 1}
     with pytest.raises(AssertionError, match="a -> b -> a"):
         layers({"a": {"b"}, "b": {"a"}})
+
+
+# Tests over several files, or of what is no file of the product. Every other test file has the
+# name, and the folder, of the file that it tests.
+OVER_SEVERAL = {
+    "tests/test_architecture.py": "the imports of all files",
+    "tests/test_docs.py": "README.md and docs/",
+    "tests/test_workflows.py": ".github/workflows and the hooks",
+    "tests/wrong_answers/test_wrong_answers.py": "set-ups through every command, each in a process",
+    "tests/trufor_onnx/test_wheel.py": "the built wheel, in environments of its own",
+    "tests/chunking/test_docs.py": "docs/chunking.md",
+    "tests/chunking/test_full_disks.py": "every verb, on small disks that are real",
+    "tests/chunking/test_fuzz.py": "every verb, on damaged manifests, models and folders",
+    "tests/chunking/test_kill.py": "split and merge, ended at random points",
+    "tests/chunking/test_peak_memory.py": "whole processes of every verb",
+    "tests/chunking/test_public_names.py": "the package from outside: chunking/__init__.py",
+    "tests/chunking/test_whole_releases.py": "split, verify and merge on full-size models",
+    "tests/export/models/test_golden.py": "all networks, against the reference's outputs",
+    "tests/export/test_full_size.py": "the four files that are shipped, from weights to lock",
+    "tests/export/test_planted_defects.py": "export, lock, check and proof, each defect planted",
+    "tests/export/test_weights_beside_the_file.py": "finish, build, lock and check of two files",
+    "tests/parity/gate/test_planted_regressions.py": "all rules, each regression planted",
+    "tests/parity/locate/test_full_size.py": "all of it, on full-size networks",
+    "tests/parity/locate/test_planted_faults.py": "all of it, each fault planted",
+    "tests/parity/locate/test_right_files.py": "all of it, on files that have no fault",
+    "tests/parity/release/test_shipped_references.py": "assemble, gate, verify: references",
+    "tests/parity/report/html/test_browser.py": "the whole page, in a browser",
+    "tests/parity/test_changed_outputs.py": "`parity run`, each way of a wrong output planted",
+    "tests/parity/test_docs.py": "docs/parity.md",
+    "tests/parity/test_guards.py": "lines without which a wrong file passes, taken out",
+    "tests/parity/test_peak_memory.py": "whole processes of `parity run`",
+    "tests/parity/test_real_weights.py": "`parity run` on published weights and pictures",
+    "tests/parity/test_resume.py": "`parity run`, interrupted",
+    "tests/parity/test_variants.py": "`parity run` on several files of one network",
+    "tests/parity/test_ways_to_be_fooled.py": "`parity run`, with nothing to earn a pass",
+    "tests/runtime/serve/test_browser.py": "the whole page, in a browser",
+    "tests/runtime/test_dockerfile.py": "Dockerfile",
+    "tests/runtime/test_docs.py": "docs/runtime.md",
+    "tests/runtime/test_full_size.py": "session, tiles and detector on full-size networks",
+    "tests/runtime/test_hostile.py": "damaged and hostile pictures, through the command line",
+    "tests/runtime/test_without_torch.py": "what the package imports, in fresh processes",
+    "tests/sample_dataset/test_sample_dataset.py": "the committed pictures",
+}
+
+
+def test_tests_mirror_the_product() -> None:
+    """Each file of tests has the name of what it tests, or stands in the table above."""
+    names = [path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) > 100
+    of_one = {n for n in names if (ROOT / n.with_name(n.name.removeprefix("test_"))).is_file()}
+    others = {f"tests/{name.as_posix()}" for name in names if name not in of_one}
+    assert others == OVER_SEVERAL.keys()
+
+
+def map_of_the_house() -> dict[str, tuple[str, int]]:
+    """From docs/architecture.md: of each folder what happens there, and on which floor."""
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([\w/]+)` \| (.+) \| (\d+) \|$", page, re.MULTILINE)
+    assert len({folder for folder, _, _ in rows}) == len(rows), "a folder stands there twice"
+    return {folder: (what, int(floor)) for folder, what, floor in rows}
+
+
+def test_the_map_has_every_folder_on_its_floor_and_no_other() -> None:
+    floors = layers(rooms())
+    there = {
+        source.path.parent.relative_to(ROOT).as_posix(): floors[source.room]
+        for source in sources()
+        if source.module not in FACE
+    }
+    drawn = map_of_the_house()
+    assert {folder: floor for folder, (_, floor) in drawn.items()} == there
+    assert all(len(what.split()) >= 3 for what, _ in drawn.values())
+
+
+def test_the_map_promises_the_limits_that_are_held() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    promised = f"{MOST_FILES} files, {MOST_FILES_A_FOLDER} a folder, {MOST_LINES} lines a file"
+    assert promised in page
+    assert f"at most {MOST_LAYERS} floors" in page

@@ -1,4 +1,4 @@
-"""Links lead somewhere, and the commands, fields and messages that are shown exist."""
+"""Links and paths lead somewhere in here; what is shown exists; every word is in the glossary."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from pathlib import Path
 
 import pytest
 
+from trufor_onnx.export.variants import VARIANTS
+from trufor_onnx.parity.gate.findings import Outcome
 from trufor_onnx.parity.results.pictures import Drawing, Panel, Pictures
-from trufor_onnx.parity.results.rows import Group, Row
+from trufor_onnx.parity.results.rows import LEAST_FIRST, Group, Row, Status
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "sample_dataset/README.md"]
 )
-CODE = ("chunking", "export", "parity", "runtime")
+CODE = ("trufor_onnx", "chunking", "export", "parity", "runtime")
 PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 # A fence of shell commands has a language or none; these hold something else.
 OTHER_FENCES = ("python", "toml", "json", "yaml", "xml", "text", "html", "dockerfile")
@@ -115,8 +117,8 @@ def test_pages_are_committed() -> None:
 
 
 @cache
-def options(module: str, words: tuple[str, ...]) -> frozenset[str]:
-    """The options of a command, as its parser lists them in its help."""
+def help_of(module: str, words: tuple[str, ...]) -> str:
+    """What a command prints for ``--help``."""
     main: Callable[[list[str]], int] = importlib.import_module(f"{module}.cli").main
     shown: list[str] = []
 
@@ -127,48 +129,57 @@ def options(module: str, words: tuple[str, ...]) -> frozenset[str]:
         patch.setattr(argparse.ArgumentParser, "print_help", print_help)
         main([*words, "--help"])
     assert caught.value.code == 0 and shown, f"python -m {module} {' '.join(words)}"
-    return frozenset(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", shown[0]))
+    return shown[0]
+
+
+def options(module: str, words: tuple[str, ...]) -> frozenset[str]:
+    """The options of a command, as its parser lists them in its help."""
+    return frozenset(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", help_of(module, words)))
 
 
 SUBCOMMANDS = {
-    "chunking": ("split", "merge", "verify", "inspect", "prune"),
-    "export": ("check", "list", "weights"),
+    "trufor_onnx.chunking": ("split", "merge", "verify", "inspect", "prune"),
+    "trufor_onnx.export": ("check", "list", "weights"),
+    "trufor_onnx.runtime": (),
+    "trufor_onnx.runtime.serve": (),
+    "sample_dataset.maker": (),
+    "trufor_onnx.parity": tuple(importlib.import_module("trufor_onnx.parity.cli").COMMANDS),
 }
 
 
-def subcommands(module: str) -> tuple[str, ...]:
-    if module == "parity":
-        return tuple(importlib.import_module("trufor_onnx.parity.cli").COMMANDS)
-    return SUBCOMMANDS.get(module, ())
+def installed(module: str) -> str:
+    """`parity` of a checkout as it is called when it is installed: `trufor_onnx.parity`."""
+    ours = module.partition(".")[0] in CODE[1:]
+    return f"{CODE[0]}.{module}" if ours else module
 
 
 PYTHON = [
     shown
-    for shown in commands(r"python3? -m (?:chunking|export|parity|runtime)")
+    for start in (*CODE, r"sample_dataset\.maker")
+    for shown in commands(rf"python3? -m {start}")
     if len(shown.words) > 3
 ]
 
 
 @pytest.mark.parametrize("shown", PYTHON, ids=str)
 def test_commands_and_their_options_exist(shown: Shown) -> None:
-    module, *words = shown.words[2:]
-    first, *rest = words
+    module, first, *rest = installed(shown.words[2]), *shown.words[3:]
+    words = (first, *rest)
     names = first.split("|")  # `split|merge` stands for both
-    known = subcommands(module)
-    if module == "parity":
+    known = SUBCOMMANDS[module]
+    if module == "trufor_onnx.parity":
         assert set(names) <= set(known), f"no command {first}"
     chosen = [name for name in names if name in known]
-    given = [option for word in rest + words[:1] for option in re.findall(r"--[a-z][a-z-]*", word)]
+    given = [option for word in words for option in re.findall(r"--[a-z][a-z-]*", word)]
     for name in chosen or [""]:
-        if module in ("trufor_onnx.runtime.serve",) or "dataset" in name:
-            continue
         there = options(module, (name,) if name else ())
         assert set(given) <= there | {"--help"}, f"{sorted(set(given) - there)} of {shown}"
 
 
 def test_commands_are_found() -> None:
     assert len(PYTHON) > 20
-    assert {shown.words[2] for shown in PYTHON} >= {"chunking", "export", "parity"}
+    found = {shown.words[2] for shown in PYTHON}
+    assert found >= {"chunking", "export", "parity", "runtime", "sample_dataset.maker"}
 
 
 @pytest.mark.parametrize("shown", [s for s in commands("make") if len(s.words) > 1], ids=str)
@@ -185,6 +196,91 @@ def test_make_targets_and_variables_exist(shown: Shown) -> None:
 def test_scripts_that_are_shown_exist() -> None:
     for shown in commands(r"python3? \w+/\w+\.py"):
         assert (ROOT / shown.words[1]).is_file(), shown
+
+
+FOLDERS = rf"(?:{'|'.join((*CODE, 'tests', 'docs', 'benchmarks', 'sample_dataset'))})"
+# As a name in code or prose; a page may also name a folder, in backquotes.
+PATH = re.compile(rf"(?<![\w./-]){FOLDERS}/[\w./-]*\w\.(?:py|md|toml|yml|css|js)\b")
+FOLDER = re.compile(rf"`({FOLDERS}/[\w./-]*)`")
+MODULE = re.compile(rf"`((?:{'|'.join(CODE)})\.[\w.]+)`")
+AT_A_COMMIT = re.compile(r"\bcommit [0-9a-f]{7,40}\b")  # a study that is not kept
+ENDINGS = ("json", "html", "md", "junit.xml")  # `parity.json` is no module
+OUTSIDE = re.compile(r"(?<![\w./-])(?:\.\./)*(?:shared|design)/|/work/")
+# Pictures and weights that are not ours to ship: where `$TRUFOR_TEST_DATA` may stand for a folder.
+BESIDE = re.compile(r"""/ ["']shared["']""")
+LOOK_BESIDE = {"tests/beside.py", "benchmarks/harness_speed.py", "benchmarks/synthetic_onnx.py"}
+
+
+@cache
+def committed() -> dict[str, str]:
+    """Every text file of the repository, and what it says."""
+    git = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if git.returncode or not git.stdout:
+        pytest.skip("no git checkout")
+    found = {}
+    for name in git.stdout.rstrip("\0").split("\0"):
+        path = ROOT / name
+        if path.is_file() and b"\0" not in (content := path.read_bytes()):
+            found[name] = content.decode("utf-8")
+    return found
+
+
+def test_no_file_points_outside_the_repository() -> None:
+    """Whoever has a clone has all that its files name.
+
+    Some tests take data from beside it, and skip with a reason where it is not there.
+    """
+    texts = {name: text for name, text in committed().items() if name != "tests/test_docs.py"}
+    assert [name for name, text in texts.items() if OUTSIDE.search(text)] == []
+    looking = {name for name, text in texts.items() if BESIDE.search(text)}
+    assert looking == LOOK_BESIDE
+    assert all("TRUFOR_TEST_DATA" in texts[name] for name in looking)
+
+
+def test_paths_that_are_named_exist() -> None:
+    """In pages, docstrings and comments; what CHANGELOG.md says was so at its time."""
+    wrong, seen = [], 0
+    for name, text in committed().items():
+        if name == "CHANGELOG.md":
+            continue
+        for number, line in enumerate(text.splitlines(), 1):
+            named = [found[0] for found in PATH.finditer(line)]
+            if name.endswith(".md"):
+                named += FOLDER.findall(line)
+            seen += len(named)
+            if AT_A_COMMIT.search(line):
+                continue
+            wrong += [f"{name}:{number}: {path}" for path in named if not (ROOT / path).exists()]
+    assert wrong == []
+    assert seen > 100
+
+
+def test_modules_that_pages_name_can_be_imported() -> None:
+    wrong = []
+    for page in PAGES:
+        for dotted in MODULE.findall(page.read_text(encoding="utf-8")):
+            first, _, rest = dotted.partition(".")
+            if rest in ENDINGS or page.name == "CHANGELOG.md" or dotted in METADATA:
+                continue
+            if first != CODE[0] or not is_there(dotted):
+                wrong.append(f"{page.relative_to(ROOT)}: {dotted}")
+    assert wrong == []
+
+
+# Keys in the metadata of an ONNX file, and the group of entry points.
+METADATA = {"trufor_onnx.preprocessing", "trufor_onnx.provenance", "trufor_onnx.models"}
+
+
+def is_there(dotted: str) -> bool:
+    """Is this a module of ours, or a name in one?"""
+    try:
+        importlib.import_module(dotted)
+    except ModuleNotFoundError:
+        module, _, name = dotted.rpartition(".")
+        return bool(module) and hasattr(importlib.import_module(module), name)
+    return True
 
 
 def test_the_report_page_describes_every_field_and_no_other() -> None:
@@ -233,3 +329,36 @@ def test_messages_that_are_explained_are_printed(quoted: str) -> None:
 
 def test_messages_are_quoted() -> None:
     assert len(QUOTED) > 12
+
+
+MAP, _, TERMS = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").partition("## Glossary")
+# Without the heading of the table.
+GLOSSARY = re.findall(r"^\| `?([^|`]+?)`? \| .+ \|$", TERMS, re.MULTILINE)[1:]
+
+
+@cache
+def what_users_read() -> str:
+    """All pages but the glossary, and what every command says for ``--help``."""
+    pages = [page for page in PAGES if page.name not in ("architecture.md", "CHANGELOG.md")]
+    texts = [MAP, *(page.read_text(encoding="utf-8") for page in pages)]
+    for module, names in SUBCOMMANDS.items():
+        texts += [help_of(module, (name,) if name else ()) for name in (*names, "")]
+    return re.sub(r"[\s`*]+", " ", " ".join(texts)).lower()
+
+
+def test_the_glossary_is_in_order_and_has_each_term_once() -> None:
+    assert len(GLOSSARY) > 50
+    assert sorted(set(GLOSSARY), key=str.lower) == GLOSSARY
+
+
+@pytest.mark.parametrize("term", GLOSSARY)
+def test_every_term_of_the_glossary_is_used(term: str) -> None:
+    """A page or a help text that a user reads has it, as a word."""
+    assert re.search(rf"(?<!\w){re.escape(term.lower())}(?!\w)", what_users_read())
+
+
+def test_the_words_that_reports_are_written_in_are_in_the_glossary() -> None:
+    """States, proofs, variants, and what rows have: nobody need guess what one means."""
+    wanted = {*Status, *LEAST_FIRST, *VARIANTS, Outcome.NOT_JUDGED, "accuracy ratio", "A/A floor"}
+    wanted |= {"reference", "candidate", "proof", "variant", "backend", "outcome", "label"}
+    assert {str(word) for word in wanted} <= set(GLOSSARY)

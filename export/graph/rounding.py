@@ -21,7 +21,7 @@ from trufor_onnx.export.networks.registry import TIMM_PREFIX
 from trufor_onnx.export.networks.spec import ModelSpec
 
 # A traced constant or a swapped operator moves outputs by 1e-2 of their range and more; rounding
-# moves them by 1e-5 (design/networks.md, "Golden outputs").
+# moves them by 1e-5 (docs/networks.md, "How right they are").
 WORST_RELATIVE = 1e-3
 # Weights that amplify rounding (stand-in weights in timm's ghostnet: 30 times torch's own error)
 # get this much of torch's own distance to float64, as long as a wrong graph would still be seen.

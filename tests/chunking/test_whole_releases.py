@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from types import ModuleType
 
 import onnx
 import pytest
 
+from tests.beside import DATA
 from trufor_onnx.chunking import inspect, merge, split, verify
 from trufor_onnx.files import sha256_file
 
 ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("TRUFOR_TEST_DATA") or ROOT.parent / "shared")
 SEED_MODEL = DATA / "data" / "seed_onnx" / "noiseprint_pp.onnx"
 GIT_HOST_WARNS = 50_000_000
 

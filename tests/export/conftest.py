@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -190,16 +189,6 @@ def no_weights_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test finds the weights or the files of the person who runs it."""
     monkeypatch.delenv("TRUFOR_WEIGHTS", raising=False)
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder with ``reference/`` and ``data/``; without it the test is skipped."""
-    beside = Path(__file__).resolve().parents[3] / "shared"
-    folder = Path(os.environ.get("TRUFOR_TEST_DATA", beside))
-    if not (folder / "reference").is_dir():
-        pytest.skip(f"no reference data in {folder.name}/ (set TRUFOR_TEST_DATA)")
-    return folder
 
 
 HEADER = '<ir_version: 8, opset_import: ["" : 17]>\ng '

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.beside import need
 from trufor_onnx.export.build import export_model
 from trufor_onnx.export.models import noiseprint_pp
 from trufor_onnx.export.models.mit_b2 import EncoderConfig
@@ -172,12 +172,8 @@ def make_images(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with the test data; without it the test is skipped."""
-    beside = Path(__file__).resolve().parents[3] / "shared"
-    folder = Path(os.environ.get("TRUFOR_TEST_DATA", beside))
-    if not (folder / "data" / "cocoglide50").is_dir():
-        pytest.skip(f"no test data in {folder.name}/ (set TRUFOR_TEST_DATA)")
-    return folder
+    """Here the pictures are wanted, not the reference's outputs."""
+    return need("data/cocoglide50")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The published weights on real images: the published table, and an export that beats it.
 
 Slow: images of 256 x 256 through a float64 network and two float32 ones. The second run takes
-its references from the cache of the first. All 50 images: benchmarks/float32_kernels.py.
+its references from the cache of the first. All 50 images: docs/decisions/float32-yardstick.md.
 """
 
 from __future__ import annotations

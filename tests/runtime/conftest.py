@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -76,16 +75,6 @@ def photos(tmp_path: Path, draw: Callable[..., Pixels]) -> Path:
     (folder / "trip").mkdir(parents=True)
     for index, name in enumerate(("a.png", "b.jpg", "trip/c.png")):
         Image.fromarray(draw(40 + index, 48, index)).save(folder / name)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder with the test data; without it the test is skipped."""
-    beside = ROOT.parent / "shared"
-    folder = Path(os.environ.get("TRUFOR_TEST_DATA", beside))
-    if not (folder / "reference").is_dir():
-        pytest.skip(f"no reference data in {folder.name}/ (set TRUFOR_TEST_DATA)")
     return folder
 
 

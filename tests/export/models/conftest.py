@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,16 +37,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder with ``reference/`` and ``data/``; without it the test is skipped."""
-    beside = Path(__file__).resolve().parents[4] / "shared"
-    folder = Path(os.environ.get("TRUFOR_TEST_DATA", beside))
-    if not (folder / "reference").is_dir():
-        pytest.skip(f"no reference data in {folder.name}/ (set TRUFOR_TEST_DATA)")
-    return folder
 
 
 def fill(network: nn.Module, *, seed: str = "golden", prefix: str = "") -> nn.Module:

@@ -1,6 +1,6 @@
 """The networks a second time, in plain numpy, one image at a time: what the modules must equal.
 
-Written for the eye, not for speed: every product and sum as design/networks.md says it, with
+Written for the eye, not for speed: every product and sum as docs/networks.md says it, with
 explicit loops over heads and no numerical tricks. Maps are (C, h, w), tokens (N, C), float64.
 """
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.beside import need
 from trufor_onnx.export.networks.registry import NOISEPRINT_PP
 from trufor_onnx.export.weights.checkpoints import load_checkpoint
 from trufor_onnx.export.weights.sources import WeightsSource
@@ -42,11 +42,7 @@ KINDS = {  # one of each kind, in the whole network's names
 
 @pytest.fixture(scope="module")
 def folder() -> Path:
-    beside = Path(__file__).resolve().parents[4] / "shared"
-    reference = Path(os.environ.get("TRUFOR_TEST_DATA", beside)) / "reference"
-    if not reference.is_dir():
-        pytest.skip("no reference/ at hand (set TRUFOR_TEST_DATA)")
-    return reference
+    return need("reference") / "reference"
 
 
 @pytest.fixture(scope="module")
@@ -223,9 +219,6 @@ def test_only_checkpoints_are_looked_at(tmp_path: Path) -> None:
 
 
 def test_the_published_weights_look_trained() -> None:
-    beside = Path(__file__).resolve().parents[4] / "shared"
-    folder = Path(os.environ.get("TRUFOR_TEST_DATA", beside)) / "data" / "weights"
-    if not (folder / "noiseprint++.th").is_file():
-        pytest.skip("no published weights beside the checkout (set TRUFOR_TEST_DATA)")
-    tensors = load_checkpoint(folder / "noiseprint++.th").tensors
+    file = need("data/weights/noiseprint++.th") / "data" / "weights" / "noiseprint++.th"
+    tensors = load_checkpoint(file).tensors
     assert look_untrained(tensors) == {}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import zipfile
-from pathlib import Path
 
 import pytest
 
 from sample_dataset.maker.cli import main
 from sample_dataset.maker.cocoglide import LISTING, load_listing, recreate
 from sample_dataset.maker.manifest import DatasetError
+from tests.beside import DATA
 from trufor_onnx.export.weights.archive import ArchiveError
 from trufor_onnx.files import sha256_bytes, sha256_file
 
@@ -21,8 +20,7 @@ FILES = {
     "real/fire hydrant_1.png": b"real one",
 }
 WANTED = {name: sha256_bytes(data) for name, data in FILES.items()}
-SHARED = Path(os.environ.get("TRUFOR_TEST_DATA", Path(__file__).parents[4] / "shared"))
-REAL = SHARED / "data/cocoglide50"
+REAL = DATA / "data/cocoglide50"
 
 
 def make_zip(path, entries):
