@@ -53,6 +53,14 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         opened.quit()
 
 
+def show_as(browser: Any, size: tuple[int, int], *, dark: bool = False, media: str = "") -> None:
+    """As on a screen of this size (width, height), in light or dark, on paper or not."""
+    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": [scheme]})
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with ``reference/`` and ``data/``; without it the test is skipped."""

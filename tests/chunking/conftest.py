@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -12,8 +10,6 @@ from types import ModuleType
 import onnx
 import pytest
 from onnx import TensorProto, helper
-
-ROOT = Path(__file__).parents[2]
 
 
 def random_bytes(size: int, seed: str = "") -> bytes:
@@ -34,20 +30,45 @@ def model_bytes(
     return helper.make_model(made).SerializeToString()
 
 
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
+def retrained(model: bytes, more: str = "") -> bytes:
+    """Other values in every tensor, and a little more metadata."""
+    found = onnx.load_from_string(model)
+    for tensor in found.graph.initializer:
+        tensor.raw_data = tensor.raw_data[::-1]
+    if more:
+        found.producer_name = more
+    return found.SerializeToString()
+
+
+def outside(name: str = "far") -> TensorProto:
+    """A tensor that says its content is in another file."""
+    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[4])
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "../../etc/passwd"
+    return tensor
+
+
+class Buffer:
+    """Bytes that count how many of them were read."""
+
+    def __init__(self, data: bytes, size: int | None = None) -> None:
+        self.data = data
+        self.size = len(data) if size is None else size
+        self.read = 0
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        part = self.data[offset : offset + count]
+        self.read += len(part)
+        return part
 
 
 @pytest.fixture(scope="session")
 def synthetic() -> ModuleType:
     """`benchmarks/synthetic_onnx.py`, which writes a full-size model."""
-    return _load(ROOT / "benchmarks" / "synthetic_onnx.py")
+    from benchmarks import synthetic_onnx
+
+    return synthetic_onnx
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.chunking.conftest import Buffer, retrained
 from trufor_onnx.chunking import (
     ChunkingError,
     ContentError,
@@ -58,14 +59,6 @@ NOT_WHOLE = {
 }
 
 
-class Buffer:
-    def __init__(self, data: bytes) -> None:
-        self.data, self.size = data, len(data)
-
-    def read_at(self, offset: int, count: int) -> bytes:
-        return self.data[offset : offset + count]
-
-
 def content(folder: Path) -> Content:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
@@ -85,16 +78,6 @@ def write_lock(file: Path, **changes: object) -> Path:
     path = file.with_suffix(".lock.json")
     path.write_text(json.dumps({"lock_version": 1, "file": about | changes}))
     return path
-
-
-def retrained(data: bytes, more: str = "") -> bytes:
-    """Other values in every tensor, and a little more metadata."""
-    found = onnx.load_from_string(data)
-    for tensor in found.graph.initializer:
-        tensor.raw_data = tensor.raw_data[::-1]
-    if more:
-        found.producer_name = more
-    return found.SerializeToString()
 
 
 def refused(model: Path, kind: type[ChunkingError], match: str, **options: bool) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.chunking.conftest import Buffer, outside
 from trufor_onnx.chunking.framing import (
     BYTES,
     FIXED32,
@@ -30,20 +31,6 @@ from trufor_onnx.chunking.sources import opened
 from trufor_onnx.errors import ExternalDataError, FramingError
 
 Make = Callable[..., bytes]
-
-
-class Buffer:
-    """Bytes that count how many of them were read."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.size = len(data)
-        self.read = 0
-
-    def read_at(self, offset: int, count: int) -> bytes:
-        part = self.data[offset : offset + count]
-        self.read += len(part)
-        return part
 
 
 def varint(value: int) -> bytes:
@@ -214,14 +201,6 @@ def walk(data: bytes, *, check_external: bool = True) -> list[Record]:
     return found
 
 
-def external(name: str = "far") -> TensorProto:
-    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[2])
-    tensor.data_location = TensorProto.EXTERNAL
-    entry = tensor.external_data.add()
-    entry.key, entry.value = "location", "../../etc/passwd"
-    return tensor
-
-
 def model_of(*nodes: onnx.NodeProto, initializers: list[TensorProto] | None = None) -> bytes:
     graph = helper.make_graph(list(nodes), "g", [], [], initializer=initializers or [])
     return helper.make_model(graph).SerializeToString()
@@ -307,15 +286,15 @@ def test_every_truncation_but_one_is_no_model(make_model: Make, make_bytes: Make
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: model_of(initializers=[external()]),
-        lambda: model_of(constant(external())),
-        lambda: model_of(helper.make_node("X", [], [], values=[external()])),
-        lambda: model_of(nested(constant(external()), 3)),
+        lambda: model_of(initializers=[outside()]),
+        lambda: model_of(constant(outside())),
+        lambda: model_of(helper.make_node("X", [], [], values=[outside()])),
+        lambda: model_of(nested(constant(outside()), 3)),
         lambda: helper.make_model(
             helper.make_graph([], "g", [], []),
             functions=[
                 helper.make_function(
-                    "d", "f", [], ["c"], [constant(external())], [helper.make_opsetid("", 17)]
+                    "d", "f", [], ["c"], [constant(outside())], [helper.make_opsetid("", 17)]
                 )
             ],
         ).SerializeToString(),
@@ -332,19 +311,19 @@ def test_external_data_is_found_everywhere(make: Callable[[], bytes]):
 
 def test_external_data_in_sparse_and_training_parts():
     sparse = onnx.SparseTensorProto(dims=[9])
-    sparse.values.CopyFrom(external())
+    sparse.values.CopyFrom(outside())
     graph = helper.make_graph([], "g", [], [], sparse_initializer=[sparse])
     with pytest.raises(ExternalDataError):
         walk(helper.make_model(graph).SerializeToString())
     model = helper.make_model(helper.make_graph([], "g", [], []))
     training = model.training_info.add()
-    training.algorithm.CopyFrom(helper.make_graph([], "a", [], [], initializer=[external()]))
+    training.algorithm.CopyFrom(helper.make_graph([], "a", [], [], initializer=[outside()]))
     with pytest.raises(ExternalDataError):
         walk(model.SerializeToString())
 
 
 def test_external_data_that_was_loaded_again_is_fine():
-    tensor = external()
+    tensor = outside()
     tensor.data_location = TensorProto.DEFAULT
     walk(model_of(initializers=[tensor]))
 
@@ -359,7 +338,7 @@ def test_a_real_external_model_is_refused(tmp_path: Path):
 
 
 def test_deep_nesting_is_bounded():
-    fine = nested(constant(external()), 8)
+    fine = nested(constant(outside()), 8)
     with pytest.raises(ExternalDataError):
         walk(model_of(fine))
     data = b""
@@ -392,7 +371,7 @@ def test_a_model_given_in_two_parts_is_walked_as_protobuf_merges_it(make_model: 
 @given(st.data())
 def test_any_change_of_a_model_is_a_model_or_a_typed_error(data: st.DataObject):
     model = bytearray(
-        model_of(constant(external()), initializers=[numpy_helper.from_array(np.ones(9), "w")])
+        model_of(constant(outside()), initializers=[numpy_helper.from_array(np.ones(9), "w")])
     )
     for _ in range(data.draw(st.integers(1, 4))):
         model[data.draw(st.integers(0, len(model) - 1))] = data.draw(st.integers(0, 255))

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
+from tests.chunking.conftest import Buffer
 from trufor_onnx.chunking import (
     ChunkingError,
     FaultKind,
@@ -110,15 +111,6 @@ def _damage(whole: bytes, chance: random.Random) -> bytes:
         )
         data = data[:start] + replacement + data[start + len(part) :]
     return data
-
-
-class Buffer:
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.size = len(data)
-
-    def read_at(self, offset: int, count: int) -> bytes:
-        return self.data[offset : offset + count]
 
 
 def test_manifests_and_framing_in_more_than_50_000_cases():

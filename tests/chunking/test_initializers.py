@@ -10,18 +10,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from tests.chunking.conftest import outside
 from trufor_onnx.chunking.initializers import initializer_digests, read_contents
 from trufor_onnx.errors import ExportError
 from trufor_onnx.export.graph.provenance import array_digest
-
-
-def outside(name: str) -> TensorProto:
-    """A tensor that says its content is in another file."""
-    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[4])
-    tensor.data_location = TensorProto.EXTERNAL
-    entry = tensor.external_data.add()
-    entry.key, entry.value = "location", "../../etc/passwd"
-    return tensor
 
 
 def graph(name: str = "g", initializer: TensorProto | None = None) -> onnx.GraphProto:
@@ -114,13 +106,15 @@ def test_digests_are_of_the_content(tmp_path: Path) -> None:
 
 
 def test_a_truncated_file_never_has_the_digests_of_the_whole(
-    exported: Callable[[str], Path], tmp_path: Path
+    make_model: Callable[..., bytes], make_bytes: Callable[..., bytes], tmp_path: Path
 ) -> None:
-    whole = exported("tiny_np").read_bytes()
-    right = initializer_digests(exported("tiny_np"))
-    proto = onnx.load_from_string(whole)
-    weights_end = max(whole.index(t.raw_data) + len(t.raw_data) for t in proto.graph.initializer)
+    weights = {f"{layer}.weight": make_bytes(1000, layer) for layer in "abcde"}
+    whole = make_model(weights)
     path = tmp_path / "cut.onnx"
+    path.write_bytes(whole)
+    right = initializer_digests(path)
+    assert right.keys() == weights.keys()
+    weights_end = max(whole.index(raw) + len(raw) for raw in weights.values())
     refused = 0
     for length in range(0, weights_end, 37):
         path.write_bytes(whole[:length])

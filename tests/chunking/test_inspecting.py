@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+from tests.chunking.conftest import Buffer
 from trufor_onnx.chunking import ManifestError, inspect, split
 from trufor_onnx.chunking import inspecting as tensor_map_module
 from trufor_onnx.chunking.framing import records
@@ -114,15 +115,6 @@ def test_empty_file(tmp_path: Path):
 def test_against_nothing(model: Path, tmp_path: Path):
     with pytest.raises(ManifestError):
         inspect(split(model).folder, against=tmp_path)
-
-
-class Buffer:
-    def __init__(self, data: bytes, size: int | None = None) -> None:
-        self.data = data
-        self.size = len(data) if size is None else size
-
-    def read_at(self, offset: int, count: int) -> bytes:
-        return self.data[offset : offset + count]
 
 
 def sizes(ends: tuple[int, ...]) -> list[int]:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.chunking.conftest import retrained
 from trufor_onnx.chunking import load, merge, split, verify
 from trufor_onnx.chunking.folders import folder_lock
 from trufor_onnx.errors import (
@@ -29,14 +30,6 @@ from trufor_onnx.files import sha256_file
 
 Make = Callable[..., bytes]
 Names = Callable[[Path], list[str]]
-
-
-def retrained(model: bytes) -> bytes:
-    """A model with other values in every tensor."""
-    found = onnx.load_from_string(model)
-    for tensor in found.graph.initializer:
-        tensor.raw_data = tensor.raw_data[::-1]
-    return found.SerializeToString()
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:

@@ -29,7 +29,6 @@ Specs = dict[str, ModelSpec]
 Build = Callable[[str, str], Built]
 ROOT = Path(__file__).resolve().parents[2]
 SEED = WeightsSource(stand_in="s")
-NAMES = ("noiseprint_pp", "mit_b2", "trufor", "trufor_head")
 # The least size, odd ones, a strip, and the largest batch that is promised.
 SHAPES = [(1, 32, 32), (2, 33, 47), (1, 101, 32), (8, 40, 36)]
 

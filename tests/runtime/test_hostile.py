@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.runtime.hostile import write_all
 
 pytestmark = pytest.mark.slow
 
@@ -41,13 +42,8 @@ json.dump({"found": found, "peak": peak}, sys.stdout)
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> dict[str, Any]:
-    spec = importlib.util.spec_from_file_location("hostile", Path(__file__).with_name("hostile.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    hostile = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hostile)
     folder = tmp_path_factory.mktemp("hostile")
-    paths = hostile.write_all(folder)
+    paths = write_all(folder)
     assert len(paths) >= 200
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tiny_models)],

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trufor_onnx.documents import decode, encode
-from trufor_onnx.parity.results.rows import Group, Row, Status
+from trufor_onnx.parity.results.rows import Status
 
 
 @dataclass(frozen=True)
@@ -101,34 +101,6 @@ def test_an_integer_is_a_float_too() -> None:
     found = decode(Outer, GOOD | {"share": 1})
     assert found.share == 1.0
     assert isinstance(found.share, float)
-
-
-FLOATS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
-
-
-@given(st.text(), st.sampled_from(Status), FLOATS, st.lists(st.integers()))
-def test_a_row_comes_back_from_json_as_it_was(
-    name: str, status: Status, figure: float | None, shape: list[int]
-) -> None:
-    row = Row(
-        *("net", "portable", "weights", "proven", "onnxruntime", "cpu"),
-        image=name,
-        image_sha256="",
-        label="",
-        shape=tuple(shape),
-        output="map",
-        status=status,
-        mae=figure,
-        outcome={"flipped": True, "difference": 0.5},
-    )
-    assert Row.from_document(json.loads(json.dumps(row.document()))) == row
-
-
-def test_a_group_comes_back_from_json_as_it_was(make: Any) -> None:
-    group = make.group(outcome={"flipped": 2, "difference": 0.5}, accuracy_ratio=None)
-    back = decode(Group, json.loads(json.dumps(group.document())))
-    assert back == group
-    assert isinstance(back.outcome["flipped"], int)
 
 
 @given(st.floats(), st.floats(), st.floats())

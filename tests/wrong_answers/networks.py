@@ -63,22 +63,6 @@ class Argmax(nn.Module):
         return self.h(self.b(self.a(x))).argmax(1)
 
 
-class Boxes(nn.Module):
-    """top-20 cells by score, as boxes and scores (postprocessing in the graph)"""
-
-    def __init__(self):
-        super().__init__()
-        self.a, self.b = conv(3, 16, 3, 2), conv(16, 16, 3, 2)
-        self.s, self.d = nn.Conv2d(16, 1, 1), nn.Conv2d(16, 4, 1)
-
-    def forward(self, x):
-        y = self.b(self.a(x))
-        s = torch.sigmoid(self.s(y)).flatten(1)
-        d = self.d(y).flatten(2)
-        v, i = s.topk(20, dim=1)
-        return torch.gather(d, 2, i[:, None, :].expand(-1, 4, -1)), v
-
-
 class Kept(nn.Module):
     """boxes whose score is over a threshold: a free number of rows"""
 
@@ -122,19 +106,6 @@ class TinyViT(nn.Module):
         for b in self.blocks:
             t = b(t)
         return self.h(self.norm(t).mean(1))
-
-
-class Hot(nn.Module):
-    """activations beyond float16 inside, normal outputs"""
-
-    def __init__(self):
-        super().__init__()
-        self.a, self.h = conv(3, 16), nn.Conv2d(16, 1, 1)
-
-    def forward(self, x):
-        y = self.a(x) * 3.0e4
-        y = y * y.mean(dim=(2, 3), keepdim=True)
-        return torch.sigmoid(self.h(y / (1e-3 + y.amax(dim=(1, 2, 3), keepdim=True))))
 
 
 class Dark(nn.Module):
@@ -217,22 +188,6 @@ class BigBranch(Seg):
         return super().forward(x)
 
 
-class Espcn(nn.Module):
-    def __init__(self, channels=1, scale=2):
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, 32, 5, padding=2),
-            nn.Tanh(),
-            nn.Conv2d(32, 16, 3, padding=1),
-            nn.Tanh(),
-            nn.Conv2d(16, channels * scale**2, 3, padding=1),
-            nn.PixelShuffle(scale),
-        )
-
-    def forward(self, x):
-        return self.body(x)
-
-
 class Restore(nn.Module):
     """3 channels in, residual restoration."""
 
@@ -249,31 +204,6 @@ class Restore(nn.Module):
         return self.body(x) + nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear")
 
 
-class TinyText(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.emb = nn.Embedding(100, 32)
-        self.lin = nn.Linear(32, 16)
-
-    def forward(self, input_ids, attention_mask):
-        h = self.emb(input_ids)
-        m = attention_mask.unsqueeze(-1).to(h.dtype)
-        return self.lin((h * m).sum(1) / m.sum(1).clamp(min=1.0))
-
-
-class Wave(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.c = nn.Sequential(
-            nn.Conv1d(1, 8, 9, stride=4, padding=4),
-            nn.ReLU(),
-            nn.Conv1d(8, 4, 9, stride=4, padding=4),
-        )
-
-    def forward(self, wave):
-        return self.c(wave.unsqueeze(1))
-
-
 class DictOut(nn.Module):
     def __init__(self):
         super().__init__()
@@ -286,48 +216,6 @@ class DictOut(nn.Module):
 class NestedOut(DictOut):
     def forward(self, x):
         return self.a(x), (self.b(x), [self.a(x).mean((2, 3))])
-
-
-class TupleOut(DictOut):
-    def forward(self, x):
-        return self.a(x), self.b(x)
-
-
-class Crnn(nn.Module):
-    """OCR style: columns of the picture are the sequence."""
-
-    def __init__(self, kind="LSTM"):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 8, 3, padding=1)
-        self.rnn = getattr(nn, kind)(8, 16, batch_first=True, bidirectional=True)
-        self.out = nn.Linear(32, 10)
-
-    def forward(self, x):
-        f = torch.relu(self.conv(x)).mean(2).transpose(1, 2)
-        return self.out(self.rnn(f)[0])
-
-
-class Peaks(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 5, 8, stride=8)
-
-    def forward(self, x):
-        p = self.conv(x).flatten(2).transpose(1, 2)[0]
-        boxes = torch.cat([p[:, :2], p[:, :2] + p[:, 2:4].abs() + 1.0], 1)
-        scores = p[:, 4].sigmoid()
-        keep = (scores > 0.5).nonzero().squeeze(1)
-        return boxes[keep], scores[keep]
-
-
-class Fft(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3, padding=1)
-
-    def forward(self, x):
-        z = torch.fft.rfft2(self.conv(x))
-        return torch.log1p(z.abs())
 
 
 class Three(nn.Module):

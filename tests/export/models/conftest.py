@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -72,14 +69,9 @@ def arrays_fixture() -> Callable[..., dict[str, np.ndarray]]:
 @pytest.fixture(scope="session")
 def plain() -> ModuleType:
     """`plain.py` beside this file: the networks in numpy, written independently."""
-    spec = importlib.util.spec_from_file_location(
-        "plain_networks", Path(__file__).with_name("plain.py")
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    from tests.export.models import plain
+
+    return plain
 
 
 @pytest.fixture

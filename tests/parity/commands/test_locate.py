@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+from tests.parity.locate.conftest import set_weight
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.parity.cli import main
 
@@ -35,9 +36,7 @@ def run(
 @pytest.fixture
 def faulty(edited: Callable[..., Path]) -> Path:
     def change(proto: onnx.ModelProto) -> None:
-        bias = next(t for t in proto.graph.initializer if t.name == "0.bias")
-        array = onnx.numpy_helper.to_array(bias) * 1.5
-        bias.CopyFrom(onnx.numpy_helper.from_array(array.astype("float32"), "0.bias"))
+        set_weight(proto, "0.bias", lambda array: array * 1.5)
 
     return edited("tiny_np", change)
 

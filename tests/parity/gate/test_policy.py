@@ -13,16 +13,6 @@ from trufor_onnx.errors import ParityError
 from trufor_onnx.parity.gate.policy import Absent, Policy, budget, load_policy
 
 
-@pytest.fixture
-def policy(tmp_path: Path) -> Callable[[str], Policy]:
-    def load(text: str) -> Policy:
-        path = tmp_path / "mine.toml"
-        path.write_text(text)
-        return load_policy(path)
-
-    return load
-
-
 def test_every_rule_of_the_packaged_policy_has_a_reason() -> None:
     packaged = load_policy()
     for field in fields(packaged):

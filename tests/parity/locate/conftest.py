@@ -6,7 +6,9 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
@@ -21,6 +23,7 @@ from trufor_onnx.parity.locate.results import Located
 from trufor_onnx.parity.locate.run import Question, locate
 
 SEED = "golden"
+Array = np.ndarray[Any, Any]
 Change = Callable[[onnx.ModelProto], None]
 
 
@@ -109,3 +112,16 @@ def rename(proto: onnx.ModelProto, old: str, new: str) -> None:
         for index, name in enumerate(node.input):
             if name == old:
                 node.input[index] = new
+
+
+def set_weight(proto: onnx.ModelProto, name: str, change: Callable[[Array], Array]) -> None:
+    """Change an initializer's numbers; it stays float32."""
+    tensor = next(tensor for tensor in proto.graph.initializer if tensor.name == name)
+    array = change(onnx.numpy_helper.to_array(tensor).copy())
+    tensor.CopyFrom(onnx.numpy_helper.from_array(array.astype(np.float32), name))
+
+
+def scale_one(array: Array, factor: float) -> Array:
+    """The least of its numbers is multiplied."""
+    array.reshape(-1)[np.abs(array).argmin()] *= np.float32(factor)
+    return array

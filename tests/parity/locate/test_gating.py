@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
 
+from tests.parity.locate.conftest import scale_one, set_weight
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.weights.sources import WeightsSource
@@ -80,10 +80,7 @@ def test_each_candidate_is_looked_for_among_the_files_that_are_named(
 def one_weight() -> Callable[[Path], None]:
     def change(path: Path) -> None:
         proto = onnx.load(path)
-        tensor = next(t for t in proto.graph.initializer if t.name == "5.weight")
-        array = onnx.numpy_helper.to_array(tensor).copy()
-        array.reshape(-1)[np.abs(array).argmin()] *= np.float32(1.001)
-        tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+        set_weight(proto, "5.weight", lambda array: scale_one(array, 1.001))
         onnx.save(proto, path)
 
     return change

@@ -10,17 +10,11 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.parity.locate.conftest import Array, set_weight
 from trufor_onnx.errors import ParityError
 from trufor_onnx.parity.locate.results import Located
 
 Planted = Callable[..., Located]
-Array = np.ndarray[Any, Any]
-
-
-def set_weight(proto: onnx.ModelProto, name: str, change: Callable[[Array], Array]) -> None:
-    tensor = next(tensor for tensor in proto.graph.initializer if tensor.name == name)
-    array = change(onnx.numpy_helper.to_array(tensor).copy())
-    tensor.CopyFrom(onnx.numpy_helper.from_array(array.astype(np.float32), name))
 
 
 def node_named(proto: onnx.ModelProto, name: str) -> onnx.NodeProto:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.parity.locate.conftest import rename
+from tests.parity.locate.conftest import Array, rename, scale_one, set_weight
 from trufor_onnx.export.lock import METADATA_KEY
 from trufor_onnx.parity.locate.results import Located
 
@@ -70,10 +70,11 @@ def test_a_batch_norm_folded_under_the_old_name_is_no_fault(planted: Planted) ->
 def test_a_fault_in_it_is_one(planted: Planted) -> None:
     def change(proto: onnx.ModelProto) -> None:
         under_the_old_name(proto)
-        tensor = next(t for t in proto.graph.initializer if t.name == "2.weight")
-        array = onnx.numpy_helper.to_array(tensor).copy()
+        set_weight(proto, "2.weight", second_channel)
+
+    def second_channel(array: Array) -> Array:
         array[1] *= np.float32(1.01)
-        tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+        return array
 
     found = planted("tiny_np", change)
     assert [part.name for part in found.faults] == ["2 + 3"]
@@ -130,11 +131,8 @@ def test_a_difference_after_the_last_layer(
 
 def test_one_weight_that_no_output_shows_is_named(planted: Planted) -> None:
     def change(proto: onnx.ModelProto) -> None:
-        tensor = next(t for t in proto.graph.initializer if t.name == "5.weight")
-        array = onnx.numpy_helper.to_array(tensor).copy()
-        smallest = np.abs(array).argmin()
-        array.reshape(-1)[smallest] *= np.float32(1.00002)  # what 0.1 % is in a larger layer
-        tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+        # What 0.1 % is in a larger layer.
+        set_weight(proto, "5.weight", lambda array: scale_one(array, 1.00002))
 
     found = planted("tiny_np", change)
     assert max(found.outputs.values()) < 1e-4  # as of a sound file

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from trufor_onnx.documents import decode
 from trufor_onnx.errors import ParityError
 from trufor_onnx.parity.results.rows import (
     SCHEMA_VERSION,
@@ -27,7 +30,7 @@ from trufor_onnx.parity.results.rows import (
     worst_status,
 )
 
-# Issue 2, point 6, and what was added since. Other programs read these: none may go or change.
+# Other programs read these: none may go or change.
 ROW_KEYS = {
     *("model", "variant", "weights", "backend", "provider", "image", "image_sha256", "shape"),
     *("output", "mae", "max_abs", "mae_torch32", "accuracy_ratio", "status"),
@@ -242,3 +245,31 @@ def test_a_missing_report_and_a_huge_one_are_errors(
 def test_another_version_is_told_by_its_number(mixed: Report) -> None:
     with pytest.raises(ParityError, match="schema version 2, this tool reads 1"):
         from_document(mixed.document() | {"schema_version": 2}, "parity.json")
+
+
+FLOATS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(st.text(), st.sampled_from(Status), FLOATS, st.lists(st.integers()))
+def test_a_row_comes_back_from_json_as_it_was(
+    name: str, status: Status, figure: float | None, shape: list[int]
+) -> None:
+    row = Row(
+        *("net", "portable", "weights", "proven", "onnxruntime", "cpu"),
+        image=name,
+        image_sha256="",
+        label="",
+        shape=tuple(shape),
+        output="map",
+        status=status,
+        mae=figure,
+        outcome={"flipped": True, "difference": 0.5},
+    )
+    assert Row.from_document(json.loads(json.dumps(row.document()))) == row
+
+
+def test_a_group_comes_back_from_json_as_it_was(make: Any) -> None:
+    group = make.group(outcome={"flipped": 2, "difference": 0.5}, accuracy_ratio=None)
+    back = decode(Group, json.loads(json.dumps(group.document())))
+    assert back == group
+    assert isinstance(back.outcome["flipped"], int)

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 
-def _load() -> ModuleType:
-    """`fake_onnxruntime.py`, which lies beside this file (tests are no package)."""
-    path = Path(__file__).with_name("fake_onnxruntime.py")
-    spec = importlib.util.spec_from_file_location("fake_onnxruntime", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fake_onnxruntime"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def fake() -> ModuleType:
     """The module with the fake's parts."""
-    return _load()
+    from tests.parity.runners import fake_onnxruntime
+
+    return fake_onnxruntime
 
 
 @pytest.fixture

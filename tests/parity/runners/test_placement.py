@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.parity.runners.fake_onnxruntime import node
 from trufor_onnx.errors import ProviderRunError
 from trufor_onnx.parity.runners.placement import placement_of
 from trufor_onnx.parity.runners.providers import NAMES, Provider
 
 CUDA = Provider("cuda", required=True, options={"use_tf32": "0"})
 ON_CUDA, ON_CPU = NAMES["cuda"], NAMES["cpu"]
-
-
-def node(name: str, provider: str, operator: str, microseconds: int = 10) -> Any:
-    about = {"op_name": operator, "provider": provider}
-    return {"cat": "Node", "name": f"{name}_kernel_time", "dur": microseconds, "args": about}
 
 
 def test_nodes_time_and_what_was_lost() -> None:

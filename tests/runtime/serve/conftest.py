@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,3 @@ def served(tiny_models: Path) -> Iterator[Served]:
 def photo(photos: Path) -> bytes:
     """A small PNG file's bytes."""
     return (photos / "a.png").read_bytes()
-
-
-Ask = Callable[..., Answer]

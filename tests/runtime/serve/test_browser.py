@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from tests.conftest import show_as
+
 pytestmark = pytest.mark.slow
 
 PHONE, DESK = (390, 844), (1280, 900)
@@ -21,10 +23,7 @@ def page(browser: Any, served: Any) -> Callable[..., Any]:
     """Open the page at a size, in light or dark; its console must stay empty."""
 
     def open_page(size: tuple[int, int] = DESK, *, dark: bool = False) -> Any:
-        metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        show_as(browser, size, dark=dark)
         browser.get(f"http://{served.host}/")
         wait(browser, lambda: shown(browser, "warning"))
         return browser

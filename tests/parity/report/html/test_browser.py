@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import show_as
 from trufor_onnx.parity.inputs.cases import Case, ImageFile
 from trufor_onnx.parity.report.html.page import DARK, LIGHT, page
 from trufor_onnx.parity.results.rows import SOURCE, Report, Status
@@ -51,12 +52,7 @@ def opened(browser: Any, report: Report, tmp_path: Path) -> Callable[..., Any]:
     file.write_text(page(report), encoding="utf-8")
 
     def open_page(size: tuple[int, int] = DESK, *, dark: bool = False, media: str = "") -> Any:
-        metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        browser.execute_cdp_cmd(
-            "Emulation.setEmulatedMedia", {"media": media, "features": [scheme]}
-        )
+        show_as(browser, size, dark=dark, media=media)
         browser.get_log("browser")
         browser.get_log("performance")
         browser.get(file.as_uri())
