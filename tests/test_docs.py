@@ -205,7 +205,7 @@ FOLDER = re.compile(rf"`({FOLDERS}/[\w./-]*)`")
 MODULE = re.compile(rf"`((?:{'|'.join(CODE)})\.[\w.]+)`")
 AT_A_COMMIT = re.compile(r"\bcommit [0-9a-f]{7,40}\b")  # a study that is not kept
 ENDINGS = ("json", "html", "md", "junit.xml")  # `parity.json` is no module
-OUTSIDE = re.compile(r"(?<![\w./-])(?:\.\./)*(?:shared|design)/|/work/")
+OUTSIDE = re.compile(r"(?<![\w./-])(?:\.\./)*(?:shared|design)/|/work/|\b[Ii]ssue \d")
 # Pictures and weights that are not ours to ship: where `$TRUFOR_TEST_DATA` may stand for a folder.
 BESIDE = re.compile(r"""/ ["']shared["']""")
 LOOK_BESIDE = {"tests/beside.py", "benchmarks/harness_speed.py", "benchmarks/synthetic_onnx.py"}

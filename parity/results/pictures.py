@@ -173,9 +173,10 @@ def scaled_png(values: Plane, low: float, high: float, colours: Colours) -> byte
     finite = np.isfinite(values)
     place = np.zeros(values.shape)
     if high > low:
-        # Divided first: the difference of two large numbers may be beyond float64.
         inside = np.clip(np.where(finite, values, low), low, high)
-        place = (inside / 2 - low / 2) / (high / 2 - low / 2)
+        # The difference of two large numbers may be beyond float64, half of a tiny one is nothing.
+        part = 1.0 if math.isfinite(float(high) - float(low)) else 0.5
+        place = (inside * part - low * part) / (high * part - low * part)
     index = np.minimum(place * LEVELS, LEVELS - 1).astype(np.uint8)
     index[~finite] = LEVELS
     image = Image.fromarray(index)

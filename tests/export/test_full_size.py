@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("noiseprint_pp", "mit_b2", "trufor", "trufor_head")
 GOLDEN = ("golden_96x128.npz", "golden_101x77.npz")
-MOST_BYTES = 4 << 30  # issue 3: `make export` of all four files in under 4 GiB
+MOST_BYTES = 4 << 30  # `make export` of all four files in under 4 GiB
 
 # Exports all four in one process and says how much memory that took at most.
 # (Not `ru_maxrss`, which a process inherits from the one that started it.)
@@ -112,7 +112,7 @@ def test_golden_encoder(name: str, exported: tuple[Path, int], shared: Path) -> 
         expected = golden[output]
         assert np.squeeze(found[output]).shape == np.squeeze(expected).shape
         error = np.abs(np.squeeze(found[output]).astype(np.float64) - np.squeeze(expected)).mean()
-        assert error < 5e-6  # issue 3, on magnitudes of about 2
+        assert error < 5e-6  # on magnitudes of about 2
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -125,7 +125,7 @@ def test_golden_answers(name: str, exported: tuple[Path, int], shared: Path) -> 
         exported[0], "trufor_head", rgb=rgb, np=golden["noiseprint"].reshape(1, 1, *image.shape[2:])
     )
     for found in (whole, head):
-        assert far(found["score"], golden["score"]) < 1e-5  # issue 3
+        assert far(found["score"], golden["score"]) < 1e-5
         assert far(found["map"], golden["map"]) < 1e-4  # float32: 1e-5 of the range, typically
         assert far(found["conf"], golden["conf"]) < 1e-4
     assert far(whole["noiseprint"], golden["noiseprint"]) < 1e-5

@@ -29,7 +29,7 @@ print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 sys.exit(code)
 """
 FEW, MANY = 50, 1000
-MORE = 1.2  # issue 5: the peak of many over that of few
+MORE = 1.2  # the peak of many over that of few
 
 
 def make_pictures(folder: Path, count: int) -> Path:

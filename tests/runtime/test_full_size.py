@@ -45,7 +45,7 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("tile", [1024, 50])
 def test_golden_outputs(stand_in: Path, shared: Path, tile: int) -> None:
-    """The measure of issue 7: map, conf and score within 1e-5 of float64."""
+    """Map, conf and score are within 1e-5 of float64."""
     with Detector(stand_in, variant="portable", tile=tile) as detector:
         for name in GOLDEN:
             with np.load(shared / "reference" / name) as golden:

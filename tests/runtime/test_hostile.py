@@ -68,7 +68,7 @@ def test_each_is_refused_with_a_reason_and_a_hint(report: dict[str, Any]) -> Non
 
 
 def test_each_is_refused_soon(report: dict[str, Any]) -> None:
-    """The measure of issue 7; they take milliseconds."""
+    """They take milliseconds."""
     late = [(Path(path).name, took) for path, _, took in report["found"] if took > MOST_SECONDS]
     assert late == []
 

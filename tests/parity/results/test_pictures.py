@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
@@ -93,6 +93,8 @@ def test_scales_read_without_colour(colours: Any) -> None:
 
 
 @given(hnp.arrays(np.float64, (4, 5)), st.booleans())
+@example(np.array([[0.0, 5e-324, 0.0, 0.0, 0.0]] * 4), True)  # half of its range is 0
+@example(np.array([[-1.7e308, 1.7e308, 0.0, 0.0, 0.0]] * 4), True)  # its range is infinite
 @settings(max_examples=80, deadline=None)
 def test_any_values_can_be_drawn(values: np.ndarray, largest: bool) -> None:
     low, high = span(values)
