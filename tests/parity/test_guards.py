@@ -113,7 +113,7 @@ GUARDS = {
         "export/weights/tensors.py",
         "name not in tensors and name.endswith(COUNTER)]",
         "name not in tensors]",
-        "tests/export/weights/test_weights.py",
+        "tests/export/weights/test_tensors.py",
         "weights_may_not",
     ),
     "an ONNX file of other weights": Guard(
@@ -766,7 +766,7 @@ GUARDS = {
         "parity/gate/rules/files.py",
         "        elif one.first:\n",
         "        elif False:\n",
-        "tests/parity/locate/test_gating.py",
+        "tests/parity/locate/test_run.py",
         "stops_the_gate",
     ),
     "a reference that is not the network": Guard(
