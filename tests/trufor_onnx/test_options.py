@@ -274,8 +274,9 @@ def test_nothing_that_is_read_names_an_old_spelling() -> None:
 def test_the_documentation_lists_them() -> None:
     text = (ROOT / "docs" / "README.md").read_text("utf-8")
     table = text.split("## What options are called\n")[1].split("\n#")[0]
-    rows = re.findall(r"^\| `(--[a-z-]+)(?: [^`]*)?` \|.*\| (.*?) \|$", table, re.MULTILINE)
-    assert {name for name, _ in rows} == SHARED.keys()
-    for name, old in rows:
+    rows = re.findall(r"^\| `(--[a-z-]+) ?([^`]*)` \|.*\| (.*?) \|$", table, re.MULTILINE)
+    assert {name for name, _, _ in rows} == SHARED.keys()
+    for name, metavar, old in rows:
+        assert metavar.removesuffix("...") == SHARED[name].get("metavar", ""), name
         wanted = {word for _, word, new in OLD_CASES if new == name}
         assert set(re.findall(r"`(--[a-z-]+)`", old)) == wanted, name
