@@ -8,10 +8,9 @@ from trufor_onnx.errors import (
     OutputError,
     ProviderError,
 )
-from trufor_onnx.runtime.detector import Detector
-from trufor_onnx.runtime.images import Picture, load_picture
+from trufor_onnx.runtime.detector import Analysis, Detector
+from trufor_onnx.runtime.images import ImageInfo, Picture, load_picture
 from trufor_onnx.runtime.model_files import ModelInfo, Provenance
-from trufor_onnx.runtime.results import Analysis, ImageInfo
 
 __all__ = [
     "Analysis",

@@ -1,14 +1,14 @@
-"""The detector: an image in; map, reliability and score out."""
+"""The detector: an image in; map, reliability and score out, and whether memory will do."""
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -18,7 +18,7 @@ from trufor_onnx.errors import AnalysisError, ImageError, OutOfMemoryError
 from trufor_onnx.export.networks.preprocess import to_input
 from trufor_onnx.export.networks.spec import Preprocessing
 from trufor_onnx.runtime import providers as provider_names
-from trufor_onnx.runtime.images import LARGEST_PIXELS, ImageLike, Picture, load_picture
+from trufor_onnx.runtime.images import LARGEST_PIXELS, ImageInfo, ImageLike, Picture, load_picture
 from trufor_onnx.runtime.model_files import (
     AUTO,
     FUSED,
@@ -28,9 +28,8 @@ from trufor_onnx.runtime.model_files import (
     Provenance,
     find_model,
 )
-from trufor_onnx.runtime.results import Analysis, Map
 from trufor_onnx.runtime.session import Session, open_first
-from trufor_onnx.runtime.tiling import DEFAULT_TILE, by_tiles
+from trufor_onnx.runtime.tiling import DEFAULT_TILE, Map, by_tiles
 
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
@@ -46,6 +45,34 @@ PER_SQUARE_OTHER = 2 * 4 / (16 * 1024)
 MODELS = Path("onnx_models")
 CONTRACT = Preprocessing()  # rgb / 256; the detector's graph normalises by itself
 OnStep = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """TruFor's answers for one image.
+
+    Attributes:
+        map: (H, W) float32, the probability that a pixel is forged, 0..1.
+        conf: (H, W) float32, the reliability of the map, 0..1.
+        score: the integrity score, 0 (pristine) to 1 (forged).
+        noiseprint: (H, W) float32, the Noiseprint++ map, about -1..1; None unless asked for.
+        image: what was analysed.
+        timings_ms: milliseconds of ``decode``, ``noiseprint``, ``detect`` and their ``total``.
+        provenance: the models, their weights, the provider that ran.
+    """
+
+    map: Map
+    conf: Map
+    score: float
+    noiseprint: Map | None
+    image: ImageInfo
+    timings_ms: Mapping[str, float]
+    provenance: Provenance
+
+    @property
+    def provider(self) -> str:
+        """Where it really ran: ``cpu``, ``cuda``, ..."""
+        return self.provenance.provider
 
 
 def estimate(height: int, width: int, variant: str) -> int:
@@ -236,12 +263,7 @@ class Detector:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def _opened(self) -> tuple[Session, Session]:

@@ -17,13 +17,33 @@ from PIL import Image
 from trufor_onnx.errors import ImageError, OutputError, UserError
 from trufor_onnx.export.networks.preprocess import SUFFIXES, decode, from_pillow, read_image
 from trufor_onnx.files import sha256_bytes
-from trufor_onnx.runtime.results import ImageInfo
 
 # 50-megapixel phones; a header can claim any size, and memory is given for the claim.
 LARGEST_PIXELS = 64_000_000
 
 ImageLike = str | PathLike[str] | bytes | Image.Image | npt.NDArray[np.uint8]
 HEIC_SUFFIXES = (".heic", ".heif")
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """The analysed image.
+
+    Attributes:
+        name: the path, or what it was called.
+        sha256: the digest of the file's bytes, or of an array's content.
+        format: ``JPEG``, ``PNG``, ..., or ``array``.
+        height: in pixels, upright.
+        width: in pixels, upright.
+        notes: what was done on the way to upright 8-bit RGB, a sentence each.
+    """
+
+    name: str
+    sha256: str
+    format: str
+    height: int
+    width: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,9 @@ from PIL import Image
 
 from trufor_onnx.errors import OutputError
 from trufor_onnx.files import atomic_write, sha256_bytes, sha256_file
+from trufor_onnx.runtime.detector import Analysis
 from trufor_onnx.runtime.model_files import Provenance
 from trufor_onnx.runtime.overlay import draw_overlay, levels
-from trufor_onnx.runtime.results import Analysis
 
 SCHEMA_VERSION = 1
 SAVES = ("map", "conf", "score", "np", "overlay")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from trufor_onnx.runtime.results import Analysis
+from trufor_onnx.runtime.detector import Analysis
 
 LEVELS = 256
 

@@ -18,7 +18,7 @@ from trufor_onnx.parity.runners.placement import Placement
 from trufor_onnx.parity.runners.providers import Provider
 
 if TYPE_CHECKING:
-    from trufor_onnx.runtime.results import Analysis
+    from trufor_onnx.runtime.detector import Analysis
 
 SCALE = 256  # the contract of the detector's input; it takes no other
 

@@ -24,10 +24,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trufor_onnx.errors import ImageError, UserError
-from trufor_onnx.runtime.detector import Detector
+from trufor_onnx.runtime.detector import Analysis, Detector
 from trufor_onnx.runtime.images import load_picture
 from trufor_onnx.runtime.overlay import INFERNO, VIRIDIS, coloured, table
-from trufor_onnx.runtime.results import Analysis
 
 LARGEST_SIDE = 1600  # pixels of a picture on the page; the analysis is never scaled
 
