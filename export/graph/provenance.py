@@ -47,6 +47,33 @@ class GraphProvenance:
         before = [s for s in dict.fromkeys(steps) if s not in (CHECKPOINT, transform)]
         self.origins[name] = Origin("+".join([*before, transform]), tuple(dict.fromkeys(sources)))
 
+    def add(
+        self, model: ir.Model, name: str, array: npt.NDArray[Any], transform: str, *parents: str
+    ) -> ir.Value:
+        """Put a new initializer into the graph that ``transform`` made of others.
+
+        Args:
+            model: the graph.
+            name: what it is to be called; it gets a stroke for each initializer of that name.
+            array: its content.
+            transform: what made it.
+            parents: the initializers that it was made of; without any it is a constant.
+        """
+        import onnx_ir as ir
+
+        while name in model.graph.initializers:
+            name += "'"
+        value = ir.Value(
+            name=name,
+            const_value=ir.Tensor(np.asarray(array, order="C"), name=name),
+            shape=ir.Shape(array.shape),
+            type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
+        )
+        model.graph.register_initializer(value)
+        if parents:
+            self.derive(name, transform, *parents)
+        return value
+
     def forget_unused(self, model: ir.Model) -> None:
         """Drop initializers that nothing reads, from the graph and from the record."""
         for name, value in list(model.graph.initializers.items()):

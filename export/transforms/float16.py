@@ -43,6 +43,7 @@ def apply(model: ir.Model, provenance: GraphProvenance) -> int:
     Raises:
         ExportError: a weight is too large for float16.
     """
+    import onnx_ir as ir
     from onnx_ir.passes.common import ShapeInferencePass
 
     ShapeInferencePass()(model)
@@ -70,7 +71,7 @@ def apply(model: ir.Model, provenance: GraphProvenance) -> int:
             _restore_output(model, index, output)
     for node in chosen.values():
         for output in node.outputs:
-            _retype(output)
+            output.type = ir.TensorType(ir.DataType.FLOAT16)
     provenance.forget_unused(model)
     return len(chosen)
 
@@ -142,22 +143,11 @@ def _from_half(value: ir.Value, chosen: dict[int, ir.Node]) -> bool:
 
 def _rounded(model: ir.Model, provenance: GraphProvenance, value: ir.Value) -> ir.Value:
     """The float16 twin of an initializer, made where there is none yet."""
-    import onnx_ir as ir
-
-    name = f"{value.name}.float16"
+    name, of = f"{value.name}.float16", str(value.name)
     if name in model.graph.initializers:
         return model.graph.initializers[name]
-    array = rounded(initializer_array(value), str(value.name))
-    twin = ir.Value(
-        name=name,
-        const_value=ir.Tensor(array, name=name),
-        shape=ir.Shape(array.shape),
-        type=ir.TensorType(ir.DataType.FLOAT16),
-    )
-    model.graph.register_initializer(twin)
-    if value.name in provenance.origins:
-        provenance.derive(name, NAME, str(value.name))
-    return twin
+    parents = [of] if of in provenance.origins else []
+    return provenance.add(model, name, rounded(initializer_array(value), of), NAME, *parents)
 
 
 def _cast(model: ir.Model, value: ir.Value, *, to_half: bool) -> ir.Value:
@@ -187,9 +177,3 @@ def _restore_output(model: ir.Model, index: int, output: ir.Value) -> None:
     restored.name, restored.shape = name, shape
     restored.type = ir.TensorType(ir.DataType.FLOAT)
     model.graph.outputs[index] = restored
-
-
-def _retype(value: ir.Value) -> None:
-    import onnx_ir as ir
-
-    value.type = ir.TensorType(ir.DataType.FLOAT16)

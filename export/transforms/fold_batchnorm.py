@@ -155,8 +155,6 @@ def _start(node: ir.Node) -> _Folded:
 
 def _write(model: ir.Model, provenance: GraphProvenance, folded: _Folded) -> None:
     """Round once and give the convolution its new weight and bias."""
-    import onnx_ir as ir
-
     weight_name = folded.weight_parents[0]
     stem = weight_name.removesuffix(".weight")
     parts = [
@@ -173,16 +171,7 @@ def _write(model: ir.Model, provenance: GraphProvenance, folded: _Folded) -> Non
                 f"folding BatchNorm into {weight_name} gives numbers that are no finite float32",
                 hint="a variance in the checkpoint is negative or next to zero; is it damaged?",
             )
-        while name in model.graph.initializers:  # convolutions that share a weight
-            name += "'"
-        value = ir.Value(
-            name=name,
-            const_value=ir.Tensor(rounded, name=name),
-            shape=ir.Shape(rounded.shape),
-            type=ir.TensorType(ir.DataType.FLOAT),
-        )
-        model.graph.register_initializer(value)
-        provenance.derive(name, NAME, *parents)
+        value = provenance.add(model, name, rounded, NAME, *parents)
         if index >= len(folded.node.inputs):
             folded.node.resize_inputs(index + 1)
         folded.node.replace_input_with(index, value)

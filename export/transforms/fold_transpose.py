@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from trufor_onnx.export.graph.provenance import GraphProvenance, initializer_array
 
 if TYPE_CHECKING:
@@ -31,18 +29,9 @@ def apply(model: ir.Model, provenance: GraphProvenance) -> int:
             continue
         array = initializer_array(source)
         permutation = node.attributes.get_ints("perm", tuple(reversed(range(array.ndim))))
-        name = f"{source.name}.T"
-        while name in model.graph.initializers:  # the same weight, transposed in two ways
-            name += "'"
-        turned = np.ascontiguousarray(array.transpose(permutation))
-        value = ir.Value(
-            name=name,
-            const_value=ir.Tensor(turned, name=name),
-            shape=ir.Shape(turned.shape),
-            type=source.type,
-        )
-        model.graph.register_initializer(value)
-        provenance.derive(name, NAME, str(source.name))
+        turned = array.transpose(permutation)
+        # Of the same weight there may be another, transposed in another way.
+        value = provenance.add(model, f"{source.name}.T", turned, NAME, str(source.name))
         ir.convenience.replace_all_uses_with(node.outputs[0], value)
         model.graph.remove(node, safe=True)
         folded += 1

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,52 +28,40 @@ NAME = "fold_weights"
 Array = npt.NDArray[Any]
 
 
+class _Known(NamedTuple):
+    """A value, in float64 where it is a float, and the weights that it is made of."""
+
+    array: Array
+    parents: tuple[str, ...]
+
+
 def apply(model: ir.Model, provenance: GraphProvenance) -> int:
     """Fold every node that reads weights and constants only. Returns how many nodes went.
 
     Raises:
         ExportError: a derived weight is no finite float32.
     """
-    known: dict[str, Array] = {}
-    parents: dict[str, tuple[str, ...]] = {}
+    known: dict[str, _Known] = {}
     for name, value in model.graph.initializers.items():
-        _learn(known, parents, name, initializer_array(value), (name,), provenance)
+        array = initializer_array(value)
+        wide = array.astype(np.float64) if array.dtype == np.float32 else array
+        known[name] = _Known(wide, (name,) if name in provenance.origins else ())
     folded: list[ir.Node] = []
     for node in model.graph:
         names = [str(v.name) for v in node.inputs if v is not None]
         compute = OPERATORS.get(node.op_type) if not node.domain else None
         if compute is None or any(name not in known for name in names):
             continue
-        results = compute(
-            node, *(known[str(v.name)] if v is not None else None for v in node.inputs)
-        )
-        origins = tuple(dict.fromkeys(p for name in names for p in parents[name]))
-        for output, result in zip(node.outputs, results, strict=True):
-            known[str(output.name)] = result
-            parents[str(output.name)] = origins
+        inputs = [known[str(v.name)].array if v is not None else None for v in node.inputs]
+        parents = tuple(dict.fromkeys(p for name in names for p in known[name].parents))
+        for output, result in zip(node.outputs, compute(node, *inputs), strict=True):
+            known[str(output.name)] = _Known(result, parents)
         folded.append(node)
-    return _replace(model, provenance, folded, known, parents)
-
-
-def _learn(
-    known: dict[str, Array],
-    parents: dict[str, tuple[str, ...]],
-    name: str,
-    array: Array,
-    own: tuple[str, ...],
-    provenance: GraphProvenance,
-) -> None:
-    """Take in an initializer, in float64 where it is a float."""
-    known[name] = array.astype(np.float64) if array.dtype == np.float32 else array
-    parents[name] = own if name in provenance.origins else ()
+    return _replace(model, provenance, folded, known)
 
 
 def _replace(
-    model: ir.Model,
-    provenance: GraphProvenance,
-    folded: list[ir.Node],
-    known: dict[str, Array],
-    parents: dict[str, tuple[str, ...]],
+    model: ir.Model, provenance: GraphProvenance, folded: list[ir.Node], known: dict[str, _Known]
 ) -> int:
     """Put initializers where folded nodes fed others, and take the nodes out."""
     import onnx_ir as ir
@@ -81,13 +69,13 @@ def _replace(
     gone = {id(node) for node in folded}
     removed = 0
     for node in folded:
-        if not any(parents[str(output.name)] for output in node.outputs):
+        if not any(known[str(output.name)].parents for output in node.outputs):
             gone.discard(id(node))  # constants alone: left to the simplifier
             continue
         for output in node.outputs:
             readers = [use.node for use in output.uses()]
             if output.is_graph_output() or any(id(reader) not in gone for reader in readers):
-                value = _initializer(model, provenance, output, known, parents)
+                value = _initializer(model, provenance, known[str(output.name)])
                 ir.convenience.replace_all_uses_with(output, value)
     for node in reversed(folded):
         if id(node) in gone:
@@ -97,18 +85,9 @@ def _replace(
     return removed
 
 
-def _initializer(
-    model: ir.Model,
-    provenance: GraphProvenance,
-    output: ir.Value,
-    known: dict[str, Array],
-    parents: dict[str, tuple[str, ...]],
-) -> ir.Value:
+def _initializer(model: ir.Model, provenance: GraphProvenance, derived: _Known) -> ir.Value:
     """A derived weight, named after the first tensor that it was made of."""
-    import onnx_ir as ir
-
-    origins = parents[str(output.name)]
-    array = known[str(output.name)]
+    array, origins = derived.array, derived.parents
     if array.dtype == np.float64:
         with np.errstate(over="ignore"):
             array = array.astype(np.float32)
@@ -119,15 +98,7 @@ def _initializer(
             )
     names = (f"{origins[0]}.folded{n or ''}" for n in itertools.count())
     name = next(name for name in names if name not in model.graph.initializers)
-    value = ir.Value(
-        name=name,
-        const_value=ir.Tensor(np.ascontiguousarray(array), name=name),
-        shape=ir.Shape(array.shape),
-        type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
-    )
-    model.graph.register_initializer(value)
-    provenance.derive(name, NAME, *origins)
-    return value
+    return provenance.add(model, name, array, NAME, *origins)
 
 
 def _constant(node: ir.Node) -> tuple[Array, ...]:
