@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from trufor_onnx.chunking.acceptance import still_needed
@@ -31,6 +32,7 @@ from trufor_onnx.files import (
 )
 
 _TENSORS_SHOWN, _FAULTS_SHOWN = 4, 20
+READABLE = "check the permissions and the disk"
 PIECE_NAME = re.compile(r"[0-9a-f]{64}\.chunk")
 PART_NAME = re.compile(re.escape(PART_PREFIX) + r"[0-9a-f]{32}" + re.escape(PART_SUFFIX))
 
@@ -176,29 +178,19 @@ def find_unlisted(folder: PieceFolder) -> list[Fault]:
 
 def check_place(folder: Path, index: int, piece: Piece) -> Fault | None:
     """What is wrong with a piece without reading it: missing, no regular file, another size."""
+    fault = _faults_of(index, piece)
     try:
         status = (folder / piece.file_name).lstat()
     except FileNotFoundError:
-        return _fault(FaultKind.MISSING, index, piece, hint=FETCH_AGAIN)
+        return fault(FaultKind.MISSING, hint=FETCH_AGAIN)
     except OSError as error:
-        return _unreadable(index, piece, error)
+        return fault(FaultKind.UNREADABLE, cause=error.strerror or str(error), hint=READABLE)
     if not stat.S_ISREG(status.st_mode):
-        return _fault(
-            FaultKind.UNSAFE,
-            index,
-            piece,
-            cause=f"a {kind_of(status.st_mode)} stands where the piece must be",
-            hint="remove it and " + FETCH_AGAIN,
-        )
+        cause = f"a {kind_of(status.st_mode)} stands where the piece must be"
+        return fault(FaultKind.UNSAFE, cause=cause, hint="remove it and " + FETCH_AGAIN)
     if status.st_size != piece.size:
-        return _fault(
-            FaultKind.SIZE,
-            index,
-            piece,
-            expected=f"{piece.size} bytes",
-            found=f"{status.st_size} bytes",
-            hint=FETCH_AGAIN,
-        )
+        expected, found = f"{piece.size} bytes", f"{status.st_size} bytes"
+        return fault(FaultKind.SIZE, expected=expected, found=found, hint=FETCH_AGAIN)
     return None
 
 
@@ -218,76 +210,34 @@ def check_content(
         index_of: the place in the manifest of every digest that is in it.
         tick: called with the bytes done, block by block.
     """
-    fault = check_place(folder, index, piece)
-    if fault and fault.kind is not FaultKind.SIZE:
-        return fault
+    fault, wrong = _faults_of(index, piece), check_place(folder, index, piece)
+    if wrong and wrong.kind is not FaultKind.SIZE:
+        return wrong
     try:
-        descriptor = open_regular(folder / piece.file_name)
+        with os.fdopen(open_regular(folder / piece.file_name), "rb") as stream:
+            descriptor = stream.fileno()
+            size = os.fstat(descriptor).st_size
+            found = sha256_open(descriptor, limit=piece.size, on_bytes=tick)
+            if size == piece.size and found == piece.sha256:
+                return None
+            cause = wrong_content(descriptor, size, piece.size)
     except UnsafeFileError as error:  # it became one since
-        return _fault(FaultKind.UNSAFE, index, piece, cause=error.problem, hint=error.hint)
+        return fault(FaultKind.UNSAFE, cause=error.problem, hint=error.hint)
     except OSError as error:
-        return _unreadable(index, piece, error)
-    try:
-        return _check_open(descriptor, index, piece, index_of, tick)
-    except OSError as error:
-        return _unreadable(index, piece, error)
-    finally:
-        os.close(descriptor)
-
-
-def _check_open(
-    descriptor: int,
-    index: int,
-    piece: Piece,
-    index_of: Mapping[str, int],
-    tick: Callable[[int], None],
-) -> Fault | None:
-    size = os.fstat(descriptor).st_size
-    found = sha256_open(descriptor, limit=piece.size, on_bytes=tick)
-    if size == piece.size and found == piece.sha256:
-        return None
-    cause = wrong_content(descriptor, size, piece.size)
+        return fault(FaultKind.UNREADABLE, cause=error.strerror or str(error), hint=READABLE)
     text = cause.text
     if size <= piece.size and found in index_of and found != piece.sha256:
         text = f"it holds the content of piece {index_of[found]}"
     if size != piece.size:
-        kind, expected, seen = FaultKind.SIZE, f"{piece.size} bytes", f"{size} bytes"
+        kind, expected, found = FaultKind.SIZE, f"{piece.size} bytes", f"{size} bytes"
     else:
-        kind, expected, seen = FaultKind.CORRUPT, piece.sha256, found
-    return _fault(kind, index, piece, expected=expected, found=seen, cause=text, hint=cause.hint)
+        kind, expected = FaultKind.CORRUPT, piece.sha256
+    return fault(kind, expected=expected, found=found, cause=text, hint=cause.hint)
 
 
-def _unreadable(index: int, piece: Piece, error: OSError) -> Fault:
-    return _fault(
-        FaultKind.UNREADABLE,
-        index,
-        piece,
-        cause=error.strerror or str(error),
-        hint="check the permissions and the disk",
-    )
-
-
-def _fault(
-    kind: FaultKind,
-    index: int,
-    piece: Piece,
-    *,
-    expected: str = "",
-    found: str = "",
-    cause: str = "",
-    hint: str = "",
-) -> Fault:
-    return Fault(
-        kind,
-        piece.file_name,
-        index=index,
-        start=piece.offset,
-        end=piece.end,
-        expected=expected,
-        found=found,
-        cause=cause,
-        hint=hint,
-    )
+def _faults_of(index: int, piece: Piece) -> partial[Fault]:
+    """What makes faults of one piece."""
+    return partial(Fault, name=piece.file_name, index=index, start=piece.offset, end=piece.end)
 
 
 @dataclass(frozen=True)
