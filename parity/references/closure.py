@@ -94,8 +94,11 @@ def strangers(names: Iterable[str], known: Closure) -> list[str]:
     """Those of some loaded modules that a closure should have, and has not."""
     found = []
     for given in names:
-        spec = getattr(sys.modules.get(given), "__spec__", None)
+        module = sys.modules.get(given)
+        spec = getattr(module, "__spec__", None)
         if spec is None or spec.origin is None:  # made by a program, not read from a file
+            continue
+        if module is sys.modules.get(MAIN):  # it was there before, and got a second name
             continue
         name = spec.name  # some modules stand under two names
         top = name.partition(".")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import subprocess
 import sys
@@ -252,6 +253,20 @@ for name in sys.argv[1:]:
     path.write_bytes(text)
 assert "torch" not in sys.modules and not closure.closure("trufor_onnx.parity.running.run").unseen
 """
+
+
+def test_the_command_under_a_second_name_is_no_stranger(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``python -m parity`` in a checkout; torch lets multiprocessing call it ``__mp_main__``."""
+    write(site, user_net="x = 1", command="x = 1")
+    module = importlib.import_module("command")
+    monkeypatch.setitem(sys.modules, "__main__", module)
+    monkeypatch.setitem(sys.modules, "__mp_main__", module)
+    try:
+        assert strangers(["__mp_main__"], found("user_net")) == []
+    finally:
+        del sys.modules["command"]
 
 
 def test_our_own_code_is_what_decides_a_row_or_a_reference(tmp_path: Path) -> None:
