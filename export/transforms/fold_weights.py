@@ -28,7 +28,7 @@ NAME = "fold_weights"
 Array = npt.NDArray[Any]
 
 
-class _Known(NamedTuple):
+class _KnownFactor(NamedTuple):
     """A value, in float64 where it is a float, and the weights that it is made of."""
 
     array: Array
@@ -41,11 +41,11 @@ def apply(model: ir.Model, provenance: GraphProvenance) -> int:
     Raises:
         ExportError: a derived weight is no finite float32.
     """
-    known: dict[str, _Known] = {}
+    known: dict[str, _KnownFactor] = {}
     for name, value in model.graph.initializers.items():
         array = initializer_array(value)
         wide = array.astype(np.float64) if array.dtype == np.float32 else array
-        known[name] = _Known(wide, (name,) if name in provenance.origins else ())
+        known[name] = _KnownFactor(wide, (name,) if name in provenance.origins else ())
     folded: list[ir.Node] = []
     for node in model.graph:
         names = [str(v.name) for v in node.inputs if v is not None]
@@ -55,13 +55,16 @@ def apply(model: ir.Model, provenance: GraphProvenance) -> int:
         inputs = [known[str(v.name)].array if v is not None else None for v in node.inputs]
         parents = tuple(dict.fromkeys(p for name in names for p in known[name].parents))
         for output, result in zip(node.outputs, compute(node, *inputs), strict=True):
-            known[str(output.name)] = _Known(result, parents)
+            known[str(output.name)] = _KnownFactor(result, parents)
         folded.append(node)
     return _replace(model, provenance, folded, known)
 
 
 def _replace(
-    model: ir.Model, provenance: GraphProvenance, folded: list[ir.Node], known: dict[str, _Known]
+    model: ir.Model,
+    provenance: GraphProvenance,
+    folded: list[ir.Node],
+    known: dict[str, _KnownFactor],
 ) -> int:
     """Put initializers where folded nodes fed others, and take the nodes out."""
     import onnx_ir as ir
@@ -85,7 +88,7 @@ def _replace(
     return removed
 
 
-def _initializer(model: ir.Model, provenance: GraphProvenance, derived: _Known) -> ir.Value:
+def _initializer(model: ir.Model, provenance: GraphProvenance, derived: _KnownFactor) -> ir.Value:
     """A derived weight, named after the first tensor that it was made of."""
     array, origins = derived.array, derived.parents
     if array.dtype == np.float64:

@@ -136,7 +136,7 @@ def test_the_example_in_the_documentation(
 ) -> None:
     guide = Path(__file__).parents[3] / "docs/adding-a-network.md"
     blocks = re.findall(r"```(\w+)\n(.*?)```", guide.read_text(), re.S)
-    code = next(text for kind, text in blocks if kind == "python")
+    code = next(text for kind, text in blocks if kind == "python" and "def specs" in text)
     group = next(text for kind, text in blocks if kind == "toml")
     assert f'[project.entry-points."{ENTRY_POINT_GROUP}"]' in group
     package = tmp_path / "my_package"
