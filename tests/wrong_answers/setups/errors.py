@@ -128,15 +128,14 @@ def labels(w: Workshop) -> str:
     return "exit 0; other weights: exit 1"
 
 
-@set_up("16b", "dict and nested outputs, outputs that are no tensors", "exit 2 with a hint")
+@set_up("16b", "outputs that the spec does not name, or that are no tensors", "exit 2 with a hint")
 def returns(w: Workshop) -> str:
     (w.site / "broken.py").write_text(BROKEN)
     ways = {
-        "networks:DictOut": "a dict with keys mask, edge",
-        "networks:NestedOut": "is a tuple",
+        "networks:DictOut": "returns 2 outputs (mask, edge), its spec names ['one']",
+        "networks:NestedOut": "returns 3 outputs",
         "broken:none": "returns None",
         "broken:number": "returns a float",
-        "broken:tuple_with_none": "is None",
         "broken:complex_": "complex64",
         "broken:bfloat": "bfloat16",
         "broken:two": "returns 2 outputs",
@@ -154,7 +153,9 @@ def returns(w: Workshop) -> str:
         ran = w.run("export", name, *SEED)
         said(ran, 2, f"error: {name}", words, "hint: ")
         assert "memory" not in ran.text, ran.text
-    return f"{len(ways)} ways, each exit 2 with a hint"
+    w.network("left_out", "broken:tuple_with_none", outputs=HEADS[:1])
+    said(w.run("export", "left_out", *SEED), 0, "left_out returns None as output_1: left out")
+    return f"{len(ways)} ways, each exit 2 with a hint; None beside an output is left out, and said"
 
 
 @set_up("16c", "a parameter without dimensions, stand-in weights", "exit 0")
@@ -180,17 +181,21 @@ def sizes(w: Workshop) -> str:
     return "exit 2 with the least size; exit 0 with it"
 
 
-@set_up("16e", "a checkpoint that is a TorchScript archive", "exit 2, no advice to load unsafely")
+@set_up(
+    "16e", "a checkpoint that is a TorchScript archive", "its tensors, or exit 2; no code of it"
+)
 def torchscript(w: Workshop) -> str:
     w.network("tiny", "Tiny", files=["x.pt"])
     w.python(
         "import sys; sys.path.insert(0, 'site')\nimport torch, networks\n"
-        "torch.jit.save(torch.jit.script(networks.Tiny()), 'x.pt')"
+        "script = torch.jit.script(networks.Tiny().eval())\n"
+        "torch.jit.save(script, 'x.pt'); torch.jit.save(torch.jit.freeze(script), 'frozen.pt')"
     )
-    ran = w.run("export", "tiny", "--weights", "x.pt")
-    said(ran, 2, "TorchScript", "state_dict")
-    assert "weights_only" not in ran.text, ran.text
-    return "exit 2"
+    said(w.run("export", "tiny", "--weights", "x.pt"), 0, "x.pt")
+    frozen = w.run("export", "tiny", "--weights", "frozen.pt", "--replace")
+    said(frozen, 2, "hint: ")
+    assert "weights_only" not in frozen.text, frozen.text
+    return "exit 0 with its tensors; exit 2 where they are constants of its code"
 
 
 @set_up("24a", "outputs of a file in another order than the network's", "judged by name, and said")
