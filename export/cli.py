@@ -22,7 +22,7 @@ from rich.table import Table
 from trufor_onnx.console import EXIT_OK, run_cli, stderr_console
 from trufor_onnx.export import check
 from trufor_onnx.export.build import Exported, Stage, export_model
-from trufor_onnx.export.networks.registry import ENTRY_POINT_GROUP, find, registered
+from trufor_onnx.export.networks.registry import ENTRY_POINT_GROUP, find_typed, registered
 from trufor_onnx.export.networks.spec import EXPORTERS, ModelSpec
 from trufor_onnx.export.replacing import DEFAULT_OUT
 from trufor_onnx.export.variants import (
@@ -142,7 +142,7 @@ def _export(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     source = WeightsSource(args.weights, args.stand_in)
     own = {"exporter": args.exporter} if args.exporter else {}
-    specs = [replace(find(name), **own) for name in dict.fromkeys(args.models)]
+    specs = [replace(find_typed(name), **own) for name in dict.fromkeys(args.models)]
     for spec in specs:
         find_variant(args.variant, spec)  # before the first of them is made
     console = stderr_console()

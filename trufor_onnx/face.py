@@ -23,7 +23,7 @@ from pathlib import Path
 
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.build import export_model
-from trufor_onnx.export.networks.registry import find, offer
+from trufor_onnx.export.networks.registry import find_typed, offer
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.variants import DEFAULT_VARIANT
 from trufor_onnx.export.weights.sources import WeightsSource
@@ -228,4 +228,4 @@ def gate(
 
 
 def _known(spec: ModelSpec | str) -> ModelSpec:
-    return find(spec) if isinstance(spec, str) else offer(spec)
+    return find_typed(spec) if isinstance(spec, str) else offer(spec)

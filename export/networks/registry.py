@@ -169,8 +169,8 @@ def _specs_of(entry: EntryPoint) -> tuple[ModelSpec, ...]:
 def find(name: str) -> ModelSpec:
     """The network called ``name``; ``timm:NAME`` is any image backbone of timm.
 
-    ``FILE.py:CALLABLE`` and ``MODULE:CALLABLE`` are a user's (`export.networks.users`). Our own
-    networks are found whatever else is installed.
+    Our own networks are found whatever else is installed. The name may come out of a lock or a
+    report, of anybody's: no code is run because it names some (`find_typed`).
 
     Raises:
         ExportError: there is none.
@@ -182,8 +182,6 @@ def find(name: str) -> ModelSpec:
     own = next((spec for spec in OURS if spec.name == name), None)
     if own is not None:
         return own
-    if users.is_users(name):
-        return offer(users.users_spec(name))
     told = _offered or {spec.name: offer(spec) for spec in users.told_specs()}
     if name in told:
         return told[name]
@@ -195,3 +193,12 @@ def find(name: str) -> ModelSpec:
             "FILE.py:CALLABLE for one of your own",
         )
     return specs[name]
+
+
+def find_typed(name: str) -> ModelSpec:
+    """The network that a user typed, who may also name code to run: `export.networks.users`.
+
+    Raises:
+        ExportError: there is none, or it is no network.
+    """
+    return offer(users.users_spec(name)) if users.is_users(name) else find(name)

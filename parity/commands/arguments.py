@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from trufor_onnx.errors import ParityError
-from trufor_onnx.export.networks.registry import find
+from trufor_onnx.export.networks.registry import find_typed
 from trufor_onnx.export.networks.users import is_users
 from trufor_onnx.export.variants import DEFAULT_VARIANT
 from trufor_onnx.export.weights.sources import WeightsSource
@@ -106,7 +106,12 @@ def plan_of(args: argparse.Namespace) -> RunPlan:
 def models_of(args: argparse.Namespace) -> tuple[str, ...]:
     """The networks' names, with blanks or commas between them; a user's own as it calls itself."""
     names = (name for text in args.models for name in text.split(",") if name)
-    return tuple(find(name).name if is_users(name) else name for name in names)
+    return tuple(map(model_of, names))
+
+
+def model_of(name: str) -> str:
+    """What a network that the user typed is called; code that the name names is run for it."""
+    return find_typed(name).name if is_users(name) else name
 
 
 def require_threads(threads: int) -> None:

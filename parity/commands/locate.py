@@ -14,6 +14,7 @@ from trufor_onnx.console import EXIT_FAILED, EXIT_OK, printable, stderr_console
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.options import Value, add_option, add_weights_options
+from trufor_onnx.parity.commands.arguments import model_of
 from trufor_onnx.parity.locate.report import json_text, table, write
 from trufor_onnx.parity.locate.run import LocateListener, Question, locate
 
@@ -35,10 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Locate and print. Exit code: 0 none above rounding, 1 found, 2 could not (an exception)."""
+    model = model_of(args.model)
     question = Question(
-        model=args.model,
+        model=model,
         source=WeightsSource(args.weights, args.stand_in),
-        candidate=_candidate(args.model, args.candidate),
+        candidate=_candidate(model, args.candidate),
         variant=args.variant,
         image=args.images,
         size=_size(args.size),

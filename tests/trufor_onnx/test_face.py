@@ -18,6 +18,7 @@ from PIL import Image
 
 import trufor_onnx as tx
 from trufor_onnx.errors import ExportError, ParityError
+from trufor_onnx.export.cli import main as export_command
 from trufor_onnx.export.networks import registry, users
 from trufor_onnx.parity.cli import main as parity
 
@@ -140,6 +141,8 @@ def test_a_file_and_a_callable_do_the_same_on_the_command_line(place: Path) -> N
     assert {row["output"] for row in document["rows"]} == {"edges", "level"}
     assert document["models"]["my_net"]["proof"] == "proven"
     assert parity(["gate", "report/parity.json"]) == 0
+    look = ["--weights", "detector.pth", "--images", "photos", "--size", "32x48"]
+    assert parity(["locate", "my_net.py:build", *look]) == 0
 
 
 def test_a_script(place: Path) -> None:
@@ -206,7 +209,7 @@ def test_what_is_no_network_is_refused(name: str, reason: str, place: Path) -> N
     (place / "number.py").write_text("def build():\n    return 3\n")
     (place / "two.py").write_text(f"from {__name__} import Two\n")
     with pytest.raises(ExportError, match=reason) as refusal:
-        registry.find(name)
+        registry.find_typed(name)
     assert refusal.value.hint
 
 
@@ -222,6 +225,20 @@ def test_nobody_guesses_whose_weights() -> None:
         tx.export(spec(), out="models")
     with pytest.raises(ParityError, match="whose weights, nobody said"):
         tx.compare(spec(), "models/x.onnx", on="photos")
+
+
+def test_a_name_out_of_a_file_runs_no_code(place: Path) -> None:
+    """A lock or a report of anybody's may say anything."""
+    (place / "evil.py").write_text("open('ran', 'w')\n\n\ndef build():\n    return None\n")
+    tx.export(spec(), weights="plain.pth", out="models")
+    lock = json.loads((place / "models" / "detector.lock.json").read_text("utf-8"))
+    path = place / "models" / "evil.lock.json"
+    path.write_text(json.dumps(lock | {"model": "evil.py:build"}))
+    (place / "models" / "detector.lock.json").unlink()
+    assert export_command(["check", "--onnx-models", "models"]) == 2
+    with pytest.raises(ExportError, match=r"no network is called 'evil\.py:build'"):
+        registry.find("evil.py:build")
+    assert not (place / "ran").exists()
 
 
 def test_our_own_names_are_taken() -> None:
