@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trufor_onnx.errors import ExportError, first_few
 from trufor_onnx.export.foreign import foreign
+from trufor_onnx.export.graph.outputs import leaves
 from trufor_onnx.export.graph.trace import example_inputs, one_torch_thread
 from trufor_onnx.export.networks.spec import ModelSpec
 
@@ -319,19 +320,15 @@ def _own_doing(
 
 
 def _digest(value: Any) -> bytes:
-    """Of all tensors in nested tuples, lists and dicts."""
+    """Of all tensors in whatever a module takes or returns, with their ways."""
     import torch
 
     whole = sha256()
-    if isinstance(value, torch.Tensor):
-        whole.update(f"{value.dtype}{tuple(value.shape)}".encode())
-        whole.update(value.detach().cpu().contiguous().numpy().tobytes())
-    elif isinstance(value, Mapping):
-        for key in value:
-            whole.update(f"{key}".encode() + _digest(value[key]))
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            whole.update(_digest(item))
-    else:
-        whole.update(repr(type(value)).encode())
+    for way, leaf in leaves(value):
+        whole.update(f"{way}\0".encode())
+        if isinstance(leaf, torch.Tensor):
+            whole.update(f"{leaf.dtype}{tuple(leaf.shape)}".encode())
+            whole.update(leaf.detach().cpu().contiguous().numpy().tobytes())
+        else:
+            whole.update(repr(type(leaf)).encode())
     return whole.digest()

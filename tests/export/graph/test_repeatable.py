@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -105,6 +108,33 @@ def test_two_runs_name_the_module(manner: str, named: str) -> None:
     with pytest.raises(ExportError, match="the network is random") as refusal:
         require_repeatable(spec(manner), network)
     assert named in refusal.value.problem
+
+
+@dataclasses.dataclass
+class Found:
+    """What some networks return."""
+
+    map: Tensor
+
+
+class Wrapped(Network):
+    """Returns its output in something else."""
+
+    def __init__(self, manner: str, wrap: Callable[[Tensor], object]) -> None:
+        super().__init__(manner)
+        self.wrap = wrap
+
+    def forward(self, image: Tensor) -> Any:
+        return self.wrap(super().forward(image))
+
+
+@pytest.mark.parametrize(
+    "wrap", [Found, lambda x: {"map": x}, lambda x: [(x,)]], ids=["dataclass", "dict", "nested"]
+)
+def test_whatever_it_returns_is_looked_into(wrap: Callable[[Tensor], object]) -> None:
+    require_repeatable(spec(""), Wrapped("", wrap).eval())
+    with pytest.raises(ExportError, match="the network is random"):
+        require_repeatable(spec(""), Wrapped("python", wrap).eval())
 
 
 def test_what_repeats_is_fine() -> None:
