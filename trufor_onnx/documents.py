@@ -34,12 +34,31 @@ def read_json(path: Path, *, what: str, largest: int, hint: str) -> Any:
     Raises:
         ParityError: it cannot be read, is larger, or holds no JSON.
     """
+    return parse_json(read_bytes(path, what=what, largest=largest, hint=hint), path, what, hint)
+
+
+def read_bytes(path: Path, *, what: str, largest: int, hint: str) -> bytes:
+    """A file's content; arguments as for `read_json`.
+
+    Raises:
+        ParityError: it cannot be read, or is larger.
+    """
     try:
         if path.stat().st_size > largest:
             raise ParityError(f"{path}: too large for a {what}", hint=hint)
-        return json.loads(path.read_bytes())
+        return path.read_bytes()
     except OSError as error:
         raise ParityError(f"{path}: cannot be read ({error.strerror})", hint=hint) from error
+
+
+def parse_json(data: bytes, path: Path, what: str, hint: str) -> Any:
+    """The JSON that was read from a file; arguments as for `read_json`.
+
+    Raises:
+        ParityError: it is none.
+    """
+    try:
+        return json.loads(data)
     except (ValueError, RecursionError) as error:
         raise ParityError(f"{path}: not a {what} ({error})", hint=hint) from error
 

@@ -14,13 +14,13 @@ import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trufor_onnx import documents
-from trufor_onnx.documents import canonical
+from trufor_onnx.documents import canonical, parse_json, read_bytes
 from trufor_onnx.errors import ExportError
 from trufor_onnx.export.foreign import reason_of
 from trufor_onnx.export.weights import torchscript
@@ -35,7 +35,8 @@ PARALLEL_PREFIX = "module."  # what DataParallel puts before every name
 # What torch.compile, FSDP and activation checkpointing put into names, anywhere.
 WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 INDEX_SUFFIX = ".index.json"  # of a checkpoint in shards
-LARGEST_INDEX = 64 << 20  # bytes
+INDEX, LARGEST_INDEX = "list of shards", 64 << 20  # bytes
+INDEX_HINT = "fetch the index and its shards again"
 GIT_LFS_START = b"version https://git-lfs"
 # What torch.load raises for a damaged file depends on where it is damaged; found by cutting
 # checkpoints at every place and by changing bytes in them (their tests do).
@@ -72,13 +73,12 @@ class CheckpointPlace:
         Raises:
             ExportError: one of them cannot be read.
         """
-        try:
-            digests = {path.name: sha256_file(path) for path in (self.path, *shards(self.path))}
-        except OSError as error:
-            raise ExportError(
-                f"{self.path}: cannot be read ({error.strerror})", hint="check its permissions"
-            ) from error
-        return _whole_digest(digests)
+        if self.path.name.endswith(INDEX_SUFFIX):
+            index = _read_index(self.path)
+            shards = sorted(set(_weight_map(self.path, index).values()))
+            digests = {name: _digest_of(self.path.with_name(name)) for name in shards}
+            return _whole_digest({self.path.name: sha256_bytes(index), **digests})
+        return _digest_of(self.path)
 
 
 @dataclass(frozen=True)
@@ -120,45 +120,39 @@ def load_checkpoint(path: Path, inside: str = "") -> Checkpoint:
             hint="name a file with --weights, download with `make weights`, "
             "or choose stand-in weights by name with --stand-in golden",
         )
-    content: object
-    if path.name.endswith(INDEX_SUFFIX):
-        content, digests = _from_shards(path)
-    else:
-        content, digest = _from_file(path)
-        digests = {path.name: digest}
+    sharded = path.name.endswith(INDEX_SUFFIX)
+    content, sha256 = _from_shards(path) if sharded else _from_file(path)
     container, tensors = _find_tensors(path, content, inside)
-    return Checkpoint(path, _whole_digest(digests), container, _strip_parallel(path, tensors))
+    return Checkpoint(path, sha256, container, _strip_parallel(path, tensors))
 
 
-def shards(path: Path) -> list[Path]:
-    """The files that an index names, beside it; none where the file is no index.
+def _read_index(path: Path) -> bytes:
+    return read_bytes(path, what=INDEX, largest=LARGEST_INDEX, hint=INDEX_HINT)
+
+
+def _weight_map(path: Path, data: bytes) -> dict[str, str]:
+    """Which shard holds a tensor, by the tensor's name.
 
     Raises:
-        ExportError: the index is damaged, or names a file elsewhere.
+        ExportError: the index names no shards, or a file elsewhere.
+        ParityError: it is no JSON.
     """
-    if not path.name.endswith(INDEX_SUFFIX):
-        return []
-    return [path.with_name(name) for name in sorted(set(_weight_map(path).values()))]
-
-
-def _weight_map(path: Path) -> dict[str, str]:
-    """Which shard holds a tensor, by the tensor's name."""
-    hint = "fetch the index and its shards again"
-    index = documents.read_json(path, what="list of shards", largest=LARGEST_INDEX, hint=hint)
+    index = parse_json(data, path, INDEX, INDEX_HINT)
     names = index.get("weight_map") if isinstance(index, Mapping) else None
     if not isinstance(names, dict) or not names:
-        raise ExportError(f"{path}: no index of shards, it has no weight_map", hint=hint)
+        raise ExportError(f"{path}: no index of shards, it has no weight_map", hint=INDEX_HINT)
     for name in names.values():
         if not isinstance(name, str) or Path(name).name != name or name in ("", "..", path.name):
-            raise ExportError(f"{path}: names a shard {name!r}, no file beside it", hint=hint)
+            raise ExportError(f"{path}: names a shard {name!r}, no file beside it", hint=INDEX_HINT)
     return names
 
 
-def _from_shards(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """All tensors of all shards, and the digest of each file."""
-    wanted, tensors = _weight_map(path), dict[str, Any]()
-    digests = {path.name: sha256_file(path)}
-    for shard in shards(path):
+def _from_shards(path: Path) -> tuple[object, str]:
+    """All tensors of all shards, and the digest of all files."""
+    index = _read_index(path)
+    wanted, tensors = _weight_map(path, index), dict[str, Any]()
+    digests = {path.name: sha256_bytes(index)}
+    for shard in map(path.with_name, sorted(set(wanted.values()))):
         if not shard.is_file():
             raise ExportError(f"{path}: its shard {shard.name} is missing", hint="fetch it too")
         content, digests[shard.name] = _from_file(shard)
@@ -171,24 +165,38 @@ def _from_shards(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
                 hint="shards of two checkpoints were mixed; fetch all of one again",
             )
         tensors |= found
-    return tensors, digests
+    return tensors, _whole_digest(digests)
 
 
 def _whole_digest(digests: Mapping[str, str]) -> str:
-    """Of one file its own."""
-    if len(digests) == 1:
-        return next(iter(digests.values()))
+    """One digest over those of an index and its shards, by their names."""
     return sha256_bytes(canonical(dict(sorted(digests.items()))).encode())
 
 
-def _from_file(path: Path) -> tuple[object, str]:
-    """What one file holds, and its digest."""
+def _digest_of(path: Path) -> str:
+    with _readable(path):
+        return sha256_file(path)
+
+
+def _read(path: Path) -> bytes:
+    with _readable(path):
+        return path.read_bytes()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What the system refuses inside the block becomes an error of ours."""
     try:
-        data = path.read_bytes()
+        yield
     except OSError as error:
         raise ExportError(
             f"{path}: cannot be read ({error.strerror})", hint="check its permissions"
         ) from error
+
+
+def _from_file(path: Path) -> tuple[object, str]:
+    """What one file holds, and its digest."""
+    data = _read(path)
     if data.startswith(GIT_LFS_START):
         raise ExportError(f"{path}: a git-lfs pointer, not the file itself", hint="git lfs pull")
     read = _from_safetensors if path.suffix == ".safetensors" else _from_torch
@@ -271,22 +279,26 @@ def _find_tensors(
             )
         return inside, found[inside]
     plain = [key for key in found if key not in averages]
-    first = [key for key in ("", *CONTAINERS) if key in plain] or (plain or averages)[:1]
-    if not first or (first[0] not in ("", *CONTAINERS) and len(plain or averages) > 1):
-        hint = f"tensors are looked for at the top and under {', '.join(CONTAINERS)}"
-        if found:
-            raise ExportError(
-                f"{path}: several sets of tensors ({', '.join(found)})",
-                hint=f"say which: --weights {path}:KEY",
-            )
-        raise ExportError(f"{path}: no state dict in it ({_held(content)})", hint=hint)
-    others = [key for key in averages if key != first[0]]
+    usual = [key for key in ("", *CONTAINERS) if key in plain]
+    first = usual[:1] or plain or averages
+    if not first:
+        raise ExportError(
+            f"{path}: no state dict in it ({_held(content)})",
+            hint=f"tensors are looked for at the top and under {', '.join(CONTAINERS)}",
+        )
+    if len(first) > 1:
+        raise ExportError(
+            f"{path}: several sets of tensors ({', '.join(found)})",
+            hint=f"say which: --weights {path}:KEY",
+        )
+    (chosen,) = first
+    others = [key for key in averages if key != chosen]
     if others:
         logger.warning(
             "%s also holds a moving average of the weights: take it with --weights %s:%s",
             *(path, path, others[0]),
         )
-    return first[0], found[first[0]]
+    return chosen, found[chosen]
 
 
 def _sets(content: object) -> dict[str, dict[str, torch.Tensor]]:

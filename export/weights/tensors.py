@@ -187,10 +187,11 @@ def _fitted(
     import torch
 
     tensors, stored = dict(given), Counter[str]()
+    buffers = dict(module.named_buffers())
     for name, tensor in given.items():
         own = state.get(name)
         if own is None:
-            made = dict(module.named_buffers()).get(name)
+            made = buffers.get(name)
             if made is not None and torch.equal(made, tensor):
                 del tensors[name]
         elif _is_narrower(tensor.dtype, own.dtype):

@@ -97,8 +97,8 @@ GUARDS = {
     ),
     "a checkpoint's set that nobody chose": Guard(
         "export/weights/checkpoints.py",
-        "if not first or (first[0] not in",
-        "if not first or False and (first[0] not in",
+        "    first = usual[:1] or plain or averages\n",
+        "    first = (usual or plain or averages)[:1]\n",
         "tests/export/weights/test_checkpoints.py",
         "none_is_guessed",
     ),

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from trufor_onnx.errors import ExportError, UserError
+from trufor_onnx.export.weights import checkpoints
 from trufor_onnx.export.weights.checkpoints import CheckpointPlace, load_checkpoint
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.zeros(2)}
@@ -325,3 +326,19 @@ def test_damage_is_an_error_and_no_traceback(
         assert str(path) in str(refusal)
     else:  # a changed name, a changed weight in a format without checksums, or no change at all
         assert found.tensors
+
+
+def test_an_index_is_read_once_and_within_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = sharded(tmp_path)
+    read: list[str] = []
+    original = Path.read_bytes
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda self: (read.append(self.name), original(self))[1]
+    )
+    load_checkpoint(path)
+    assert sorted(read) == ["a-1.safetensors", "a-2.safetensors", path.name]
+    monkeypatch.setattr(checkpoints, "LARGEST_INDEX", 3)
+    with pytest.raises(UserError, match="too large for a list of shards"):
+        load_checkpoint(path)
