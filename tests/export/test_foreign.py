@@ -97,7 +97,7 @@ def theirs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModelSpec]:
         if forward is not None:
             monkeypatch.setattr(Good, "forward", forward)
         made = replace(spec, builder=f"{__name__}:{builder}")
-        monkeypatch.setattr("trufor_onnx.export.cli.find", lambda _: made)
+        monkeypatch.setattr("trufor_onnx.export.cli.find_typed", lambda _: made)
         return made
 
     registered()
