@@ -17,8 +17,7 @@ import numpy.typing as npt
 
 from trufor_onnx.errors import ExportError
 from trufor_onnx.export.graph.in_float64 import Feeds, in_float64, too_many
-from trufor_onnx.export.networks.registry import TIMM_PREFIX
-from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.networks.spec import TIMM_PREFIX, ModelSpec
 
 # A traced constant or a swapped operator moves outputs by 1e-2 of their range and more; rounding
 # moves them by 1e-5 (docs/networks.md, "How right they are").

@@ -19,6 +19,7 @@ from trufor_onnx.export.networks import users
 from trufor_onnx.export.networks.spec import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    TIMM_PREFIX,
     Judged,
     ModelSpec,
     Preprocessing,
@@ -111,7 +112,6 @@ TRUFOR_HEAD = ModelSpec(
     judged=_JUDGED,
 )
 ENTRY_POINT_GROUP = "trufor_onnx.models"
-TIMM_PREFIX = "timm:"
 OURS = (NOISEPRINT_PP, MIT_B2, TRUFOR, TRUFOR_HEAD)
 
 

@@ -19,6 +19,7 @@ PIXEL_AXES = ("height", "width")  # their sizes are `ModelSpec.least_size` and `
 
 FLOATS = ("float32", "float64", "float16")
 DTYPES = (*FLOATS, "int64", "int32", "int16", "int8", "uint8", "bool")
+TIMM_PREFIX = "timm:"  # before a network's name: timm's
 TRACER, DYNAMO = "tracer", "dynamo"
 EXPORTERS = (TRACER, DYNAMO)
 Axis = int | str

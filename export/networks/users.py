@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 from trufor_onnx.errors import ExportError
 from trufor_onnx.export.foreign import foreign
 from trufor_onnx.export.graph.outputs import leaves
-from trufor_onnx.export.networks.spec import FLOATS, Axis, ModelSpec, Preprocessing, TensorSpec
+from trufor_onnx.export.networks.spec import (
+    FLOATS,
+    TIMM_PREFIX,
+    Axis,
+    ModelSpec,
+    Preprocessing,
+    TensorSpec,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 def is_users(name: str) -> bool:
     """Whether a name is ``FILE.py:CALLABLE`` or ``MODULE:CALLABLE``; timm's are none."""
-    return bool(re.fullmatch(r"(?!timm:).+:[A-Za-z_]\w*", name))
+    return not name.startswith(TIMM_PREFIX) and bool(re.fullmatch(r".+:[A-Za-z_]\w*", name))
 
 
 def users_spec(name: str) -> ModelSpec:

@@ -12,7 +12,8 @@ from trufor_onnx.chunking.external_data import beside, is_plain, whole_digest
 from trufor_onnx.chunking.folders import default_folder, open_folder
 from trufor_onnx.documents import canonical
 from trufor_onnx.errors import ChunkingError, ExportError
-from trufor_onnx.export.networks.registry import TIMM_PREFIX, find
+from trufor_onnx.export.networks.registry import find
+from trufor_onnx.export.networks.spec import TIMM_PREFIX
 from trufor_onnx.files import sha256_file
 from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile, below
 from trufor_onnx.parity.gate.findings import Finding, Outcome, verdict

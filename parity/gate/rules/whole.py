@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from trufor_onnx.errors import ExportError
-from trufor_onnx.export.networks.registry import TIMM_PREFIX, find
+from trufor_onnx.export.networks.registry import find
+from trufor_onnx.export.networks.spec import TIMM_PREFIX
 from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile, below
 from trufor_onnx.parity.gate.findings import Finding, verdict
 from trufor_onnx.parity.gate.policy import Policy
