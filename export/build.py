@@ -7,11 +7,11 @@ import gc
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trufor_onnx.errors import ExportError
+from trufor_onnx.errors import ExportError, TracerError
 from trufor_onnx.export import lock
 from trufor_onnx.export.foreign import foreign
 from trufor_onnx.export.graph.dynamo import LEAST_OPSET as DYNAMO_OPSET
@@ -92,7 +92,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedFile:
     """A file that was written, or found to be right already.
 
     Attributes:
@@ -103,6 +103,8 @@ class Exported:
         replaced: what the weights of the file before it were called, where they were others.
         nodes: how many nodes its graph has; 0 where the file was there already.
         seconds: what the export took; 0.0 where the file was there already.
+        variant: how its graph was made.
+        source: the choice of weights.
         warnings: what the export could not check, a sentence each.
     """
 
@@ -113,6 +115,8 @@ class Exported:
     replaced: str
     nodes: int
     seconds: float
+    variant: str
+    source: WeightsSource = field(repr=False)
     warnings: tuple[str, ...] = ()
 
 
@@ -126,7 +130,7 @@ def export_model(
     missing_only: bool = False,
     replace: bool = False,
     stage: Stage = lambda text: None,  # noqa: ARG005 - the default says nothing
-) -> Exported:
+) -> ExportedFile:
     """Export one network to ``out/NAME.onnx``, with ``out/NAME.lock.json`` beside it.
 
     A variant other than the portable one goes to ``out/NAME.VARIANT.onnx``.
@@ -157,7 +161,7 @@ def export_model(
         require_to_be_made(found, commands=commands)
     module, weights = _weighted(spec, source, stage)
     if missing_only and (kept := keeps(found, spec, weights, opset, variant)):
-        return _exported(path, kept)
+        return _exported(path, kept, source)
     if not replace:
         require_replaceable(found, weights, commands=commands, named=source.named_stand_in)
     built = _build(spec, module, weights, recipe, opset, stage)
@@ -169,7 +173,7 @@ def export_model(
     _write(path, built, found.locked)
     seconds = (time.perf_counter_ns() - started) / 1e9
     return dataclasses.replace(
-        _exported(path, built.document, found.locked),
+        _exported(path, built.document, source, found.locked),
         nodes=built.nodes,
         seconds=seconds,
         warnings=built.warnings,
@@ -274,9 +278,7 @@ def _graph(
         return trace_dynamo(spec, module, opset)
     try:
         return trace(spec, module, opset, decisions=decisions)
-    except ExportError as error:
-        if not isinstance(error.__cause__, Exception):
-            raise  # not what an operator raised
+    except TracerError as error:
         try:
             trace_dynamo(spec, spec.build(), max(opset, DYNAMO_OPSET))
         except ExportError:
@@ -369,11 +371,14 @@ def _write(path: Path, built: Built, before: dict[str, Any] | None) -> None:
 
 
 def _exported(
-    path: Path, document: dict[str, Any], before: dict[str, Any] | None = None
-) -> Exported:
+    path: Path,
+    document: dict[str, Any],
+    source: WeightsSource,
+    before: dict[str, Any] | None = None,
+) -> ExportedFile:
     file, label = document["file"], document["weights"]["label"]
     replaced = before["weights"]["label"] if before else ""
-    return Exported(
+    return ExportedFile(
         path=path,
         sha256=file["sha256"],
         size_bytes=sum(f["size_bytes"] for f in (file, *file.get("external", ()))),
@@ -381,4 +386,6 @@ def _exported(
         replaced=replaced if replaced != label else "",
         nodes=0,
         seconds=0.0,
+        variant=document["variant"],
+        source=source,
     )

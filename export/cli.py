@@ -21,7 +21,7 @@ from rich.table import Table
 
 from trufor_onnx.console import EXIT_OK, run_cli, stderr_console
 from trufor_onnx.export import check
-from trufor_onnx.export.build import Exported, Stage, export_model
+from trufor_onnx.export.build import ExportedFile, Stage, export_model
 from trufor_onnx.export.networks.registry import ENTRY_POINT_GROUP, find_typed, registered
 from trufor_onnx.export.networks.spec import EXPORTERS, ModelSpec
 from trufor_onnx.export.replacing import DEFAULT_OUT
@@ -41,14 +41,14 @@ OUT = DEFAULT_OUT
 WIDTH_OF_FILES = 120  # columns where standard output is no terminal
 
 
-def sentence(result: Exported) -> str:
+def sentence(result: ExportedFile) -> str:
     """One export in a line."""
     done = f"written in {result.seconds:.1f} s" if result.seconds else "up to date"
     replaced = f"; replaces {result.replaced}" if result.replaced else ""
     return f"{result.path}: {done}; {result.weights}{replaced}"
 
 
-def exported(results: Iterable[Exported]) -> Table:
+def exported(results: Iterable[ExportedFile]) -> Table:
     """File, size, digest and weights of each export."""
     table = Table(title="Exported")
     table.add_column("file", overflow="fold")
@@ -146,7 +146,7 @@ def _export(argv: list[str]) -> int:
     for spec in specs:
         find_variant(args.variant, spec)  # before the first of them is made
     console = stderr_console()
-    done: list[Exported] = []
+    done: list[ExportedFile] = []
     try:
         for spec in specs:
             with _progress(console, spec.name) as stage:

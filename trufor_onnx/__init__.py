@@ -34,7 +34,8 @@ __all__ = [
 _FROM = {
     "trufor_onnx.errors": ("UserError",),
     "trufor_onnx.export.networks.spec": ("Judged", "ModelSpec", "Preprocessing", "TensorSpec"),
-    "trufor_onnx.face": ("ExportedFile", "ParityReport", "compare", "gate"),
+    "trufor_onnx.export.build": ("ExportedFile",),
+    "trufor_onnx.face": ("ParityReport", "compare", "gate"),
     "trufor_onnx.parity.gate.findings": ("Decision",),
 }
 

@@ -98,6 +98,10 @@ class CoverageError(ExportError):
     """The checkpoint does not set every tensor of the network exactly once."""
 
 
+class TracerError(ExportError):
+    """The network runs, and torch's tracer cannot make a graph of it: another exporter may."""
+
+
 class LockError(ExportError):
     """A lock file cannot be read as one; exporting again writes it anew."""
 

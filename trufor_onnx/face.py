@@ -15,14 +15,13 @@ What the commands do, by the same functions: `export`, `parity run`, `parity gat
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from trufor_onnx.errors import ParityError
-from trufor_onnx.export.build import export_model
+from trufor_onnx.export.build import ExportedFile, export_model
 from trufor_onnx.export.networks.registry import find_typed, offer
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.variants import DEFAULT_VARIANT
@@ -33,32 +32,11 @@ from trufor_onnx.parity.gate.judge import judge
 from trufor_onnx.parity.gate.policy import load_policy
 from trufor_onnx.parity.references.store import open_cache
 from trufor_onnx.parity.report.formats import FORMATS, JSON, write_reports
-from trufor_onnx.parity.results.rows import Group, Report, Row, Status, from_document, json_text
+from trufor_onnx.parity.results.rows import Group, Report, Row, Status, as_written
 from trufor_onnx.parity.runners.providers import parse_providers
 from trufor_onnx.parity.running.run import RunPlan, run_parity
 
 WhereFrom = str | Path
-
-
-@dataclass(frozen=True)
-class ExportedFile:
-    """An ONNX file, and whose weights it was made of.
-
-    Attributes:
-        path: the file, with its lock beside it.
-        sha256: its digest.
-        weights: what its weights are called in every report.
-        variant: how its graph was made.
-        warnings: what the export could not check, a sentence each.
-        source: the choice of weights, which `compare` uses too.
-    """
-
-    path: Path
-    sha256: str
-    weights: str
-    variant: str
-    warnings: tuple[str, ...] = ()
-    source: WeightsSource = field(default_factory=WeightsSource, repr=False)
 
 
 @dataclass(frozen=True)
@@ -134,8 +112,7 @@ def export(
         )
     spec = _known(spec)
     source = WeightsSource(None if weights is None else Path(weights), stand_in)
-    done = export_model(spec, source, Path(out), variant=variant, opset=opset, replace=replace)
-    return ExportedFile(done.path, done.sha256, done.weights, variant, done.warnings, source)
+    return export_model(spec, source, Path(out), variant=variant, opset=opset, replace=replace)
 
 
 def compare(
@@ -189,9 +166,7 @@ def compare(
         variants=(ours.variant if ours else DEFAULT_VARIANT,),
         cache=open_cache() if cache else None,
     )
-    # What is judged and written is made of the JSON, as the command does.
-    report = from_document(json.loads(json_text(run_parity(plan))), "this run's report")
-    return ParityReport(report, path.parent)
+    return ParityReport(as_written(run_parity(plan)), path.parent)
 
 
 def gate(

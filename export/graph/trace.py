@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trufor_onnx.errors import ExportError
+from trufor_onnx.errors import ExportError, TracerError
 from trufor_onnx.export.foreign import foreign
 from trufor_onnx.export.graph.outputs import output_tensors
 from trufor_onnx.export.networks.spec import FLOATS, ModelSpec, TensorSpec
@@ -117,7 +117,8 @@ def trace(
 
     Raises:
         ExportError: the opset is out of range, the network itself does not run or returns what
-            is no tensor, or it cannot be traced.
+            is no tensor.
+        TracerError: it cannot be traced.
     """
     import onnx
     import torch
@@ -139,6 +140,7 @@ def trace(
                 f"{spec.name}: the network cannot be traced at opset {opset} by torch's exporter, "
                 "which",
                 hint=f"{newer}an operator without an ONNX form has to be written otherwise",
+                kind=TracerError,
             ):
                 torch.onnx.export(
                     module,
@@ -163,6 +165,7 @@ def trace(
     with foreign(
         f"{spec.name}: the graph cannot be converted to opset {opset} by onnx's converter, which",
         hint=f"--opset {TRACER_OPSET} or older needs no conversion",
+        kind=TracerError,
     ):
         return onnx.version_converter.convert_version(graph, opset)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import deque
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
@@ -18,7 +16,7 @@ from trufor_onnx.parity.report.formats import JSON, parse_formats, write_reports
 from trufor_onnx.parity.report.sentences import problems
 from trufor_onnx.parity.report.tables import groups_table, lines_below, most_telling, rows_table
 from trufor_onnx.parity.results.environment import use_huge_pages
-from trufor_onnx.parity.results.rows import EXIT_CODES, Report, Row, from_document, json_text
+from trufor_onnx.parity.results.rows import EXIT_CODES, Report, Row, as_written
 from trufor_onnx.parity.running.journal import Journal
 from trufor_onnx.parity.running.run import RunListener, RunPlan, run_parity
 
@@ -63,12 +61,7 @@ class LiveView(RunListener):
             self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         if not self._quiet:
             self._live.stop()
 
@@ -92,8 +85,7 @@ def run(args: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             stderr_console().print(journal.interrupted(), markup=False)
             return EXIT_INTERRUPTED
-        # What is printed and written is made of the JSON, as `parity report` makes it.
-        report = from_document(json.loads(json_text(report)), "this run's report")
+        report = as_written(report)
         paths = write_reports(report, args.out, list(formats))
         journal.discard()
     _print(report, Console(highlight=False))

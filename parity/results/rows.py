@@ -341,6 +341,11 @@ def _count(given: object) -> int:
     return given
 
 
+def as_written(report: Report) -> Report:
+    """A run's report as its JSON gives it back: what is printed, written and judged."""
+    return from_document(json.loads(json_text(report)), "this run's report")
+
+
 def json_text(report: Report) -> str:
     """The document: sorted keys, ASCII, no NaN."""
     return json.dumps(report.document(), indent=1, sort_keys=True, allow_nan=False) + "\n"

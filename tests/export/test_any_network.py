@@ -266,3 +266,27 @@ def test_layers_that_are_made_alike_stay_two(tmp_path: Path) -> None:
     with torch.inference_mode():
         right = module(x).numpy()
     np.testing.assert_allclose(session.run(["y"], {"x": x.numpy()})[0], right, atol=1e-6)
+
+
+_built: list[str] = []
+
+
+class Fails(nn.Module):
+    """Does not run itself, so that no exporter could do better."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        _built.append("again")
+        self.conv = nn.Conv2d(3, 2, 3)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError(f"mine: {self.conv(image).shape}")
+
+
+def test_no_other_exporter_is_tried_where_the_network_does_not_run(tmp_path: Path) -> None:
+    _built.clear()
+    given = spec("Fails", [TensorSpec("image", IMAGE)], [TensorSpec("map", MAP)])
+    with pytest.raises(ExportError, match="mine") as refusal:
+        export_model(given, WeightsSource(stand_in="golden"), tmp_path)
+    assert "dynamo" not in refusal.value.hint
+    assert _built == ["again"]

@@ -17,7 +17,7 @@ import torch
 
 from trufor_onnx.errors import CoverageError, ExportError
 from trufor_onnx.export import build
-from trufor_onnx.export.build import Built, Exported, build_file, export_model, file_stem
+from trufor_onnx.export.build import Built, ExportedFile, build_file, export_model, file_stem
 from trufor_onnx.export.lock import lock_path, read_lock
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.weights.sources import WeightsSource
@@ -132,17 +132,17 @@ def test_file_stems(tiny: Specs) -> None:
 
 
 @pytest.fixture
-def export(tiny: Specs, tmp_path: Path) -> Callable[..., Exported]:
+def export(tiny: Specs, tmp_path: Path) -> Callable[..., ExportedFile]:
     """Export the tiny Noiseprint++ with ``missing_only``."""
 
-    def run(source: WeightsSource = SEED, **options: Any) -> Exported:
+    def run(source: WeightsSource = SEED, **options: Any) -> ExportedFile:
         spec = options.pop("spec", tiny["noiseprint_pp"])
         return export_model(spec, source, tmp_path, missing_only=True, **options)
 
     return run
 
 
-def test_missing_only_keeps_what_is_right(export: Callable[..., Exported]) -> None:
+def test_missing_only_keeps_what_is_right(export: Callable[..., ExportedFile]) -> None:
     first = export()
     before = first.path.stat().st_mtime_ns
     second = export()
@@ -170,7 +170,9 @@ def spoil_the_lock(path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", [damage, cut, lose_the_lock, spoil_the_lock, Path.unlink])
-def test_missing_only_mends(fault: Callable[[Path], None], export: Callable[..., Exported]) -> None:
+def test_missing_only_mends(
+    fault: Callable[[Path], None], export: Callable[..., ExportedFile]
+) -> None:
     first = export()
     data, locked = first.path.read_bytes(), lock_path(first.path).read_bytes()
     fault(first.path)
@@ -179,7 +181,7 @@ def test_missing_only_mends(fault: Callable[[Path], None], export: Callable[...,
     assert lock_path(first.path).read_bytes() == locked
 
 
-def test_missing_only_sees_other_wishes(tiny: Specs, export: Callable[..., Exported]) -> None:
+def test_missing_only_sees_other_wishes(tiny: Specs, export: Callable[..., ExportedFile]) -> None:
     export()
     assert export(WeightsSource(stand_in="other"), replace=True).seconds > 0
     assert export(WeightsSource(stand_in="other"), opset=18).seconds > 0
@@ -189,7 +191,7 @@ def test_missing_only_sees_other_wishes(tiny: Specs, export: Callable[..., Expor
 
 
 @pytest.fixture
-def real(tiny: Specs, tmp_path: Path) -> Exported:
+def real(tiny: Specs, tmp_path: Path) -> ExportedFile:
     """A file made from a checkpoint."""
     spec = tiny["noiseprint_pp"]
     path = tmp_path / "elsewhere/noiseprint++.th"
@@ -200,7 +202,7 @@ def real(tiny: Specs, tmp_path: Path) -> Exported:
 
 @pytest.mark.parametrize("missing_only", [True, False])
 def test_nobody_asked_for_stand_in_weights(
-    missing_only: bool, real: Exported, tiny: Specs, tmp_path: Path
+    missing_only: bool, real: ExportedFile, tiny: Specs, tmp_path: Path
 ) -> None:
     """The checkpoint is not found any more: the file made from it stays."""
     before = real.path.read_bytes()
@@ -213,7 +215,7 @@ def test_nobody_asked_for_stand_in_weights(
 
 
 def test_stand_in_weights_by_name_replace_it_on_request_and_say_so(
-    real: Exported, tiny: Specs, tmp_path: Path
+    real: ExportedFile, tiny: Specs, tmp_path: Path
 ) -> None:
     with pytest.raises(ExportError, match=r"not replaced unasked"):
         export_model(tiny["noiseprint_pp"], SEED, tmp_path)

@@ -13,7 +13,7 @@ import torch
 
 from trufor_onnx.errors import ExportError, LockError
 from trufor_onnx.export import check
-from trufor_onnx.export.build import Exported, export_model
+from trufor_onnx.export.build import ExportedFile, export_model
 from trufor_onnx.export.check import Checked, check_file, exit_code, locked_files
 from trufor_onnx.export.graph.finish import toolchain
 from trufor_onnx.export.lock import lock_path, read_lock, write_lock
@@ -28,12 +28,12 @@ pytestmark = pytest.mark.usefixtures("tiny_registry")
 
 
 @pytest.fixture
-def exported(tiny: Specs, tmp_path: Path) -> Exported:
+def exported(tiny: Specs, tmp_path: Path) -> ExportedFile:
     return export_model(tiny["noiseprint_pp"], WeightsSource(stand_in="s"), tmp_path)
 
 
 @pytest.fixture
-def edit(exported: Exported) -> Callable[[Callable[[dict[str, Any]], None]], None]:
+def edit(exported: ExportedFile) -> Callable[[Callable[[dict[str, Any]], None]], None]:
     """Change the lock by hand."""
 
     def change(by: Callable[[dict[str, Any]], None]) -> None:
@@ -44,7 +44,7 @@ def edit(exported: Exported) -> Callable[[Callable[[dict[str, Any]], None]], Non
     return change
 
 
-def test_the_same_bytes(exported: Exported) -> None:
+def test_the_same_bytes(exported: ExportedFile) -> None:
     before = {path: path.read_bytes() for path in exported.path.parent.iterdir()}
     told: list[str] = []
     finding = check_file(exported.path, NO_CHOICE, stage=told.append)
@@ -54,12 +54,12 @@ def test_the_same_bytes(exported: Exported) -> None:
     assert "tracing" in told
 
 
-def test_only_the_lock_need_be_there(exported: Exported) -> None:
+def test_only_the_lock_need_be_there(exported: ExportedFile) -> None:
     exported.path.unlink()
     assert check_file(exported.path, NO_CHOICE).outcome == 0
 
 
-def test_a_different_initializer_is_named(exported: Exported, edit: Any) -> None:
+def test_a_different_initializer_is_named(exported: ExportedFile, edit: Any) -> None:
     def change(document: dict[str, Any]) -> None:
         entry = next(e for e in document["initializers"] if e["name"] == "2.folded_weight")
         entry["sha256"] = "0" * 64
@@ -81,7 +81,9 @@ def first_initializer(document: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("key", ["sha256", "transform", "sources", "shape"])
-def test_a_lock_whose_entry_was_changed_by_hand(exported: Exported, edit: Any, key: str) -> None:
+def test_a_lock_whose_entry_was_changed_by_hand(
+    exported: ExportedFile, edit: Any, key: str
+) -> None:
     names: list[str] = []
 
     def change(document: dict[str, Any]) -> None:
@@ -95,7 +97,7 @@ def test_a_lock_whose_entry_was_changed_by_hand(exported: Exported, edit: Any, k
     assert f"initializers {names[0]}" in finding.sentence
 
 
-def test_an_initializer_too_many_and_one_too_few(exported: Exported, edit: Any) -> None:
+def test_an_initializer_too_many_and_one_too_few(exported: ExportedFile, edit: Any) -> None:
     def change(document: dict[str, Any]) -> None:
         first_initializer(document)["name"] = "renamed"
 
@@ -105,7 +107,7 @@ def test_an_initializer_too_many_and_one_too_few(exported: Exported, edit: Any) 
     assert "renamed" in finding.sentence
 
 
-def test_another_graph(exported: Exported, edit: Any) -> None:
+def test_another_graph(exported: ExportedFile, edit: Any) -> None:
     edit(lambda document: document["file"].update(sha256="0" * 64, size_bytes=1))
     exported.path.unlink()
     finding = check_file(exported.path, NO_CHOICE)
@@ -113,14 +115,14 @@ def test_another_graph(exported: Exported, edit: Any) -> None:
     assert "the graph; no initializer differs" in finding.sentence
 
 
-def test_a_lock_that_says_other_things_of_the_same_file(exported: Exported, edit: Any) -> None:
+def test_a_lock_that_says_other_things_of_the_same_file(exported: ExportedFile, edit: Any) -> None:
     edit(lambda document: document.update(title="Something else", least_size=7))
     finding = check_file(exported.path, NO_CHOICE)
     assert finding.outcome == 1
     assert "DIFFERENT lock, though the file is the same: least_size, title" in finding.sentence
 
 
-def test_another_toolchain(exported: Exported, edit: Any) -> None:
+def test_another_toolchain(exported: ExportedFile, edit: Any) -> None:
     edit(lambda document: document["toolchain"].update(torch="2.0.0"))
     edit(lambda document: document["file"].update(sha256="0" * 64))
     exported.path.unlink()
@@ -130,14 +132,14 @@ def test_another_toolchain(exported: Exported, edit: Any) -> None:
     assert "constraints.txt" in finding.sentence
 
 
-def test_another_network_version(exported: Exported, edit: Any) -> None:
+def test_another_network_version(exported: ExportedFile, edit: Any) -> None:
     edit(lambda document: document.update(network_version="0"))
     finding = check_file(exported.path, NO_CHOICE)
     assert finding.outcome == 2
     assert "locked at network version 0, this is version 1" in finding.sentence
 
 
-def test_another_seed_in_the_lock(exported: Exported, edit: Any) -> None:
+def test_another_seed_in_the_lock(exported: ExportedFile, edit: Any) -> None:
     """The lock claims a seed that it was not made from."""
     edit(lambda document: document["weights"].update(seed="other"))
     finding = check_file(exported.path, NO_CHOICE)
@@ -145,7 +147,7 @@ def test_another_seed_in_the_lock(exported: Exported, edit: Any) -> None:
     assert "initializers 0.bias, 0.weight" in finding.sentence
 
 
-def test_the_file_beside_the_lock(exported: Exported) -> None:
+def test_the_file_beside_the_lock(exported: ExportedFile) -> None:
     proto = onnx.load(exported.path)
     proto.producer_name = "somebody else"
     exported.path.write_bytes(proto.SerializeToString())
@@ -154,7 +156,7 @@ def test_the_file_beside_the_lock(exported: Exported) -> None:
     assert "noiseprint_pp.onnx beside it is not the file that it locks" in finding.sentence
 
 
-def test_a_lock_under_another_name(exported: Exported) -> None:
+def test_a_lock_under_another_name(exported: ExportedFile) -> None:
     other = exported.path.with_name("trufor.onnx")
     lock_path(exported.path).rename(lock_path(other))
     finding = check_file(other, NO_CHOICE)
@@ -176,7 +178,7 @@ def test_locks_of_a_checkpoint(tiny: Specs, tmp_path: Path) -> None:
     assert "--weights" in finding.sentence
 
 
-def test_locked_files(exported: Exported, tmp_path: Path) -> None:
+def test_locked_files(exported: ExportedFile, tmp_path: Path) -> None:
     assert locked_files(tmp_path, []) == [exported.path]
     assert locked_files(tmp_path, ["noiseprint_pp"]) == [exported.path]
     with pytest.raises(ExportError, match=r"no lock file in .*: mit_b2\.lock\.json"):
@@ -187,7 +189,7 @@ def test_locked_files(exported: Exported, tmp_path: Path) -> None:
         locked_files(tmp_path, ["nothing"])
 
 
-def test_no_lock_and_no_readable_one(exported: Exported) -> None:
+def test_no_lock_and_no_readable_one(exported: ExportedFile) -> None:
     lock_path(exported.path).write_text("{}")
     with pytest.raises(LockError):
         check_file(exported.path, NO_CHOICE)
@@ -204,7 +206,7 @@ def test_exit_code(outcomes: list[int], expected: int) -> None:
     assert exit_code(Checked(outcome, "") for outcome in outcomes) == expected
 
 
-def test_a_long_list_of_initializers_is_cut(exported: Exported, edit: Any) -> None:
+def test_a_long_list_of_initializers_is_cut(exported: ExportedFile, edit: Any) -> None:
     def change(document: dict[str, Any]) -> None:
         for entry in document["initializers"]:
             entry["sha256"] = "0" * 64

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from trufor_onnx.errors import CoverageError
-from trufor_onnx.export.build import Exported, export_model
+from trufor_onnx.export.build import ExportedFile, export_model
 from trufor_onnx.export.check import check_file
 from trufor_onnx.export.lock import file_entry, lock_path, read_lock, write_lock
 from trufor_onnx.export.networks.spec import ModelSpec
@@ -56,7 +56,7 @@ def weights_of(spec: ModelSpec, source: WeightsSource) -> Weights:
 @pytest.fixture(scope="module")
 def honest_folder(
     tiny: Specs, whole: Tensors, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Exported]:
+) -> tuple[Path, ExportedFile]:
     """A checkpoint, and the encoder exported from it."""
     folder = tmp_path_factory.mktemp("honest")
     path = save(whole, str(folder))
@@ -64,7 +64,7 @@ def honest_folder(
 
 
 @pytest.fixture
-def honest(honest_folder: tuple[Path, Exported], tmp_path: Path) -> Path:
+def honest(honest_folder: tuple[Path, ExportedFile], tmp_path: Path) -> Path:
     """A copy of that export, to be tampered with; its checkpoint is ``CHECKPOINT``."""
     shutil.copytree(honest_folder[0], tmp_path, dirs_exist_ok=True)
     return tmp_path / "out/mit_b2.onnx"

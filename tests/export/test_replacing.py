@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from trufor_onnx.errors import ExportError
-from trufor_onnx.export.build import Exported, export_model
+from trufor_onnx.export.build import ExportedFile, export_model
 from trufor_onnx.export.lock import lock_path
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.replacing import require_here
@@ -29,7 +29,7 @@ def spec(tiny: Specs) -> ModelSpec:
 
 
 @pytest.fixture
-def done(spec: ModelSpec, tmp_path: Path) -> Exported:
+def done(spec: ModelSpec, tmp_path: Path) -> ExportedFile:
     """A file and its lock, of stand-in weights with seed ``s``."""
     return export_model(spec, SEED, tmp_path)
 
@@ -46,7 +46,7 @@ def checkpoint(spec: ModelSpec, path: Path, seed: str = "trained") -> WeightsSou
 
 @pytest.mark.parametrize("missing_only", [True, False])
 def test_a_lock_of_other_weights_without_its_file(
-    missing_only: bool, done: Exported, spec: ModelSpec, tmp_path: Path
+    missing_only: bool, done: ExportedFile, spec: ModelSpec, tmp_path: Path
 ) -> None:
     done.path.unlink()
     before = contents(tmp_path)
@@ -61,7 +61,7 @@ def test_a_lock_of_other_weights_without_its_file(
     assert replaced.replaced == "stand-in weights (seed s)"
 
 
-def test_the_locked_file_is_made_again(done: Exported, spec: ModelSpec, tmp_path: Path) -> None:
+def test_the_locked_file_is_made_again(done: ExportedFile, spec: ModelSpec, tmp_path: Path) -> None:
     before = contents(tmp_path)
     done.path.unlink()
     export_model(spec, SEED, tmp_path)
@@ -69,7 +69,7 @@ def test_the_locked_file_is_made_again(done: Exported, spec: ModelSpec, tmp_path
 
 
 def test_what_is_made_for_a_lock_is_the_locked_file(
-    done: Exported, spec: ModelSpec, tmp_path: Path
+    done: ExportedFile, spec: ModelSpec, tmp_path: Path
 ) -> None:
     done.path.unlink()
     locked = lock_path(done.path)
@@ -90,7 +90,7 @@ def test_what_is_made_for_a_lock_is_the_locked_file(
 
 
 def test_a_lock_that_cannot_be_read_without_its_file(
-    done: Exported, spec: ModelSpec, tmp_path: Path
+    done: ExportedFile, spec: ModelSpec, tmp_path: Path
 ) -> None:
     done.path.unlink()
     lock_path(done.path).write_text("<<<<<<< HEAD\n")
@@ -179,7 +179,7 @@ def test_a_file_that_nobody_has_is_simply_made(spec: ModelSpec, tmp_path: Path) 
 
 
 def test_a_checkpoint_that_is_found_by_chance(
-    done: Exported, spec: ModelSpec, tmp_path: Path
+    done: ExportedFile, spec: ModelSpec, tmp_path: Path
 ) -> None:
     """The working folder has weights/: they do not replace what was locked with stand-in ones."""
     checkpoint(spec, tmp_path / "weights/noiseprint++.th")
@@ -218,7 +218,7 @@ def test_another_variants_lock_is_another_files(spec: ModelSpec, tmp_path: Path)
 
 
 def test_a_file_without_a_lock_says_whose_it_is(
-    done: Exported, spec: ModelSpec, tmp_path: Path
+    done: ExportedFile, spec: ModelSpec, tmp_path: Path
 ) -> None:
     lock_path(done.path).unlink()
     with pytest.raises(ExportError, match=r"made from stand-in weights \(seed s\)"):
@@ -230,7 +230,7 @@ def test_a_file_without_a_lock_says_whose_it_is(
 @pytest.mark.parametrize("locked", [True, False])
 @pytest.mark.parametrize("entry", [None, "{}", '{"weights": {"label": "a", "digest": 3}}', "["])
 def test_a_file_of_somebody_else(
-    entry: str | None, locked: bool, done: Exported, spec: ModelSpec, tmp_path: Path
+    entry: str | None, locked: bool, done: ExportedFile, spec: ModelSpec, tmp_path: Path
 ) -> None:
     proto = onnx.load(done.path)
     del proto.metadata_props[:]
@@ -244,7 +244,7 @@ def test_a_file_of_somebody_else(
 
 
 def test_a_file_of_other_weights_beside_a_fitting_lock(
-    done: Exported, spec: ModelSpec, tmp_path: Path
+    done: ExportedFile, spec: ModelSpec, tmp_path: Path
 ) -> None:
     other = export_model(spec, WeightsSource(stand_in="t"), tmp_path / "other").path
     done.path.write_bytes(other.read_bytes())
@@ -253,7 +253,7 @@ def test_a_file_of_other_weights_beside_a_fitting_lock(
 
 
 def test_what_is_no_onnx_file_is_only_replaced_where_a_lock_knows_it(
-    done: Exported, spec: ModelSpec, tmp_path: Path
+    done: ExportedFile, spec: ModelSpec, tmp_path: Path
 ) -> None:
     done.path.write_text("something of mine")
     assert export_model(spec, SEED, tmp_path).sha256 == done.sha256
@@ -265,7 +265,7 @@ def test_what_is_no_onnx_file_is_only_replaced_where_a_lock_knows_it(
     assert export_model(spec, SEED, tmp_path).sha256 == done.sha256
 
 
-def test_the_lock_of_a_clone_is_kept(done: Exported, spec: ModelSpec, tmp_path: Path) -> None:
+def test_the_lock_of_a_clone_is_kept(done: ExportedFile, spec: ModelSpec, tmp_path: Path) -> None:
     """A fresh clone has locks of stand-in weights and no files: they are made, as ever."""
     clone = tmp_path / "clone"
     clone.mkdir()

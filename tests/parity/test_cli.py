@@ -15,12 +15,12 @@ from trufor_onnx.parity import cli
 from trufor_onnx.parity.commands import run as run_command
 from trufor_onnx.parity.results.rows import EXIT_CODES, Status
 
-Exported = Callable[[str], Path]
+ExportedFile = Callable[[str], Path]
 Images = Callable[..., Path]
 
 
 def test_a_run_that_passes_writes_three_reports(
-    parity: Any, exported: Exported, make_images: Images, tmp_path: Path
+    parity: Any, exported: ExportedFile, make_images: Images, tmp_path: Path
 ) -> None:
     exported("tiny_np")
     make_images(2)
@@ -39,7 +39,7 @@ def test_a_run_that_passes_writes_three_reports(
 )
 def test_the_json_is_always_written(
     parity: Any,
-    exported: Exported,
+    exported: ExportedFile,
     make_images: Images,
     tmp_path: Path,
     formats: str,
@@ -61,7 +61,7 @@ def test_each_status_has_its_exit_code(status: Status, code: int) -> None:
 
 
 def test_an_unreadable_image_is_exit_2_with_its_name_and_reason(
-    parity: Any, exported: Exported, make_images: Images
+    parity: Any, exported: ExportedFile, make_images: Images
 ) -> None:
     exported("tiny_np")
     images = make_images(3)
@@ -74,7 +74,7 @@ def test_an_unreadable_image_is_exit_2_with_its_name_and_reason(
 
 
 def test_a_failure_beside_an_unreadable_image_is_exit_1(
-    parity: Any, exported: Exported, make_images: Images
+    parity: Any, exported: ExportedFile, make_images: Images
 ) -> None:
     exported("tiny_np")
     images = make_images(2)
@@ -104,7 +104,7 @@ def test_a_failure_beside_an_unreadable_image_is_exit_1(
     ids=str,
 )
 def test_a_mistake_is_exit_2_with_a_hint_and_no_traceback(
-    parity: Any, exported: Exported, make_images: Images, arguments: list[str], problem: str
+    parity: Any, exported: ExportedFile, make_images: Images, arguments: list[str], problem: str
 ) -> None:
     exported("tiny_np")
     make_images(1)
@@ -124,7 +124,7 @@ def test_wrong_usage_is_exit_2(arguments: list[str]) -> None:
 
 
 def test_hostile_image_names_run_and_are_shown_safely(
-    parity: Any, exported: Exported, make_images: Images
+    parity: Any, exported: ExportedFile, make_images: Images
 ) -> None:
     exported("tiny_np")
     images = make_images(1)
@@ -141,7 +141,7 @@ def test_hostile_image_names_run_and_are_shown_safely(
 
 def test_stopping_before_a_case_is_done_keeps_nothing(
     parity: Any,
-    exported: Exported,
+    exported: ExportedFile,
     make_images: Images,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -161,7 +161,7 @@ def test_stopping_before_a_case_is_done_keeps_nothing(
 
 def test_a_stored_report_is_written_in_other_formats(
     parity: Any,
-    exported: Exported,
+    exported: ExportedFile,
     make_images: Images,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -180,7 +180,7 @@ def test_a_stored_report_is_written_in_other_formats(
 
 
 def test_a_stored_report_is_written_beside_it_unless_told_otherwise(
-    parity: Any, exported: Exported, make_images: Images, tmp_path: Path
+    parity: Any, exported: ExportedFile, make_images: Images, tmp_path: Path
 ) -> None:
     exported("tiny_np")
     make_images(1)
@@ -199,7 +199,7 @@ def test_a_report_that_cannot_be_written_is_exit_2(
 
 
 def test_an_edited_report_is_exit_2(
-    parity: Any, exported: Exported, make_images: Images, tmp_path: Path
+    parity: Any, exported: ExportedFile, make_images: Images, tmp_path: Path
 ) -> None:
     exported("tiny_np")
     make_images(1)
@@ -226,7 +226,7 @@ def test_the_help_starts_without_torch_onnx_and_onnxruntime() -> None:
 
 def test_the_page_shows_the_gates_decision_on_this_report_only(
     parity: Any,
-    exported: Exported,
+    exported: ExportedFile,
     make_images: Images,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

@@ -14,7 +14,7 @@ from trufor_onnx.parity.results.rows import Row
 from trufor_onnx.parity.running import side_by_side as bench
 from trufor_onnx.parity.running.journal import NAME
 
-Exported = Callable[[str], Path]
+ExportedFile = Callable[[str], Path]
 Images = Callable[..., Path]
 
 
@@ -45,7 +45,7 @@ def names(ran: Any) -> list[str]:
 
 
 def test_an_interrupted_run_says_so_and_the_next_goes_on(
-    parity: Any, exported: Exported, make_images: Images, stopping: Any, tmp_path: Path
+    parity: Any, exported: ExportedFile, make_images: Images, stopping: Any, tmp_path: Path
 ) -> None:
     exported("tiny_np")
     make_images(5)
@@ -71,7 +71,7 @@ def test_an_interrupted_run_says_so_and_the_next_goes_on(
     "arguments", [["--no-resume"], ["--pixel-scale", "255"], ["--threads", "2"]], ids=str
 )
 def test_under_other_settings_nothing_is_resumed(
-    parity: Any, exported: Exported, make_images: Images, stopping: Any, arguments: list[str]
+    parity: Any, exported: ExportedFile, make_images: Images, stopping: Any, arguments: list[str]
 ) -> None:
     exported("tiny_np")
     make_images(3)
@@ -84,7 +84,7 @@ def test_under_other_settings_nothing_is_resumed(
 
 
 def test_an_image_that_changed_is_measured_again(
-    parity: Any, exported: Exported, make_images: Images, stopping: Any
+    parity: Any, exported: ExportedFile, make_images: Images, stopping: Any
 ) -> None:
     exported("tiny_np")
     images = make_images(3)
@@ -98,7 +98,7 @@ def test_an_image_that_changed_is_measured_again(
 
 
 def test_a_journal_is_never_trusted_where_it_was_changed(
-    parity: Any, exported: Exported, make_images: Images, stopping: Any, tmp_path: Path
+    parity: Any, exported: ExportedFile, make_images: Images, stopping: Any, tmp_path: Path
 ) -> None:
     exported("tiny_np")
     make_images(2)
@@ -118,7 +118,7 @@ def test_a_journal_is_never_trusted_where_it_was_changed(
 
 
 def test_pictures_of_a_resumed_run_are_those_of_a_whole_one(
-    parity: Any, exported: Exported, make_images: Images, stopping: Any
+    parity: Any, exported: ExportedFile, make_images: Images, stopping: Any
 ) -> None:
     exported("tiny_np")
     make_images(5)

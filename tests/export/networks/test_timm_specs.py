@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from trufor_onnx.errors import CoverageError, ExportError
-from trufor_onnx.export.build import Exported, build_file, export_model
+from trufor_onnx.export.build import ExportedFile, build_file, export_model
 from trufor_onnx.export.cli import main
 from trufor_onnx.export.graph.self_check import self_check
 from trufor_onnx.export.graph.trace import one_torch_thread
@@ -175,7 +175,7 @@ def test_a_checkpoint_that_does_not_cover(tmp_path: Path, resnet: Any) -> None:
 
 
 def test_file_names(tmp_path: Path) -> None:
-    exported: Exported = export_model(find("timm:test_resnet@32x32"), SEED, tmp_path)
+    exported: ExportedFile = export_model(find("timm:test_resnet@32x32"), SEED, tmp_path)
     assert exported.path.name == "timm_test_resnet_32x32.onnx"
 
 

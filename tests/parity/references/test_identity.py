@@ -20,7 +20,7 @@ from trufor_onnx.export.weights.tensors import Weights
 from trufor_onnx.parity.references.identity import PROVEN, REFUTED, UNPROVEN, Identity, identify
 from trufor_onnx.parity.references.proving import Rebuilder
 
-Exported = Callable[[str], Path]
+ExportedFile = Callable[[str], Path]
 
 
 def weights_of(spec: ModelSpec, seed: str = "golden") -> Weights:
@@ -33,7 +33,7 @@ def spec(tiny: dict[str, ModelSpec]) -> ModelSpec:
 
 
 @pytest.fixture
-def file(exported: Exported) -> Path:
+def file(exported: ExportedFile) -> Path:
     return exported("tiny_np")
 
 

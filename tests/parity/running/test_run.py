@@ -20,7 +20,7 @@ from trufor_onnx.parity.runners.providers import Provider
 from trufor_onnx.parity.runners.torch_runner import TorchRunner
 from trufor_onnx.parity.running.run import RunListener, RunPlan, run_parity
 
-Exported = Callable[[str], Path]
+ExportedFile = Callable[[str], Path]
 Images = Callable[..., Path]
 GOLDEN = WeightsSource(stand_in="golden")
 CPU = (Provider("cpu", required=True),)
@@ -51,7 +51,7 @@ pytestmark = pytest.mark.usefixtures("tiny")
 
 
 def test_every_model_image_backend_and_output_has_its_row(
-    exported: Exported, make_images: Images
+    exported: ExportedFile, make_images: Images
 ) -> None:
     images = make_images(2, label="fake")
     for name in ("tiny_mit", "tiny_trufor"):
@@ -80,7 +80,7 @@ def test_every_model_image_backend_and_output_has_its_row(
     assert all(set(row.outcome) == {"iou", "flipped_share"} for row in maps)
 
 
-def test_shapes_and_the_yardstick_are_told(exported: Exported, make_images: Images) -> None:
+def test_shapes_and_the_yardstick_are_told(exported: ExportedFile, make_images: Images) -> None:
     exported("tiny_np")
     report = run_parity(plan(make_images(1)))
     shapes = {row.image: row.shape for row in report.shape_rows}
@@ -95,7 +95,7 @@ def test_shapes_and_the_yardstick_are_told(exported: Exported, make_images: Imag
     assert {row.image for row in without} == {f"made:{kind}" for kind in KINDS}
 
 
-def test_images_of_unequal_sizes(exported: Exported, make_images: Images) -> None:
+def test_images_of_unequal_sizes(exported: ExportedFile, make_images: Images) -> None:
     exported("tiny_np")
     for number, size in enumerate([(33, 47), (64, 20), (1, 9), (50, 50)]):
         make_images(1, size=size, label=str(number))
@@ -106,7 +106,7 @@ def test_images_of_unequal_sizes(exported: Exported, make_images: Images) -> Non
 
 @pytest.mark.parametrize("bad", [[0], [1], [0, 1], [2]])
 def test_an_unreadable_image_is_a_row_and_the_rest_is_done(
-    exported: Exported, make_images: Images, bad: list[int]
+    exported: ExportedFile, make_images: Images, bad: list[int]
 ) -> None:
     exported("tiny_np")
     images = make_images(3)
@@ -124,7 +124,7 @@ def test_an_unreadable_image_is_a_row_and_the_rest_is_done(
 
 
 def test_no_readable_image_is_an_error_that_names_them(
-    exported: Exported, make_images: Images
+    exported: ExportedFile, make_images: Images
 ) -> None:
     exported("tiny_np")
     images = make_images(2)
@@ -135,7 +135,7 @@ def test_no_readable_image_is_an_error_that_names_them(
 
 
 def test_an_image_that_the_network_does_not_take_is_a_row(
-    exported: Exported, make_images: Images
+    exported: ExportedFile, make_images: Images
 ) -> None:
     exported("tiny_mit")
     make_images(1, size=(31, 64), label="small")
@@ -146,7 +146,7 @@ def test_an_image_that_the_network_does_not_take_is_a_row(
 
 
 def test_an_image_too_large_for_the_memory_is_a_row(
-    exported: Exported, make_images: Images, monkeypatch: pytest.MonkeyPatch
+    exported: ExportedFile, make_images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exported("tiny_np")
     make_images(1, size=(70, 70), label="large")
@@ -164,7 +164,7 @@ def test_an_image_too_large_for_the_memory_is_a_row(
     ]
 
 
-def test_a_model_that_is_named_twice_runs_once(exported: Exported, make_images: Images) -> None:
+def test_a_model_that_is_named_twice_runs_once(exported: ExportedFile, make_images: Images) -> None:
     exported("tiny_np")
     report = run_parity(plan(make_images(1), ("tiny_np", "tiny_np"), shapes=False))
     assert len(report.rows) == 2
@@ -176,7 +176,7 @@ def test_a_candidate_for_a_model_that_does_not_run_is_an_error(make_images: Imag
 
 
 def test_no_array_outlives_its_case(
-    exported: Exported, make_images: Images, monkeypatch: pytest.MonkeyPatch
+    exported: ExportedFile, make_images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a case allocates is gone when the next begins: memory does not grow with images."""
     exported("tiny_np")
@@ -205,7 +205,7 @@ def test_no_array_outlives_its_case(
     assert most == 0
 
 
-def test_pictures_that_are_all_flat_prove_nothing(exported: Exported, tmp_path: Path) -> None:
+def test_pictures_that_are_all_flat_prove_nothing(exported: ExportedFile, tmp_path: Path) -> None:
     """A file that ignores its input is right on twelve black pictures."""
     exported("tiny_np")
     (tmp_path / "images").mkdir()
@@ -216,7 +216,7 @@ def test_pictures_that_are_all_flat_prove_nothing(exported: Exported, tmp_path: 
 
 
 def test_the_seed_follows_from_the_file_or_is_given(
-    exported: Exported, make_images: Images
+    exported: ExportedFile, make_images: Images
 ) -> None:
     exported("tiny_np")
     images = make_images(1)
