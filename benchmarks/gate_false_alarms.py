@@ -31,10 +31,10 @@ from trufor_onnx.parity.inputs.cases import fit
 from trufor_onnx.parity.inputs.image_sets import find_images
 from trufor_onnx.parity.results.timing import BenchReport, LatencyFigures
 from trufor_onnx.parity.results.timing_file import json_text
-from trufor_onnx.parity.runners.providers import parse_providers
 from trufor_onnx.parity.timing.contest import compared
 from trufor_onnx.parity.timing.measuring import run_bench
 from trufor_onnx.parity.timing.plan import CANDIDATE, BenchPlan, Rules
+from trufor_onnx.providers import parse_providers
 
 MODEL, PORTABLE = "noiseprint_pp", "portable"
 EXTRA = 5  # convolutions, of 15 alike

@@ -23,8 +23,8 @@ from trufor_onnx.parity.results.summary import summarise
 from trufor_onnx.parity.results.timing import paired_ratio
 from trufor_onnx.parity.results.tolerances import tolerance_for
 from trufor_onnx.parity.runners.onnxruntime_runner import OnnxRuntimeRunner
-from trufor_onnx.parity.runners.providers import parse_providers
 from trufor_onnx.parity.running.journal import Journal
+from trufor_onnx.providers import parse_providers
 
 SHAPE = (1, 64, 128, 128)  # an output of MiT-B2 at 512 x 512: 1 M numbers
 ROWS = 2000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ from trufor_onnx.chunking.folders import LOCK_SUFFIX, MANIFEST_SUFFIX, MODEL_SUF
 from trufor_onnx.chunking.framing import missing_part, records
 from trufor_onnx.chunking.manifest import MANIFEST_NAME, Manifest, load
 from trufor_onnx.chunking.sources import JoinedPieces, OpenFile
+from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import (
     ChunkingError,
     ContentError,
@@ -94,7 +94,7 @@ def read_lock(path: Path, name: str) -> LockedFile | None:
     try:
         with os.fdopen(open_regular(path, follow_link=True), "rb") as stream:
             data = stream.read(LARGEST_LOCK + 1)
-        document: Any = json.loads(data) if len(data) <= LARGEST_LOCK else None
+        document: Any = parse_json(data) if len(data) <= LARGEST_LOCK else None
         said = document["file"]
         found = LockedFile(path, said["size_bytes"], said["sha256"])
         if type(found.size) is not int or not _DIGEST.fullmatch(found.sha256):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trufor_onnx.chunking.causes import LFS_POINTER
+from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import HiddenManifestError, ManifestError
 from trufor_onnx.files import explained, open_regular, sha256_bytes
 
@@ -206,15 +207,13 @@ def decode(data: bytes) -> Manifest:
 
 def _parse(data: bytes) -> object:
     try:
-        tree: object = json.loads(
+        tree: object = parse_json(
             data.decode("ascii"),
             object_pairs_hook=_object,
             parse_int=_integer,
             parse_float=_no_integer,
             parse_constant=_no_integer,
         )
-    except RecursionError:
-        raise _unreadable("nested too deeply") from None
     except ValueError as error:
         raise _unreadable(f"no JSON ({error})") from None
     return tree

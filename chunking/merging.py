@@ -17,6 +17,7 @@ from trufor_onnx.chunking.manifest import Manifest, WholeFile, release_id
 from trufor_onnx.chunking.pipeline import HashingCopy, OnBytes, Writeback
 from trufor_onnx.chunking.sources import JoinedPieces, OpenFile, opened
 from trufor_onnx.chunking.verifying import FaultKind, IntegrityError, misplaced, verify
+from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import (
     ChunkingError,
     ContentError,
@@ -148,7 +149,7 @@ def record(file: Path, whole: WholeFile) -> None:
 def _recorded(there: OpenFile) -> bool:
     try:
         with os.fdopen(open_regular(record_path(there.path)), "rb") as stream:
-            said = json.loads(stream.read(LARGEST_RECORD))
+            said = parse_json(stream.read(LARGEST_RECORD))
         return bool(there.size == said["size"] and said["sha256"] == sha256_open(there.descriptor))
     except (OSError, ValueError, TypeError, KeyError, RecursionError, ChunkingError):
         return False

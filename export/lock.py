@@ -14,7 +14,7 @@ from typing import Any
 
 from trufor_onnx.chunking.external_data import external_files, file_document
 from trufor_onnx.chunking.folders import LOCK_SUFFIX
-from trufor_onnx.documents import canonical
+from trufor_onnx.documents import canonical, parse_json
 from trufor_onnx.errors import ExportError, LockError
 from trufor_onnx.export.variants import split_stem
 from trufor_onnx.files import atomic_write
@@ -111,8 +111,8 @@ def decode(data: bytes, onnx_path: Path) -> dict[str, Any]:
     if len(data) > LARGEST_LOCK:
         raise LockError(f"{path}: too large for a lock file", hint=hint)
     try:
-        document = json.loads(data, object_pairs_hook=_no_key_twice)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(data)
+    except ValueError as error:
         raise LockError(f"{path}: not a lock file ({error})", hint=hint) from error
     version = document.get("lock_version") if isinstance(document, dict) else None
     if isinstance(version, int) and version != LOCK_VERSION:
@@ -153,10 +153,3 @@ def _fault(value: object, shape: Any, where: str) -> str:
     else:  # texts are printed: no line breaks, no control sequences
         return f"{where} is not printable" if shape is str and not value.isprintable() else ""
     return next(filter(None, faults), "").removeprefix(".")
-
-
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise ValueError("a key stands twice in an object")
-    return document

@@ -7,7 +7,6 @@ to be here would take its place and its name: that is done on ``--replace`` only
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from trufor_onnx.chunking.causes import pointer
 from trufor_onnx.chunking.folders import default_folder
 from trufor_onnx.chunking.framing import BYTES, Field, Walker
 from trufor_onnx.chunking.sources import OpenFile, opened
+from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import ChunkingError, ExportError, LockError, UserError, command
 from trufor_onnx.export import lock
 from trufor_onnx.export.networks.spec import TRACER, ModelSpec
@@ -305,8 +305,8 @@ def _embedded(path: Path) -> dict[str, Any] | None:
             if KEY in entry and _text(file, entry, KEY) == lock.METADATA_KEY.encode()
         ]
     try:
-        weights = json.loads(texts[0])["weights"] if texts else None
-    except (ValueError, RecursionError, KeyError, TypeError):
+        weights = parse_json(texts[0])["weights"] if texts else None
+    except (ValueError, KeyError, TypeError):
         return None
     keys = ("label", "kind", "digest", "seed")
     if not isinstance(weights, dict) or not all(isinstance(weights.get(k), str) for k in keys):

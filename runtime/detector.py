@@ -17,7 +17,7 @@ import numpy.typing as npt
 from trufor_onnx.errors import AnalysisError, ImageError, OutOfMemoryError
 from trufor_onnx.export.networks.preprocess import to_input
 from trufor_onnx.export.networks.spec import Preprocessing
-from trufor_onnx.runtime import providers as provider_names
+from trufor_onnx.providers import CPU, checked
 from trufor_onnx.runtime.images import LARGEST_PIXELS, ImageInfo, ImageLike, Picture, load_picture
 from trufor_onnx.runtime.model_files import (
     AUTO,
@@ -30,6 +30,7 @@ from trufor_onnx.runtime.model_files import (
 )
 from trufor_onnx.runtime.session import Session, open_first
 from trufor_onnx.runtime.tiling import DEFAULT_TILE, Map, by_tiles
+from trufor_onnx.sessions import import_onnxruntime
 
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
@@ -170,7 +171,7 @@ class Detector:
         self,
         models: str | PathLike[str] = MODELS,
         *,
-        providers: Sequence[str] = (provider_names.CPU,),
+        providers: Sequence[str] = (CPU,),
         variant: str = AUTO,
         tile: int = DEFAULT_TILE,
         threads: int = 0,
@@ -178,7 +179,7 @@ class Detector:
         memory_limit: int | None = None,
     ) -> None:
         folder = Path(models)
-        names = provider_names.checked(providers)
+        names = checked(providers)
         if tile < 1 or threads < 0:
             raise AnalysisError(
                 f"a tile of {tile} pixels, {threads} threads", hint="both are whole and positive"
@@ -197,7 +198,7 @@ class Detector:
         self.provenance = Provenance(
             (self._extractor.info, self._head.info),
             self._head.provider,
-            str(provider_names.import_onnxruntime().__version__),
+            str(import_onnxruntime().__version__),
         )
         self._least_size = max(model.least_size for model in self.provenance.models)
 

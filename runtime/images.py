@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,14 +14,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from trufor_onnx.errors import ImageError, OutputError, UserError
-from trufor_onnx.export.networks.preprocess import SUFFIXES, decode, from_pillow, read_image
+from trufor_onnx.export.networks.preprocess import decode, from_pillow, read_image
 from trufor_onnx.files import sha256_bytes
+from trufor_onnx.finding import HEIC_SUFFIXES, SUFFIXES, images_below, is_pattern, matching
 
 # 50-megapixel phones; a header can claim any size, and memory is given for the claim.
 LARGEST_PIXELS = 64_000_000
 
 ImageLike = str | PathLike[str] | bytes | Image.Image | npt.NDArray[np.uint8]
-HEIC_SUFFIXES = (".heic", ".heif")
 
 
 @dataclass(frozen=True)
@@ -169,36 +168,22 @@ def _images_of(place: str | Path, beside: Path | None) -> Iterator[Found]:
                 f"{path} is in the folder for the results: they would be taken for images",
                 hint="choose another --out",
             )
-        yield from _sorted(_walk(path, beside), path)
-    elif not path.exists() and glob.has_magic(str(place)):
-        parts = path.parts
-        plain = next(index for index, part in enumerate(parts) if glob.has_magic(part))
-        base = Path(*parts[:plain])
+        below = images_below(
+            path,
+            refuse=_refuse,
+            suffixes=SUFFIXES + HEIC_SUFFIXES,
+            left_out=lambda folder: _is_below(folder, beside),
+        )
+        yield from _named(below, path)
+    elif not path.exists() and is_pattern(place):
         try:
-            matches = [match for match in base.glob("/".join(parts[plain:])) if match.is_file()]
-        except (ValueError, OSError, NotImplementedError) as error:
+            base, matches = matching(place)
+        except (ValueError, OSError) as error:
             raise ImageError(f"{place}: no pattern ({error})", hint="as photos/**/*.jpg") from error
-        yield from _sorted((m for m in matches if not _is_below(m, beside)), base)
+        files = (match for match in matches if match.is_file())
+        yield from _named((m for m in files if not _is_below(m, beside)), base)
     else:
         yield Found(path, path.name)  # what is absent is an error of this image, not of all
-
-
-def _walk(folder: Path, beside: Path | None) -> Iterator[Path]:
-    """All pictures below a folder. A link upwards is a loop, and is not followed."""
-    seen: set[str] = set(map(str, Path(os.path.realpath(folder)).parents))
-    for root, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
-        real = os.path.realpath(root)
-        if real in seen or _is_below(Path(root), beside):
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(root, name) for name in names if is_image_name(name))
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file's name is that of a picture that may be read."""
-    return name.lower().endswith(SUFFIXES + HEIC_SUFFIXES) and not name.startswith(".")
 
 
 def _is_below(path: Path, folder: Path | None) -> bool:
@@ -207,9 +192,8 @@ def _is_below(path: Path, folder: Path | None) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def _sorted(paths: Iterable[Path], base: Path) -> list[Found]:
-    found = [Found(path, path.relative_to(base).as_posix()) for path in paths]
-    return sorted(found, key=lambda image: image.name)
+def _named(paths: Iterable[Path], base: Path) -> Iterator[Found]:
+    yield from (Found(path, path.relative_to(base).as_posix()) for path in paths)
 
 
 def _refuse(error: OSError) -> None:

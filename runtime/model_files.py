@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 from trufor_onnx.chunking.folders import FOLDER_SUFFIX, LOCK_SUFFIX, MODEL_SUFFIX, open_folder
 from trufor_onnx.chunking.merging import merge
+from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import ModelError, UserError
 from trufor_onnx.export.networks.spec import Preprocessing
 
@@ -251,8 +251,8 @@ def _require_locked(file: ModelFile, digest: str) -> bool:
     hint = f"export it again: python -m export {file.network}"
     try:
         with path.open("rb") as stream:
-            expected = json.loads(stream.read(LARGEST_LOCK))["file"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            expected = parse_json(stream.read(LARGEST_LOCK))["file"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: not a lock file ({error})", hint=hint) from error
     if expected != digest:
         raise ModelError(
@@ -265,8 +265,8 @@ def _require_locked(file: ModelFile, digest: str) -> bool:
 
 def _parsed(text: str | None, path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(text) if text else {}
-    except (ValueError, RecursionError) as error:
+        document = parse_json(text) if text else {}
+    except ValueError as error:
         raise ModelError(f"{path}: damaged metadata ({error})", hint="export it again") from error
     if not isinstance(document, dict):
         raise ModelError(f"{path}: damaged metadata", hint="export it again")

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import OutputError
 from trufor_onnx.files import atomic_write, sha256_bytes, sha256_file
 from trufor_onnx.runtime.detector import Analysis
@@ -204,7 +205,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     try:
         if not path.is_file() or path.stat().st_size > LARGEST_RECORD:
             return None
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        record = parse_json(path.read_bytes())
+    except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None

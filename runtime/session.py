@@ -16,33 +16,15 @@ import numpy.typing as npt
 
 from trufor_onnx.errors import AnalysisError, ModelError, ProviderError, first_line
 from trufor_onnx.files import sha256_file
+from trufor_onnx.providers import CPU, NAMES, OPTIONS, install_hint, not_in_force, wanted
 from trufor_onnx.runtime.model_files import ModelFile, ModelInfo, model_info
-from trufor_onnx.runtime.providers import (
-    CPU,
-    NAMES,
-    import_onnxruntime,
-    require_available,
-    require_options,
-    require_ran,
-    wanted,
-)
+from trufor_onnx.sessions import import_onnxruntime, open_session, session_errors
 
 Arrays = dict[str, npt.NDArray[Any]]
 ERRORS_ONLY = 3  # ONNX Runtime's log level
 FLOAT16 = "tensor(float16)"
 # Larger runs give their memory back; below, keeping it is quicker (docs/runtime.md).
 KEEP_BELOW = 1 << 18  # pixels
-
-
-def own_errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
-    """The kinds that ONNX Runtime defines: they have no common base but Exception."""
-    own = vars(onnxruntime.capi.onnxruntime_pybind11_state).values()
-    return tuple(k for k in own if isinstance(k, type) and issubclass(k, Exception))
-
-
-def session_errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
-    """Those, and what else ends the loading or running of a file."""
-    return (*own_errors(onnxruntime), RuntimeError, MemoryError, OSError, ValueError)
 
 
 _running: set[int] = set()
@@ -224,10 +206,7 @@ def _open(path: Path, providers: Sequence[str], threads: int) -> Any:
     # Two sessions in one process disturb each other by spinning threads.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        # Without fallback: a provider that fails would be replaced by the CPU unsaid.
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=wanted(providers), enable_fallback=0
-        )
+        return open_session(path, options, wanted(providers))
     except session_errors(onnxruntime) as error:
         text = first_line(error)
         if "is not a registered function/op" in text or "NOT_IMPLEMENTED" in text:
@@ -240,5 +219,50 @@ def _open(path: Path, providers: Sequence[str], threads: int) -> Any:
             f"{path}: ONNX Runtime cannot load it on {providers[0]} ({text})",
             hint="get the file again, or export it again: python -m export trufor_head",
         ) from error
-    session.disable_fallback()
-    return session
+
+
+def require_options(name: str, found: Mapping[str, str]) -> None:
+    """Refuse a session whose provider has other settings than those that parity measures with.
+
+    Args:
+        name: of the provider.
+        found: as for `not_in_force`.
+
+    Raises:
+        ProviderError: a setting has another value, or is not there where all are named.
+    """
+    wrong = not_in_force(name, OPTIONS.get(name, {}), found)
+    if wrong:
+        raise ProviderError(
+            f"{name} does not have the settings that it was given: {wrong}",
+            hint="its results would not be those that were measured; install another ONNX Runtime",
+        )
+
+
+def require_available(name: str) -> None:
+    """Refuse a provider that this build of ONNX Runtime does not have at all.
+
+    Raises:
+        ProviderError: see above.
+    """
+    if NAMES[name] not in import_onnxruntime().get_available_providers():
+        raise _absent(name, f"this build of ONNX Runtime has no {NAMES[name]}")
+
+
+def require_ran(name: str, session_providers: Sequence[str]) -> None:
+    """Refuse a session that fell back to another provider.
+
+    Args:
+        name: what was asked for.
+        session_providers: what the session says of itself (``session.get_providers()``).
+
+    Raises:
+        ProviderError: the session's first provider is not the one asked for.
+    """
+    ran = session_providers[0] if session_providers else "nothing"
+    if ran != NAMES[name]:
+        raise _absent(name, f"{ran} would run in its place")
+
+
+def _absent(name: str, why: str) -> ProviderError:
+    return ProviderError(f"{name} was asked for and did not load: {why}", hint=install_hint(name))

@@ -8,7 +8,7 @@ import re
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,13 +27,10 @@ _STORED = ("chunking", "export", "parity.inputs", "parity.results", "parity.gate
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "chunking": (),
     "export": ("chunking",),
-    "runtime": (
-        *("chunking", "export.networks.spec", "export.networks.preprocess"),
-        "export.graph.finish",  # which wheel ONNX Runtime came in
-    ),
+    "runtime": (*("chunking", "export.networks.spec", "export.networks.preprocess"),),
     "parity.inputs": ("export",),
     "parity.runners": ("export", "runtime", "parity.inputs"),
-    "parity.results": ("chunking", "export", "runtime.providers", "parity.inputs"),
+    "parity.results": ("chunking", "export", "parity.inputs"),
     "parity.references": _BELOW,
     "parity.running": (*_BELOW, "parity.references"),
     "parity.timing": _BELOW,
@@ -279,6 +276,83 @@ def test_one_importer_of_timm() -> None:
         if within(name, "timm")
     }
     assert found == {"export/networks/timm_specs.py"}
+
+
+def places(found: Callable[[ast.AST], bool]) -> dict[str, int]:
+    """How often files have a node."""
+    counts = {s.name: sum(map(found, ast.walk(s.tree))) for s in sources()}
+    return {name: count for name, count in counts.items() if count}
+
+
+def calls(*functions: str) -> Callable[[ast.AST], bool]:
+    """Whether a node calls one of these, ``json.loads`` or ``loads`` by the end of its name."""
+
+    def found(node: ast.AST) -> bool:
+        text = f".{ast.unparse(node.func)}" if isinstance(node, ast.Call) else ""
+        return text.endswith(tuple(f".{function}" for function in functions))
+
+    return found
+
+
+def says(*ends: str) -> Callable[[ast.AST], bool]:
+    """Whether a node is a text of one word with such an end."""
+
+    def found(node: ast.AST) -> bool:
+        text = node.value if isinstance(node, ast.Constant) else ""
+        return isinstance(text, str) and " " not in text and text.endswith(ends)
+
+    return found
+
+
+def test_one_opener_of_sessions() -> None:
+    """Each with its own options; none that falls back to the CPU unsaid."""
+    assert places(calls("InferenceSession")) == {"trufor_onnx/sessions.py": 1}
+
+
+def test_one_provider_table() -> None:
+    """ONNX Runtime's names of providers, and the settings that are pinned, stand once."""
+    assert places(says("ExecutionProvider")) == {
+        "trufor_onnx/providers.py": 5,
+        "trufor_onnx/sessions.py": 1,  # the CPU's
+    }
+    assert places(says("trt_engine_cache_enable", "trt_fp16_enable")) == {
+        "trufor_onnx/providers.py": 2
+    }
+
+
+def test_one_finder_of_images() -> None:
+    """What counts as an image's name, and how folders and patterns are searched."""
+    suffixes = places(
+        lambda node: isinstance(node, ast.Constant) and node.value in (".jpg", ".heic")
+    )
+    assert suffixes == {"trufor_onnx/finding.py": 2}
+    assert places(calls("has_magic")).keys() == {"trufor_onnx/finding.py"}
+    walks = places(calls("os.walk")).keys()
+    others = {
+        "parity/references/closure.py",  # modules
+        "parity/results/release_layout.py",  # files of a release
+    }
+    assert walks == {"trufor_onnx/finding.py", *others}
+
+
+def test_one_reader_of_json() -> None:
+    """Strict: no key twice, no NaN."""
+    reads = places(calls("json.load", "json.loads", "JSONDecoder"))
+    assert reads == {"trufor_onnx/documents.py": 1}
+
+
+def test_one_key_of_figures() -> None:
+    """Model, variant, backend and provider of a thing are put together in one place."""
+    wanted = ["model", "variant", "backend", "provider"]
+
+    def four(node: ast.AST) -> bool:
+        if not isinstance(node, ast.Tuple | ast.List | ast.Call):
+            return False
+        given = node.args if isinstance(node, ast.Call) else node.elts
+        names = [one.attr for one in given if isinstance(one, ast.Attribute)]
+        return names[:4] == wanted
+
+    assert places(four) == {"parity/results/contestant.py": 1}
 
 
 # The one function that may catch everything, and why: code of others may raise anything, and what

@@ -22,6 +22,36 @@ DIGEST = "digest"
 OPTIONAL = "optional"  # in a field's metadata: None is left out of the JSON, as older ones do
 
 
+def parse_json(data: bytes | str, **hooks: Any) -> Any:
+    """The value in a JSON text; no other line of the product reads JSON.
+
+    Args:
+        data: the text.
+        hooks: of `json.loads`, where somebody is stricter still, or reads what other tools write.
+
+    Raises:
+        ValueError: it is no JSON, or nested too deeply; a key stands twice in an object, so that
+            two readers would take two values; it holds NaN or Infinity, which JSON does not have.
+    """
+    try:
+        return json.loads(
+            data, **{"object_pairs_hook": _no_key_twice, "parse_constant": _no_number} | hooks
+        )
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a key stands twice in an object")
+    return document
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number that JSON has")
+
+
 def read_json(path: Path, *, what: str, largest: int, hint: str) -> Any:
     """The JSON in a file.
 
@@ -34,7 +64,7 @@ def read_json(path: Path, *, what: str, largest: int, hint: str) -> Any:
     Raises:
         ParityError: it cannot be read, is larger, or holds no JSON.
     """
-    return parse_json(read_bytes(path, what=what, largest=largest, hint=hint), path, what, hint)
+    return json_of(read_bytes(path, what=what, largest=largest, hint=hint), path, what, hint)
 
 
 def read_bytes(path: Path, *, what: str, largest: int, hint: str) -> bytes:
@@ -51,15 +81,15 @@ def read_bytes(path: Path, *, what: str, largest: int, hint: str) -> bytes:
         raise ParityError(f"{path}: cannot be read ({error.strerror})", hint=hint) from error
 
 
-def parse_json(data: bytes, path: Path, what: str, hint: str) -> Any:
+def json_of(data: bytes, path: Path, what: str, hint: str) -> Any:
     """The JSON that was read from a file; arguments as for `read_json`.
 
     Raises:
         ParityError: it is none.
     """
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
+        return parse_json(data)
+    except ValueError as error:
         raise ParityError(f"{path}: not a {what} ({error})", hint=hint) from error
 
 

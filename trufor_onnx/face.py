@@ -33,8 +33,8 @@ from trufor_onnx.parity.gate.policy import load_policy
 from trufor_onnx.parity.references.store import open_cache
 from trufor_onnx.parity.report.formats import FORMATS, JSON, write_reports
 from trufor_onnx.parity.results.rows import Group, Report, Row, Status, as_written
-from trufor_onnx.parity.runners.providers import parse_providers
 from trufor_onnx.parity.running.run import RunPlan, run_parity
+from trufor_onnx.providers import parse_providers
 
 WhereFrom = str | Path
 

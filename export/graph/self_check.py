@@ -36,6 +36,7 @@ from trufor_onnx.export.graph.trace import (
     trace_sizes,
 )
 from trufor_onnx.export.networks.spec import PIXEL_AXES, ModelSpec
+from trufor_onnx.sessions import open_session
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -129,7 +130,8 @@ def _session(
     if any(tensor.dtype == "float64" for tensor in spec.inputs):
         hint = "ONNX Runtime computes few operators in float64: build the network with .float()"
     with foreign(loading, hint=hint):
-        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        session: onnxruntime.InferenceSession = open_session(file, options)
+        return session
 
 
 @dataclass

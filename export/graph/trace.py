@@ -20,6 +20,7 @@ from trufor_onnx.export.foreign import foreign
 from trufor_onnx.export.graph.outputs import output_tensors
 from trufor_onnx.export.networks.spec import FLOATS, ModelSpec, TensorSpec
 from trufor_onnx.export.variants import DEFAULT_OPSET, PLAIN_OPSET
+from trufor_onnx.sessions import open_session
 
 if TYPE_CHECKING:
     import onnx
@@ -72,9 +73,7 @@ def newest_opset() -> int:
         imports = [onnx.helper.make_opsetid("", opset)]
         probe = onnx.helper.make_model_gen_version(graph, opset_imports=imports)
         try:
-            onnxruntime.InferenceSession(
-                probe.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
+            open_session(probe.SerializeToString(), options)
         except onnxruntime.capi.onnxruntime_pybind11_state.Fail:
             continue
         return opset

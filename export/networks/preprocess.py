@@ -24,7 +24,6 @@ from trufor_onnx.files import read_regular, sha256_bytes
 
 FORMAT = "HEIF"
 _BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"hevx")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 LARGEST_FILE = 512 << 20  # bytes
 LARGEST_PIXELS = 178_956_970  # above it pillow itself refuses, as a decompression bomb
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")  # others, as EPS, run other programs

@@ -19,6 +19,8 @@ from trufor_onnx.errors import ExportError
 from trufor_onnx.export.graph.provenance import GraphProvenance, initializer_array
 from trufor_onnx.export.networks.preprocess import read_image, to_input
 from trufor_onnx.export.networks.spec import Preprocessing
+from trufor_onnx.finding import images_below
+from trufor_onnx.sessions import open_session
 
 if TYPE_CHECKING:
     import onnx
@@ -50,13 +52,17 @@ def picture_feeds(name: str, first: int, *, folder: Path = FOLDER) -> list[Feeds
     Raises:
         ExportError: there are not enough pictures.
     """
-    pictures = sorted(path for path in folder.glob("*") if path.suffix in (".jpg", ".png"))
-    pictures = pictures[first::EVERY]
+    few = ExportError(
+        f"{folder} holds too few pictures to make a quantised file",
+        hint="run in a checkout with sample_dataset/ (`make dataset` makes it)",
+    )
+
+    def refuse(error: OSError) -> None:
+        raise few from error
+
+    pictures = images_below(folder, refuse=refuse)[first::EVERY]
     if len(pictures) < PICTURES:
-        raise ExportError(
-            f"{folder} holds too few pictures to make a quantised file",
-            hint="run in a checkout with sample_dataset/ (`make dataset` makes it)",
-        )
+        raise few
     return [{name: to_input(_middle(p), Preprocessing())} for p in pictures[:PICTURES]]
 
 
@@ -175,9 +181,7 @@ def _run(proto: onnx.ModelProto, feeds: Sequence[Feeds]) -> list[Any]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_session(proto.SerializeToString(), options)
     return [session.run(None, given)[0] for given in feeds]
 
 

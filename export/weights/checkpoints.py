@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trufor_onnx.documents import canonical, parse_json, read_bytes
+from trufor_onnx.documents import canonical, json_of, read_bytes
 from trufor_onnx.errors import ExportError
 from trufor_onnx.export.foreign import reason_of
 from trufor_onnx.export.weights import torchscript
@@ -137,7 +137,7 @@ def _weight_map(path: Path, data: bytes) -> dict[str, str]:
         ExportError: the index names no shards, or a file elsewhere.
         ParityError: it is no JSON.
     """
-    index = parse_json(data, path, INDEX, INDEX_HINT)
+    index = json_of(data, path, INDEX, INDEX_HINT)
     names = index.get("weight_map") if isinstance(index, Mapping) else None
     if not isinstance(names, dict) or not names:
         raise ExportError(f"{path}: no index of shards, it has no weight_map", hint=INDEX_HINT)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import ExportError
 from trufor_onnx.export.weights import archive
 from trufor_onnx.export.weights.transfer import (
@@ -100,7 +101,7 @@ def read_receipt(path: Path) -> dict[str, Any]:
     try:
         if place.stat().st_size > LARGEST_RECEIPT:
             return {}
-        document = json.loads(place.read_bytes())
+        document = parse_json(place.read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
@@ -257,7 +258,7 @@ def _verified(target: Path) -> str | None:
     if not target.exists():
         return None
     try:
-        receipt = json.loads(receipt_path(target).read_bytes())
+        receipt = parse_json(receipt_path(target).read_bytes())
         size, sha256 = int(receipt["size"]), str(receipt["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DownloadError(

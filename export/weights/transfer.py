@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
+from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import ExportError
 from trufor_onnx.files import atomic_write
 
@@ -105,7 +106,7 @@ def start_anew(part: Path, version: Version) -> None:
 def known_version(url: str, part: Path) -> Version | None:
     """The version that the part is a start of, or None where it cannot be continued."""
     try:
-        version = Version(**json.loads(version_file(part).read_bytes()))
+        version = Version(**parse_json(version_file(part).read_bytes()))
         have = part.stat().st_size
     except (OSError, ValueError, TypeError):  # none there, or not written by us
         return None

@@ -10,11 +10,11 @@ from trufor_onnx.export.networks.users import is_users
 from trufor_onnx.export.variants import DEFAULT_VARIANT
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.options import REPORT, add_option, add_options, add_weights_options
-from trufor_onnx.parity.inputs.cases import require_seed
+from trufor_onnx.parity.inputs.shapes import require_seed
 from trufor_onnx.parity.references.identity import candidates_of
 from trufor_onnx.parity.references.store import add_cache_arguments, cache_of
-from trufor_onnx.parity.runners.providers import parse_providers
 from trufor_onnx.parity.running.run import RunPlan
+from trufor_onnx.providers import parse_providers
 
 PROVIDERS = "cpu,cuda,tensorrt,openvino are measured one by one; auto: all that there are"
 

@@ -9,7 +9,7 @@ from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.files import format_size
 from trufor_onnx.options import add_option
 from trufor_onnx.parity.commands.arguments import add_network_arguments, models_of, require_threads
-from trufor_onnx.parity.inputs.cases import require_seed
+from trufor_onnx.parity.inputs.shapes import require_seed
 from trufor_onnx.parity.references.store import add_cache_arguments, cache_of
 from trufor_onnx.parity.results.environment import use_huge_pages
 from trufor_onnx.parity.running.bundling import BundlePlan, write_bundle

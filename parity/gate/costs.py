@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from trufor_onnx.parity.results.contestant import Contestant
 from trufor_onnx.parity.results.rows import SOURCE
 from trufor_onnx.parity.results.statistics import Interval, median_interval, ratio_interval
 from trufor_onnx.parity.results.timing import (
@@ -17,7 +18,7 @@ from trufor_onnx.parity.results.timing import (
 )
 from trufor_onnx.parity.results.timing_file import from_document
 
-Key = tuple[str, str, str, str, str]
+Key = tuple[Contestant, str]  # and the size
 SETTINGS = ("threads", "spinning")
 CANDIDATE = "candidate"
 IN_TURNS = "both files timed in turns"
@@ -52,7 +53,7 @@ class Cost:
     @property
     def key(self) -> Key:
         """What makes two measurements the same thing measured twice."""
-        return self.model, self.variant, self.backend, self.provider, self.size
+        return Contestant.of(self), self.size
 
     @property
     def name(self) -> str:
@@ -192,7 +193,8 @@ def changes_in_turns(
     """
     found = {}
     for key, cost in now.entries.items():
-        beside = now.entries.get((cost.model, CANDIDATE, cost.backend, cost.provider, cost.size))
+        who = replace(Contestant.of(cost), variant=CANDIDATE)
+        beside = now.entries.get((who, cost.size))
         if beside is None or beside is cost or not cost.is_candidate:
             continue
         known = beside.sha256 and beside.sha256 in old_files.get((cost.model, cost.variant), ())

@@ -1,36 +1,28 @@
-"""What the networks are run on: images, crops and batches of given shapes, made pictures."""
+"""What networks are run on, read once: an image, a batch of crops, a made picture; their inputs.
+
+A case is loaded once, and everything that is told of it is made of what was read: its rows, its
+key in the journal, what it shows, the pictures of the report.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from trufor_onnx.documents import canonical
 from trufor_onnx.errors import ParityError, UserError
-from trufor_onnx.export.networks.preprocess import read_image
-from trufor_onnx.export.networks.spec import ModelSpec
-from trufor_onnx.files import sha256_bytes, sha256_file
-from trufor_onnx.parity.inputs.made import KINDS, Made
+from trufor_onnx.export.networks.preprocess import read_image, to_input
+from trufor_onnx.export.networks.spec import ModelSpec, Preprocessing
+from trufor_onnx.parity.inputs.made import Made
 
-SHAPE_PREFIX = "shape:"
-# Sizes that are drawn: sides in pixels, batches.
-LEAST_SIDE, LARGE_SIDE, LARGEST_SIDE = 24, 257, 640
-DRAWN_BATCHES = (4, 6, 7, 8)
-MADE_SIDE = 64
-
-FIXED_BATCHES = (1, 2, 3, 5)  # all that can be varied where the size is fixed
-
+Array = npt.NDArray[Any]
 Pixels = npt.NDArray[np.uint8]
-Shape = tuple[int, tuple[int, int]]  # batch; height and width
-OPTION, FILES, BUNDLE = "--seed", "the files' digests", "the bundle"
-DIGITS = 8  # hexadecimal: seeds that a person can type
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,7 @@ class ImageFile:
     expected_sha256: str = ""
 
     def load(self) -> tuple[Pixels, str]:
-        """(H, W, 3) uint8 and the digest of the file.
+        """(H, W, 3) uint8 and the digest of the file, which is opened once.
 
         Raises:
             PreprocessError: the picture cannot be decoded.
@@ -58,24 +50,22 @@ class ImageFile:
         """
         self._require_file()
         image = read_image(self.path)
-        self._require_listed(image.sha256)
+        if self.expected_sha256 and image.sha256 != self.expected_sha256:
+            raise ParityError(
+                f"{self.path}: not the file that the manifest lists (SHA-256 {image.sha256[:16]})",
+                hint="restore the data set: `git checkout sample_dataset` or `make dataset`",
+            )
         return image.rgb, image.sha256
 
-    def digest(self) -> str:
-        """The SHA-256 of the file, without decoding it.
+    def held(self) -> HeldImage:
+        """The same image with its pixels: it is not opened again.
 
         Raises:
-            ParityError: as for `load`.
+            UserError: as for `load`.
         """
-        self._require_file()
-        try:
-            digest = sha256_file(self.path)
-        except OSError as error:
-            raise ParityError(
-                f"{self.path}: cannot be read ({error.strerror})", hint="check its permissions"
-            ) from error
-        self._require_listed(digest)
-        return digest
+        rgb, digest = self.load()
+        own = (self.path, self.name, self.label, self.expected_sha256)
+        return HeldImage(*own, rgb=rgb, sha256=digest)
 
     def _require_file(self) -> None:
         """A named pipe would be waited for without end."""
@@ -83,12 +73,26 @@ class ImageFile:
             what = "not a regular file" if self.path.exists() else "no such file"
             raise ParityError(f"{self.path}: {what}", hint="restore it, or take it out")
 
-    def _require_listed(self, sha256: str) -> None:
-        if self.expected_sha256 and sha256 != self.expected_sha256:
-            raise ParityError(
-                f"{self.path}: not the file that the manifest lists (SHA-256 {sha256[:16]})",
-                hint="restore the data set: `git checkout sample_dataset` or `make dataset`",
-            )
+
+@dataclass(frozen=True, kw_only=True)
+class HeldImage(ImageFile):
+    """An image file that was read, and whose pixels are kept in memory.
+
+    Attributes:
+        rgb: (H, W, 3) uint8.
+        sha256: the digest of the file.
+    """
+
+    rgb: Pixels = field(compare=False, repr=False)
+    sha256: str
+
+    def load(self) -> tuple[Pixels, str]:
+        """(H, W, 3) uint8 and the digest of the file as it was read."""
+        return self.rgb, self.sha256
+
+    def held(self) -> HeldImage:
+        """Itself."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -116,45 +120,71 @@ class Case:
         """The kind of a made picture; "" for any other case."""
         return next((item.kind for item in self.pictures if isinstance(item, Made)), "")
 
-    def load(self) -> tuple[Pixels, str]:
-        """(B, H, W, 3) uint8 and the digest of the first image's file.
+    def load(self) -> LoadedCase:
+        """The case with its pixels.
 
         Raises:
-            UserError: a picture cannot be used; see `Picture.load`.
+            UserError: a picture cannot be used; see `ImageFile.load`.
         """
         images: list[Pixels] = []
-        first = ""
+        digests: list[str] = []
         for index, picture in enumerate(self.pictures):
-            rgb, sha256 = picture.load()
-            first = first or sha256
+            rgb, digest = picture.load()
+            digests.append(digest)
             image = rgb if self.size is None else fit(rgb, self.size)
             images.append(_turned(image, self.pictures[:index].count(picture)))
-        return np.stack(images), first
-
-    def digests(self) -> list[str]:
-        """The digests of all its files.
-
-        Raises:
-            UserError: a picture cannot be used; see `Picture.load`.
-        """
-        return [picture.digest() for picture in self.pictures]
+        return LoadedCase(self, np.stack(images), tuple(digests))
 
 
-def readable(pictures: Sequence[ImageFile], *, wanted: int) -> list[ImageFile]:
-    """The first pictures that can be used, at most ``wanted``.
+@dataclass(frozen=True, eq=False)
+class LoadedCase:
+    """A case whose files were read.
+
+    Attributes:
+        case: which.
+        pixels: (B, H, W, 3) uint8, cropped, mirrored and stacked as they are run.
+        digests: SHA-256 of its files, in order; of a made picture that of its pixels.
+    """
+
+    case: Case
+    pixels: Pixels
+    digests: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The case's."""
+        return self.case.name
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the first image's file."""
+        return self.digests[0]
+
+    @cached_property
+    def pixels_sha256(self) -> str:
+        """The digest of the pixels."""
+        return pixels_digest(self.pixels)
+
+
+def pixels_digest(pixels: Pixels) -> str:
+    """SHA-256 of decoded pixels, row by row."""
+    return sha256(np.ascontiguousarray(pixels).reshape(-1).data).hexdigest()
+
+
+def readable(pictures: Sequence[ImageFile], *, wanted: int) -> list[HeldImage]:
+    """The first pictures that can be used, at most ``wanted``, with their pixels.
 
     Raises:
         ParityError: none can; the first reasons are given.
     """
-    found: list[ImageFile] = []
+    found: list[HeldImage] = []
     problems: list[str] = []
     for picture in pictures:
         try:
-            picture.load()
+            found.append(picture.held())
         except UserError as error:
             problems.append(error.problem)
             continue
-        found.append(picture)
         if len(found) == wanted:
             break
     if not found:
@@ -169,111 +199,6 @@ def none_readable(problems: Sequence[str]) -> ParityError:
         f"no image can be read: {'; '.join(problems[:3])}{more}",
         hint="name a folder of images with --images",
     )
-
-
-def shape_cases(spec: ModelSpec, pictures: Sequence[ImageFile]) -> list[Case]:
-    """The shape matrix of a network, cut from readable pictures.
-
-    The traced size proves nothing about the others: so a non-square, a non-multiple of 32, an odd
-    size, the smallest allowed, larger ones than traced, strips, and batches of two, three and five
-    are always run.
-    """
-    return [_crops(shape, pictures) for shape in _matrix(spec)]
-
-
-def drawn_cases(spec: ModelSpec, pictures: Sequence[ImageFile], seed: int) -> list[Case]:
-    """Sizes that nobody chose: a large one, any one, an odd one and a batch.
-
-    The same seed gives the same sizes, on every machine.
-
-    Args:
-        spec: the network; one of fixed size has none.
-        pictures: readable ones.
-        seed: 0 or more.
-    """
-    known = _matrix(spec)
-    own = [(_batch(spec, batch), size) for batch, size in _drawn(spec, seed)]
-    drawn = dict.fromkeys(own) if not spec.fixed_size else {}
-    return [_crops(shape, pictures) for shape in drawn if shape not in known]
-
-
-def admitted_shapes(axes: Sequence[int | str]) -> int | None:
-    """How many shapes the matrix has for a network of one size; None where sizes are free.
-
-    Args:
-        axes: of its first input, (batch, channels, height, width).
-    """
-    if len(axes) != 4 or not all(isinstance(axis, int) for axis in axes[2:]):
-        return None
-    return 1 if isinstance(axes[0], int) else len(FIXED_BATCHES)
-
-
-def made_cases(spec: ModelSpec) -> list[Case]:
-    """Black, grey, white and saturated pictures, which a data set need not hold."""
-    side = max(MADE_SIDE, spec.least_size)
-    size = spec.fixed_size or (side, side)
-    return [Case(made.name, (made,), size) for made in (Made(kind, size) for kind in KINDS)]
-
-
-def _crops(shape: Shape, pictures: Sequence[ImageFile]) -> Case:
-    batch, size = shape
-    name = SHAPE_PREFIX + "x".join(map(str, size if batch == 1 else (batch, *size)))
-    return Case(name, tuple(pictures[index % len(pictures)] for index in range(batch)), size)
-
-
-def _matrix(spec: ModelSpec) -> list[Shape]:
-    return sorted({(_batch(spec, batch), size) for batch, size in _shapes(spec)})
-
-
-def _batch(spec: ModelSpec, batch: int) -> int:
-    """A batch that the network takes: its own where that is fixed."""
-    own = spec.inputs[0].axes[0]
-    return own if isinstance(own, int) else batch
-
-
-def _shapes(spec: ModelSpec) -> Iterator[Shape]:
-    if spec.fixed_size:
-        yield from ((batch, spec.fixed_size) for batch in FIXED_BATCHES)
-        return
-    yield 1, spec.trace_size
-    yield 1, (spec.least_size, spec.least_size)
-    # Larger than the traced size, whatever that is.
-    height, width = spec.trace_size
-    least = spec.least_size
-    yield 1, (max(512, height + 128, least), max(384, width + 96, least))
-    for batch, size in (
-        # Not square the other way round; multiples of 8 but not of 32; odd.
-        (1, (160, 96)),
-        (1, (200, 136)),
-        (1, (101, 77)),
-        # Strips: sides over 512 and over 1024 at the price of a small picture.
-        (1, (72, 648)),
-        (1, (1032, 40)),
-        (2, (96, 128)),
-        (3, (64, 80)),
-        (5, (51, 67)),
-    ):
-        # For networks that take large images only: larger, and the same modulo 32.
-        more = max(0, -(-(spec.least_size - min(size)) // 32) * 32)
-        yield batch, (size[0] + more, size[1] + more)
-
-
-def _drawn(spec: ModelSpec, seed: int) -> Iterator[Shape]:
-    draw = Random(f"{spec.name} {spec.version} {seed}")
-
-    def side(low: int, high: int) -> int:
-        """Any whole number of low..high; small ones as often as large ones, by ratio."""
-        return min(high, int(low * math.exp(draw.random() * math.log((high + 1) / low))))
-
-    least = max(spec.least_size, LEAST_SIDE)
-    large = max(spec.least_size, LARGE_SIDE)
-    most = max(LARGEST_SIDE, 2 * spec.least_size)
-    yield 1, (side(large, most), side(large, most))
-    yield 1, (side(least, most), side(least, most))
-    yield 1, (side(least, most) | 1, side(least, most) | 1)
-    batch = DRAWN_BATCHES[int(draw.random() * len(DRAWN_BATCHES))]
-    some = max(96, least * 5 // 4)
-    yield batch, (side(least, some), side(least, some))
 
 
 def _turned(image: Pixels, times: int) -> Pixels:
@@ -302,47 +227,44 @@ def fit(rgb: Pixels, size: tuple[int, int]) -> Pixels:
     return np.ascontiguousarray(rgb)
 
 
-@dataclass(frozen=True)
-class Seed:
-    """A seed and where it is from.
-
-    Attributes:
-        value: 0 or more.
-        origin: ``--seed``, the files' digests, or the bundle.
-    """
-
-    value: int
-    origin: str
-
-    def document(self) -> dict[str, Any]:
-        """As the report has it."""
-        return asdict(self)
-
-
-def from_files(spec: ModelSpec, digests: Iterable[str]) -> Seed:
-    """The seed of a run that was told none.
+def make_feeds(
+    spec: ModelSpec,
+    pixels: Pixels,
+    preprocessing: Preprocessing,
+    noiseprint: Callable[[Pixels], Array] | None = None,
+) -> dict[str, npt.NDArray[np.float32]]:
+    """The inputs for a batch of images; every backend gets the same float32 numbers.
 
     Args:
         spec: the network.
-        digests: SHA-256 of the files that are judged.
-    """
-    return Seed(_number([spec.name, spec.version, *sorted(digests)]), FILES)
-
-
-def from_weights(spec: ModelSpec, digest: str) -> int:
-    """The seed of a bundle that was told none; ``digest`` is that of the weights."""
-    return _number([spec.name, spec.version, digest])
-
-
-def require_seed(seed: int | None) -> None:
-    """Refuse a seed that cannot be.
+        pixels: (B, H, W, 3) uint8.
+        preprocessing: the contract of the first input.
+        noiseprint: gives the (B, 1, H, W) Noiseprint++ map, for networks whose second input it is.
 
     Raises:
-        ParityError: it is negative.
+        ParityError: the image is smaller than the network allows, or an input has no rule.
     """
-    if seed is not None and seed < 0:
-        raise ParityError("--seed must be 0 or more", hint="any whole number, as --seed 2026")
-
-
-def _number(of: list[str]) -> int:
-    return int(sha256_bytes(canonical(of).encode())[:DIGITS], 16)
+    if spec.fixed_size:
+        pixels = np.stack([fit(image, spec.fixed_size) for image in pixels])
+    height, width = pixels.shape[1:3]
+    if min(height, width) < spec.least_size:
+        raise ParityError(
+            f"{height} x {width} pixels are fewer than {spec.name} takes",
+            hint=f"the least is {spec.least_size} x {spec.least_size}",
+        )
+    image = np.concatenate([to_input(picture, preprocessing) for picture in pixels])
+    feeds = {spec.inputs[0].name: image}
+    if spec.second_input == "noiseprint":
+        if noiseprint is None:
+            raise ParityError(f"{spec.name} needs a Noiseprint++ map", hint="a fault in the caller")
+        second = spec.inputs[1]
+        channels = second.axes[1] if isinstance(second.axes[1], int) else 1
+        single = noiseprint(pixels).astype(np.float32)
+        feeds[second.name] = np.ascontiguousarray(np.repeat(single, channels, axis=1))
+    if set(feeds) != {tensor.name for tensor in spec.inputs}:
+        raise ParityError(
+            f"{spec.name} has inputs that no rule makes: "
+            f"{', '.join(t.name for t in spec.inputs if t.name not in feeds)}",
+            hint="its spec's second_input says how the second one is made",
+        )
+    return feeds

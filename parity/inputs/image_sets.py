@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import glob
-import json
-import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
+from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import ParityError
-from trufor_onnx.export.networks.preprocess import SUFFIXES
+from trufor_onnx.finding import SUFFIXES, images_below, is_image_name, is_pattern, matching
 from trufor_onnx.parity.inputs.cases import ImageFile
 from trufor_onnx.parity.inputs.made import MADE_PREFIX, is_made
 
@@ -52,8 +50,8 @@ def read_manifest(path: Path) -> list[ListedImage]:
     try:
         if path.stat().st_size > LARGEST:
             raise ParityError(f"{path}: too large for a manifest", hint=HINT)
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        document = parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise ParityError(f"{path}: not a readable manifest ({error})", hint=HINT) from error
     images = document.get("images") if isinstance(document, dict) else None
     if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
@@ -112,11 +110,11 @@ def find_images(where: Path, *, most: int | None = None) -> list[ImageFile]:
         raise ParityError("--max-images must be 1 or more", hint="leave it out for all images")
     if where.is_dir():
         manifest = where / MANIFEST_NAME
-        found = _from_manifest(manifest) if manifest.is_file() else _walk(where)
+        found = _from_manifest(manifest) if manifest.is_file() else _below(where)
     elif where.is_file():
         is_manifest = where.suffix == ".json"
         found = _from_manifest(where) if is_manifest else [_picture(where, where.parent)]
-    elif glob.has_magic(str(where)):
+    elif is_pattern(where):
         found = _matching(str(where))
     else:
         raise ParityError(
@@ -148,46 +146,28 @@ def _from_manifest(path: Path) -> list[ImageFile]:
     ]
 
 
-def _walk(folder: Path) -> list[ImageFile]:
-    """All pictures below a folder; links to folders are followed, each real folder once."""
-    top = Path(os.path.realpath(folder))
-    seen = {str(parent) for parent in top.parents}  # a link upwards is a loop
-    found: list[Path] = []
-    ahead = [folder]
-    while ahead:
-        links: list[Path] = []
-        for root, folders, names in os.walk(ahead.pop(0), onerror=_refuse):
-            real = os.path.realpath(root)
-            if real in seen:
-                folders.clear()
-                continue
-            seen.add(real)
-            folders[:] = sorted(name for name in folders if _counts(name))
-            links += [Path(root, name) for name in folders if Path(root, name).is_symlink()]
-            found += [Path(root, name) for name in names if _is_image(name)]
-        ahead += links
-    return _sorted(_picture(path, folder) for path in found)
+def _below(folder: Path) -> list[ImageFile]:
+    """All pictures below a folder, but for ground truth."""
+    found = images_below(folder, refuse=_refuse, left_out=lambda below: below.name in NOT_IMAGES)
+    return [_picture(path, folder) for path in found]
 
 
 def _matching(pattern: str) -> list[ImageFile]:
     """What a pattern matches, named from its first part that is no pattern."""
-    parts = Path(pattern).parts
-    plain = next(index for index, part in enumerate(parts) if glob.has_magic(part))
-    base = Path(*parts[:plain])
     try:
-        matches = list(base.glob("/".join(parts[plain:])))
+        base, matches = matching(pattern)
     except (ValueError, OSError) as error:
         raise ParityError(
             f"{pattern}: no pattern that can be used ({error})",
             hint="quote it for the shell: --images 'photos/**/*.jpg'",
         ) from error
-    return _sorted(
+    return [
         _picture(path, base)
-        for path in dict.fromkeys(matches)
-        if _is_image(path.name)
+        for path in matches
+        if is_image_name(path.name)
         and not path.is_dir()
         and all(_counts(part) for part in path.relative_to(base).parts[:-1])
-    )
+    ]
 
 
 def _picture(path: Path, folder: Path) -> ImageFile:
@@ -195,14 +175,6 @@ def _picture(path: Path, folder: Path) -> ImageFile:
     parts = (folder.absolute().name, *below.parts[:-1])
     label = next((part.lower() for part in reversed(parts) if part.lower() in LABELS), "")
     return ImageFile(path, below.as_posix(), label)
-
-
-def _sorted(pictures: Iterator[ImageFile]) -> list[ImageFile]:
-    return sorted(pictures, key=lambda picture: picture.name)
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
 def _counts(folder: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the pictures of a data set show, before anything is run: copies and flat ones prove nothing.
+"""What the pictures of a data set show: copies and flat ones prove nothing.
 
 Twelve copies of one picture are one picture, whatever their files are called and whatever text
 they carry; a file that ignores its input is right on a black picture. So a picture counts if it is
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trufor_onnx.errors import ParityError, UserError
-from trufor_onnx.parity.inputs.cases import ImageFile, Pixels, fit, none_readable
+from trufor_onnx.parity.inputs.cases import HeldImage, ImageFile, Pixels, fit, none_readable
 
 Thumb = npt.NDArray[np.int16]
 
@@ -38,7 +38,7 @@ class Look:
     """What one picture shows.
 
     Attributes:
-        picture: the picture.
+        name: the picture's.
         sha256: the digest of its file.
         pixels_sha256: the digest of its decoded pixels, as the network takes them.
         flat: of one colour, or nearly so.
@@ -46,61 +46,85 @@ class Look:
             where it shows something new.
     """
 
-    picture: ImageFile
+    name: str
     sha256: str
     pixels_sha256: str
     flat: bool
     like: str
 
 
-def look_at(pictures: Sequence[ImageFile], size: tuple[int, int] | None = None) -> list[Look]:
-    """Decode every picture once and tell which of them show something.
+class Looks:
+    """What a network's pictures show, noted while they are run: each is in memory once.
 
-    Pictures that cannot be read are left out: their rows say why.
+    Args:
+        size: height and width to which a network of fixed size crops them, or None.
+
+    Attributes:
+        found: the looks so far, in order.
+    """
+
+    def __init__(self, size: tuple[int, int] | None = None) -> None:
+        self.found: list[Look] = []
+        self._size = size
+        self._known = _Known()
+
+    def add(self, name: str, rgb: Pixels, file_sha256: str) -> Look:
+        """Note a picture.
+
+        Args:
+            name: the picture's.
+            rgb: (H, W, 3) uint8.
+            file_sha256: the digest of its file.
+        """
+        seen = rgb if self._size is None else fit(rgb, self._size)
+        digest = _digest(seen)
+        like = self._known.first_like(digest, seen)
+        look = Look(name, file_sha256, digest, is_flat(seen), like)
+        self.found.append(look)
+        return look
+
+
+def telling(
+    pictures: Iterable[ImageFile], *, wanted: int, size: tuple[int, int] | None = None
+) -> list[HeldImage]:
+    """The first pictures that show something, at most ``wanted``, with their pixels.
+
+    No further picture is read than it takes to find them. Those that cannot be read are left out:
+    their rows say why.
 
     Args:
         pictures: the data set.
+        wanted: how many, which are then in memory.
         size: height and width to which a network of fixed size crops them, or None.
 
     Raises:
-        ParityError: none can be read.
+        ParityError: none can be read, or none shows something.
     """
-    looks: list[Look] = []
+    looks = Looks(size)
+    found: dict[str, HeldImage] = {}
     problems: list[str] = []
-    known = _Known()
     for picture in pictures:
         try:
-            pixels, file_sha256 = picture.load()
+            held = picture.held()
         except UserError as error:
             problems.append(error.problem)
             continue
-        seen = pixels if size is None else fit(pixels, size)
-        digest = _digest(seen)
-        like = known.first_like(digest, seen)
-        looks.append(Look(picture, file_sha256, digest, is_flat(seen), like))
-    if not looks:
-        raise none_readable(problems)
-    return looks
-
-
-def telling(looks: Sequence[Look], *, wanted: int) -> list[ImageFile]:
-    """The first pictures that show something, at most ``wanted``.
-
-    Raises:
-        ParityError: none does.
-    """
-    found: dict[str, ImageFile] = {}
-    for look in looks:
+        look = looks.add(held.name, held.rgb, held.sha256)
         if not look.flat:
-            found.setdefault(look.like, look.picture)
+            found.setdefault(look.like, held)
+        if len(found) == wanted:
+            break
+    if not looks.found:
+        raise none_readable(problems)
     if not found:
-        shown = f"all {len(looks)} images are" if len(looks) > 1 else "the only image is"
+        count = len(looks.found)
+        shown = f"all {count} images are" if count > 1 else "the only image is"
         raise ParityError(
-            f"{shown} of one colour ({looks[0].picture.name}): a file that ignores its input would "
+            f"{shown} of one colour ({looks.found[0].name}): a file that ignores its input would "
             "pass on them, so they prove nothing",
             hint="name a folder of photographs with --images (flat pictures are run in any case)",
         )
-    return list(found.values())[:wanted]
+    return list(found.values())
 
 
 def document(looks: Sequence[Look]) -> dict[str, Any]:

@@ -16,14 +16,13 @@ from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.variants import ORT
 from trufor_onnx.parity.locate.tape import Tape
 from trufor_onnx.parity.runners.base import Outputs
-from trufor_onnx.parity.runners.providers import import_onnxruntime
-from trufor_onnx.runtime.session import own_errors
+from trufor_onnx.providers import import_to_measure
+from trufor_onnx.sessions import open_session, own_errors
 
 if TYPE_CHECKING:
     import onnx
     import torch
 
-CPU = ["CPUExecutionProvider"]
 ERRORS_ONLY = 3  # ONNX Runtime's log level
 Array = npt.NDArray[Any]
 # Nodes that arrange, convert or dequantise weights, and are done before the walk.
@@ -70,7 +69,7 @@ class NodeRunner:
     ) -> None:
         import onnx
 
-        runtime = import_onnxruntime()
+        runtime = import_to_measure()
         self._node = node
         self._outputs = [name for name in node.output if name]
         inputs = [
@@ -96,9 +95,7 @@ class NodeRunner:
         options.log_severity_level = ERRORS_ONLY
         options.intra_op_num_threads = 1  # a pool of threads a node would cost more than it gains
         try:
-            self._session = runtime.InferenceSession(
-                model.SerializeToString(), options, providers=CPU
-            )
+            self._session = open_session(model.SerializeToString(), options)
         except _errors(runtime) as error:
             raise self._failed(error) from error
 
@@ -110,7 +107,7 @@ class NodeRunner:
         """
         try:
             found = self._session.run(self._outputs, dict(given))
-        except _errors(import_onnxruntime()) as error:
+        except _errors(import_to_measure()) as error:
             raise self._failed(error) from error
         return {n: np.asarray(a) for n, a in zip(self._outputs, found, strict=True)}
 

@@ -12,11 +12,10 @@ import numpy.typing as npt
 
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.networks.spec import ModelSpec, Preprocessing
-from trufor_onnx.parity.inputs.feeds import Feeds
 from trufor_onnx.parity.locate.candidate import Opened
-from trufor_onnx.parity.runners.base import Outputs
+from trufor_onnx.parity.runners.base import Feeds, Outputs
 from trufor_onnx.parity.runners.onnxruntime_runner import OnnxRuntimeRunner
-from trufor_onnx.parity.runners.providers import parse_providers
+from trufor_onnx.providers import parse_providers
 
 if TYPE_CHECKING:
     import onnx

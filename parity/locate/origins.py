@@ -8,7 +8,6 @@ the layer's own name; numbers that are nearly those of one tensor.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.graph.provenance import array_digest, is_constant
 from trufor_onnx.export.lock import METADATA_KEY, read_lock
@@ -267,7 +267,7 @@ def _recorded(path: Path, proto: onnx.ModelProto, weights: Weights) -> dict[str,
     """What the file's own record says, by the network's names; nothing where it has none."""
     text = next((p.value for p in proto.metadata_props if p.key == METADATA_KEY), None)
     try:
-        document = read_lock(path) if text is None else json.loads(text)
+        document = read_lock(path) if text is None else parse_json(text)
         if document is None:
             return {}
         if document["weights"]["digest"] != weights.digest:

@@ -18,8 +18,7 @@ from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.export.weights.tensors import Weights
 from trufor_onnx.files import sha256_file
 from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile, Location
-from trufor_onnx.parity.inputs.cases import Case, Pixels
-from trufor_onnx.parity.inputs.feeds import Feeds, make_feeds
+from trufor_onnx.parity.inputs.cases import Case, Pixels, make_feeds
 from trufor_onnx.parity.inputs.image_sets import find_images
 from trufor_onnx.parity.locate.candidate import (
     Output,
@@ -39,7 +38,7 @@ from trufor_onnx.parity.references.subject import Subject, make_subject
 from trufor_onnx.parity.results.environment import environment
 from trufor_onnx.parity.results.rows import RUNTIME
 from trufor_onnx.parity.results.tolerances import plain_variant
-from trufor_onnx.parity.runners.base import Outputs
+from trufor_onnx.parity.runners.base import Feeds, Outputs
 from trufor_onnx.parity.runners.torch_runner import TorchRunner
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def locate(question: Question, listener: LocateListener | None = None) -> Locate
     opened = load(subject.path)
     picture = find_images(question.image, most=1)[0]
     size = question.size or size_of(opened) or _default_size(subject.spec)
-    pixels, _ = Case(picture.name, (picture,), size).load()
+    pixels = Case(picture.name, (picture,), size).load().pixels
     noiseprint = None if subject.noiseprint is None else _noiseprint(subject.noiseprint)
     feeds = make_feeds(subject.spec, pixels, subject.preprocessing, noiseprint)
     entries, whole = enter(subject.path, opened, feeds, subject.spec, subject.preprocessing)

@@ -12,11 +12,11 @@ from trufor_onnx.documents import canonical
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.networks.spec import ModelSpec, Preprocessing
 from trufor_onnx.export.weights.sources import WeightsSource
-from trufor_onnx.parity.inputs.cases import Case, Pixels
-from trufor_onnx.parity.references.keys import CASES, WEIGHTS, network, pixels_digest
+from trufor_onnx.parity.inputs.cases import Case, LoadedCase, Pixels
+from trufor_onnx.parity.references.keys import CASES, WEIGHTS, network
 from trufor_onnx.parity.references.networks import KnownWeights, Network, from_facts
 from trufor_onnx.parity.references.store import Tally
-from trufor_onnx.parity.references.supply import Prepared, load_feeds
+from trufor_onnx.parity.references.supply import Prepared, feeds_of
 from trufor_onnx.parity.references.yardstick import machine
 from trufor_onnx.parity.results.container import FLOAT64, TORCH32, Container, ContainerError, Item
 from trufor_onnx.parity.runners.base import Feeds, Outputs
@@ -186,17 +186,16 @@ class BundleSupply:
             },
         }
 
-    def prepare(self, case: Case) -> Prepared:
+    def prepare(self, loaded: LoadedCase) -> Prepared:
         """A case's inputs and reference outputs.
 
         Raises:
-            UserError: the image cannot be used, or the bundle has no references of it.
+            UserError: the image is too small, or the bundle has no references of it.
         """
-        network = self._network
-        pixels, feeds, sha256 = load_feeds(case, network, self._outputs)
+        network, pixels = self._network, loaded.pixels
+        feeds = feeds_of(loaded, network, self._outputs)
         reference = self._outputs(FLOAT64, network, pixels, feeds)
-        source = self._outputs(TORCH32, network, pixels, feeds)
-        return Prepared(feeds, sha256, reference, source, pixels_digest(pixels))
+        return Prepared(feeds, reference, self._outputs(TORCH32, network, pixels, feeds))
 
     def close(self) -> None:
         """The bundle's owner closes it."""

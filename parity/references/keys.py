@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from trufor_onnx.documents import canonical
-from trufor_onnx.export.graph.finish import package_version
 from trufor_onnx.export.networks.spec import ModelSpec, Preprocessing
 from trufor_onnx.files import sha256_bytes
-from trufor_onnx.parity.inputs.cases import Pixels
+from trufor_onnx.parity.inputs.cases import Pixels, pixels_digest
 from trufor_onnx.parity.references.closure import Closure, closure, data_files, strangers
+from trufor_onnx.sessions import package_version
 
 Key = dict[str, Any]
 
@@ -129,11 +129,6 @@ def output_key(
         "pixels": {"sha256": pixels_digest(pixels), "shape": list(pixels.shape)},
         "second_input": second,
     }
-
-
-def pixels_digest(pixels: Pixels) -> str:
-    """SHA-256 of decoded pixels, row by row."""
-    return sha256(np.ascontiguousarray(pixels).reshape(-1).data).hexdigest()
 
 
 def key_digest(key: Key) -> str:

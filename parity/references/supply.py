@@ -7,9 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from trufor_onnx.parity.inputs.cases import Case, Pixels
-from trufor_onnx.parity.inputs.feeds import Array, make_feeds
-from trufor_onnx.parity.references.keys import Key, made_by, pixels_digest, unkept
+from trufor_onnx.parity.inputs.cases import Array, Case, LoadedCase, Pixels, make_feeds
+from trufor_onnx.parity.references.keys import Key, made_by, unkept
 from trufor_onnx.parity.references.networks import Network
 from trufor_onnx.parity.references.store import ReferenceCache, Tally
 from trufor_onnx.parity.references.yardstick import choose_yardstick, machine, require_reproducible
@@ -29,17 +28,13 @@ class Prepared:
 
     Attributes:
         feeds: what every backend gets.
-        image_sha256: the digest of the first image's file.
         reference: what the float64 network gives.
         source: what PyTorch float32 gives.
-        pixels_sha256: the digest of the decoded pixels.
     """
 
     feeds: Feeds
-    image_sha256: str
     reference: Outputs
     source: Outputs
-    pixels_sha256: str = ""
 
 
 class Supply(Protocol):
@@ -63,7 +58,7 @@ class Supply(Protocol):
         """What the report says of the reference and the yardstick."""
         ...
 
-    def prepare(self, case: Case) -> Prepared:
+    def prepare(self, loaded: LoadedCase) -> Prepared:
         """A case's inputs and reference outputs."""
         ...
 
@@ -80,12 +75,11 @@ class OutputsOf(Protocol):
         ...
 
 
-def load_feeds(case: Case, network: Network, outputs: OutputsOf) -> tuple[Pixels, Feeds, str]:
-    """A case's pixels, its inputs, and the digest of its first file.
+def feeds_of(loaded: LoadedCase, network: Network, outputs: OutputsOf) -> Feeds:
+    """A case's inputs.
 
     A second input is the float64 output of the network's extractor on the same pixels.
     """
-    pixels, sha256 = case.load()
     extractor = network.extractor
 
     def noiseprint(pixels: Pixels) -> Array:
@@ -95,7 +89,7 @@ def load_feeds(case: Case, network: Network, outputs: OutputsOf) -> tuple[Pixels
         return outputs(FLOAT64, extractor, pixels, feeds)["noiseprint"]
 
     second = noiseprint if extractor else None
-    return pixels, make_feeds(network.spec, pixels, network.preprocessing, second), sha256
+    return make_feeds(network.spec, loaded.pixels, network.preprocessing, second)
 
 
 def trial_case(shapes: Sequence[Case]) -> Case:
@@ -147,8 +141,9 @@ class LiveSupply:
             self._narrower = list(known.document.get(NARROWER, ()))
             return dict(known.arrays)
         network, threads = self._network, self._threads
-        pixels, feeds, _ = load_feeds(trial, network, self.outputs)
-        outputs = self.outputs(FLOAT64, network, pixels, feeds, anew=True)
+        loaded = trial.load()
+        feeds = feeds_of(loaded, network, self.outputs)
+        outputs = self.outputs(FLOAT64, network, loaded.pixels, feeds, anew=True)
         weights = network.weights.load()
         spec = network.spec
         self._narrower = require_reproducible(spec, weights, feeds, outputs, threads=threads)
@@ -169,17 +164,16 @@ class LiveSupply:
         """What computes the float32 outputs here."""
         return self._made_by(self._network, TORCH32)
 
-    def prepare(self, case: Case) -> Prepared:
+    def prepare(self, loaded: LoadedCase) -> Prepared:
         """A case's inputs and reference outputs.
 
         Raises:
-            UserError: an image cannot be used, or the network does not run on it.
+            UserError: the network does not run on it.
         """
-        network = self._network
-        pixels, feeds, sha256 = load_feeds(case, network, self.outputs)
+        network, pixels = self._network, loaded.pixels
+        feeds = feeds_of(loaded, network, self.outputs)
         reference = self.outputs(FLOAT64, network, pixels, feeds)
-        source = self.outputs(TORCH32, network, pixels, feeds)
-        return Prepared(feeds, sha256, reference, source, pixels_digest(pixels))
+        return Prepared(feeds, reference, self.outputs(TORCH32, network, pixels, feeds))
 
     def outputs(
         self, kind: str, network: Network, pixels: Pixels, feeds: Feeds, *, anew: bool = False

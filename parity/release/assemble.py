@@ -13,7 +13,6 @@ from trufor_onnx.chunking.external_data import external_if_onnx, same_files
 from trufor_onnx.chunking.folders import default_folder
 from trufor_onnx.chunking.splitting import split
 from trufor_onnx.errors import ParityError
-from trufor_onnx.export.graph.finish import package_version
 from trufor_onnx.export.lock import file_entry, lock_path
 from trufor_onnx.files import atomic_write, current_umask, fsync_folder, sha256_bytes, sha256_file
 from trufor_onnx.parity.gate.evidence import Evidence, below, gather
@@ -32,6 +31,7 @@ from trufor_onnx.parity.results.release_layout import encode
 from trufor_onnx.parity.results.rows import RUNTIME
 from trufor_onnx.parity.results.sketch import bundled, unlike_report
 from trufor_onnx.parity.results.timing_file import read_bench
+from trufor_onnx.sessions import package_version
 
 
 @dataclass(frozen=True)

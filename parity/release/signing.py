@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import ParityError
 from trufor_onnx.files import sha256_bytes
 
@@ -61,7 +62,10 @@ def _read_envelope(envelope: bytes) -> tuple[bytes, dict[str, bytes]]:
         ValueError: it is none, or is one of something else than a statement; it says why.
     """
     try:
-        document = json.loads(envelope)
+        document = parse_json(envelope)
+    except ValueError as error:
+        raise ValueError(f"not a signature ({error})") from error
+    try:
         if document["payloadType"] != PAYLOAD_TYPE:
             raise ValueError("a signature of something else")
         payload = base64.b64decode(document["payload"], validate=True)
@@ -69,7 +73,7 @@ def _read_envelope(envelope: bytes) -> tuple[bytes, dict[str, bytes]]:
             entry["keyid"]: base64.b64decode(entry["sig"], validate=True)
             for entry in document["signatures"]
         }
-    except (KeyError, TypeError, RecursionError, UnicodeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, UnicodeError) as error:
         raise ValueError(f"not a signature ({type(error).__name__})") from error
     except binascii.Error as error:
         raise ValueError(f"not a signature ({error})") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from trufor_onnx.chunking.external_data import beside, whole_digest
 from trufor_onnx.chunking.folders import FOLDER_SUFFIX, LOCK_SUFFIX
 from trufor_onnx.chunking.manifest import MANIFEST_NAME, load
+from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import ChunkingError, ParityError
 from trufor_onnx.files import sha256_bytes, sha256_file
 from trufor_onnx.parity.release.signing import check, subjects, version_of, vouched
@@ -104,7 +104,7 @@ def _changed(
 
 def _statement(data: bytes, digests: Mapping[str, str], version: str) -> Iterator[str]:
     try:
-        document = json.loads(data)
+        document = parse_json(data)
         stated, said = subjects(document), version_of(document)
     except (ValueError, RecursionError) as error:
         yield f"{layout.STATEMENT}: {error}"
@@ -257,7 +257,7 @@ def _json(folder: Path, name: str, found: Mapping[str, str]) -> dict[str, Any]:
     if found.get(name) != "file" or (folder / name).stat().st_size > LARGEST:
         return {}
     try:
-        document = json.loads((folder / name).read_bytes())
+        document = parse_json((folder / name).read_bytes())
     except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}

@@ -21,6 +21,7 @@ from trufor_onnx.parity.report.sentences import (
     placement_lines,
     problems,
 )
+from trufor_onnx.parity.results.contestant import Contestant
 from trufor_onnx.parity.results.rows import SOURCE, Group, Report, Row, Status, json_text, said
 from trufor_onnx.parity.results.summary import MADE, fewest_different
 from trufor_onnx.parity.results.timing import BenchReport
@@ -195,8 +196,7 @@ def _group_case(suite: ET.Element, group: Group, rows: Iterable[Row]) -> None:
         f"{row.image}: {row.reason}"
         for row in rows
         if row.status is not Status.PASS
-        and (row.model, row.variant, row.backend) == (group.model, group.variant, group.backend)
-        and (row.provider, row.output) == (group.provider, group.output)
+        and (Contestant.of(row), row.output) == (Contestant.of(group), group.output)
     ]
     more = [f"and {len(bad) - MOST_LINES} more, all in parity.json"]
     lines = bad[:MOST_LINES] + (more if len(bad) > MOST_LINES else [])

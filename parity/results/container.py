@@ -12,7 +12,6 @@ byte of the file is covered by a digest. Nothing in it is code, and nothing is u
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -25,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trufor_onnx.chunking.sources import OpenFile
-from trufor_onnx.documents import canonical
+from trufor_onnx.documents import canonical, parse_json
 from trufor_onnx.errors import ChunkingError, ParityError
 from trufor_onnx.files import open_regular
 
@@ -189,7 +188,7 @@ class Container:
         if digest.digest() != tail[8:40]:
             raise self._fault("its index is damaged")
         try:
-            document = json.loads(index)
+            document = parse_json(index)
             if document["version"] != VERSION:
                 raise self._fault(f"version {document['version']}, this tool reads {VERSION}")
             items, offset = [], len(START)

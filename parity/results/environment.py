@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from trufor_onnx.export.graph.finish import ABSENT, ONNXRUNTIME, onnxruntime_wheel, package_version
+from trufor_onnx.sessions import ABSENT, ONNXRUNTIME, onnxruntime_wheel, package_version
 
 PACKAGES = ("trufor-onnx", "torch", "onnxruntime", "onnxruntime-gpu", "onnx", "numpy", "pillow")
 VARIABLE = "THP_MEM_ALLOC_ENABLE"

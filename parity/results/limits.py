@@ -22,7 +22,7 @@ from trufor_onnx.parity.results.metrics import LABELS, Errors, flip_problem, mea
 from trufor_onnx.parity.results.rows import SOURCE, Row, Status, Values
 from trufor_onnx.parity.results.tolerances import Tolerance, tolerance_for
 from trufor_onnx.parity.results.witness import EPS, ROUNDINGS, find_witnesses
-from trufor_onnx.runtime.providers import CPU
+from trufor_onnx.providers import CPU
 
 # Roundings of the output itself, in units of EPS times its size: of a single value.
 WORST_ROUNDINGS = 4.0

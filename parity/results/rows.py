@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from trufor_onnx.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
-from trufor_onnx.documents import DIGEST, OPTIONAL, decode, digest_of, encode, read_json
+from trufor_onnx.documents import (
+    DIGEST,
+    OPTIONAL,
+    decode,
+    digest_of,
+    encode,
+    parse_json,
+    read_json,
+)
 from trufor_onnx.errors import ParityError, first_few
 from trufor_onnx.parity.results.pictures import Pictures
 
@@ -343,7 +351,7 @@ def _count(given: object) -> int:
 
 def as_written(report: Report) -> Report:
     """A run's report as its JSON gives it back: what is printed, written and judged."""
-    return from_document(json.loads(json_text(report)), "this run's report")
+    return from_document(parse_json(json_text(report)), "this run's report")
 
 
 def json_text(report: Report) -> str:

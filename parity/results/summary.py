@@ -12,6 +12,7 @@ from trufor_onnx.export.graph.in_float64 import MOST_VALUES
 from trufor_onnx.parity.inputs.cases import Case
 from trufor_onnx.parity.inputs.looks import different
 from trufor_onnx.parity.inputs.made import is_made
+from trufor_onnx.parity.results.contestant import Contestant
 from trufor_onnx.parity.results.limits import by_place, is_cleared, slack
 from trufor_onnx.parity.results.metrics import LABELS, LABELS_FLOOR, accuracy_ratio, worst_outcome
 from trufor_onnx.parity.results.rows import SOURCE, Group, Report, Row, Status, worst_status
@@ -19,7 +20,7 @@ from trufor_onnx.parity.results.statistics import least_mean, least_mean_ratio
 from trufor_onnx.parity.results.tolerances import Tolerance, tolerance_for
 from trufor_onnx.parity.results.witness import EPS, ROUNDINGS, Witness, find_witnesses, middle_of
 
-Key = tuple[str, str, str, str, str, bool]
+Key = tuple[Contestant, str, bool]
 Sources = Mapping[tuple[str, str, str], Row]
 Documents = Mapping[str, Any]
 IMAGES, SHAPES = "images", "shapes"
@@ -283,8 +284,7 @@ def _members(rows: Sequence[Row]) -> Iterable[list[Row]]:
 
 def _place(row: Row) -> Key:
     """What tells groups of rows apart."""
-    made = is_made(row.image)
-    return row.model, row.variant, row.backend, row.provider, row.output, made
+    return Contestant.of(row), row.output, is_made(row.image)
 
 
 def _ratio(maes: Sequence[float], of_source: Sequence[float]) -> float | None:

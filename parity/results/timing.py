@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from trufor_onnx.documents import encode
+from trufor_onnx.parity.results.contestant import Contestant
 
 SCHEMA_VERSION = 1
 KIND = "trufor-onnx bench"
@@ -81,29 +82,6 @@ class Summary:
     iqr_ns: float
     mad_ns: float
     per_second: float
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """Who is measured.
-
-    Attributes:
-        model: the network.
-        variant: of the exported file, ``candidate`` for a file that the user named, ``source``
-            for PyTorch.
-        backend: ``onnxruntime`` or ``torch32``.
-        provider: where it runs.
-    """
-
-    model: str
-    variant: str
-    backend: str
-    provider: str
-
-    @property
-    def name(self) -> str:
-        """What tables call it beside its model."""
-        return f"{self.variant} {self.backend} {self.provider}"
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import Any
 
 from trufor_onnx.documents import decode, read_json
 from trufor_onnx.errors import ParityError
+from trufor_onnx.parity.results.contestant import Contestant
 from trufor_onnx.parity.results.timing import (
     KIND,
     SCHEMA_VERSION,
     BenchReport,
-    Contestant,
     LatencyFigures,
     MemoryFigures,
     TimedFile,

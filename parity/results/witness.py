@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trufor_onnx.parity.inputs.cases import LARGEST_SIDE, Case
+from trufor_onnx.parity.inputs.cases import Case
+from trufor_onnx.parity.inputs.shapes import LARGEST_SIDE
 from trufor_onnx.parity.results.tolerances import Tolerance
 
 EPS = 2.0**-23  # the distance of float32 numbers near 1

@@ -6,7 +6,6 @@ the run's inputs. Each of these is said before anything is compared, with the ax
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.graph.finish import PREPROCESSING_KEY
 from trufor_onnx.export.lock import METADATA_KEY
@@ -187,8 +187,8 @@ def _said(metadata: Mapping[str, str]) -> list[Any]:
         if key not in metadata:
             continue
         try:
-            document = json.loads(metadata[key])
-        except (ValueError, RecursionError):
+            document = parse_json(metadata[key])
+        except ValueError:
             document = None
         if key == METADATA_KEY and isinstance(document, dict):
             document = document.get("preprocessing")

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from trufor_onnx.errors import ParityError, ProviderRunError
-from trufor_onnx.parity.inputs.cases import Case, ImageFile, Pixels
+from trufor_onnx.parity.inputs.cases import ImageFile, LoadedCase, Pixels
 from trufor_onnx.parity.runners.base import Feeds, Outputs
 from trufor_onnx.parity.runners.onnxruntime_runner import BACKEND
 from trufor_onnx.parity.runners.placement import Placement
-from trufor_onnx.parity.runners.providers import Provider
+from trufor_onnx.providers import Provider
 
 if TYPE_CHECKING:
     from trufor_onnx.runtime.detector import Analysis
@@ -77,18 +77,16 @@ class DetectorRunner:
         pixels = np.rint(feeds["image"] * SCALE).astype(np.uint8)
         return self._analysed(list(pixels.transpose(0, 2, 3, 1)))
 
-    def run_case(self, case: Case, feeds: Feeds) -> Outputs:  # noqa: ARG002 - it reads the file
+    def run_case(self, loaded: LoadedCase, feeds: Feeds) -> Outputs:  # noqa: ARG002 - it reads it
         """All outputs for an image's file, or for the crops of a shape case.
 
         Raises:
             ParityError: the runtime refuses the image, or reads another file than the reference.
         """
-        picture = case.pictures[0]
+        case, picture = loaded.case, loaded.case.pictures[0]
         if case.size is None and len(case.pictures) == 1 and isinstance(picture, ImageFile):
-            sha256 = picture.digest()
-            return self._analysed([picture.path], sha256=sha256)
-        pixels, _ = case.load()
-        return self._analysed(list(pixels))
+            return self._analysed([picture.path], sha256=loaded.sha256)
+        return self._analysed(list(loaded.pixels))
 
     def __enter__(self) -> Self:
         return self

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from trufor_onnx.errors import ParityError, ProviderRunError, first_line
 from trufor_onnx.export.foreign import PICTURE_HINT, out_of_memory
-from trufor_onnx.parity.inputs.cases import Case
+from trufor_onnx.parity.inputs.cases import LoadedCase
 from trufor_onnx.parity.runners.base import Feeds, Outputs
 from trufor_onnx.parity.runners.contract import Contract, Port
 from trufor_onnx.parity.runners.placement import Placement, Profile, placement_of
-from trufor_onnx.parity.runners.providers import (
-    BINDS,
+from trufor_onnx.providers import (
+    CPU,
+    CUDA,
     NAMES,
+    TENSORRT,
     Provider,
-    import_onnxruntime,
-    require_options,
-    require_ran,
+    import_to_measure,
+    install_hint,
+    not_in_force,
 )
-from trufor_onnx.runtime.providers import CPU
-from trufor_onnx.runtime.session import session_errors
+from trufor_onnx.sessions import open_session, session_errors
 
-BACKEND = "onnxruntime"
 DEVICE = "cuda"  # TensorRT's memory too
 DEVICE_ID = 0
+BINDS = (CUDA, TENSORRT)  # inputs and outputs lie on the device
 BACKEND = "onnxruntime"
 RAISED = 4  # ONNX Runtime's log level that leaves out what it raises too
 ERRORS_ONLY = 3  # ONNX Runtime's log level; its warnings repeat what the report says
@@ -44,7 +46,7 @@ def run_bound(session: Any, feeds: Feeds, names: list[str]) -> list[Any]:
     Returns:
         The outputs on the host, in the order of ``names``.
     """
-    value = import_onnxruntime().OrtValue
+    value = import_to_measure().OrtValue
     binding = session.io_binding()
     for name, array in feeds.items():
         binding.bind_ortvalue_input(name, value.ortvalue_from_numpy(array, DEVICE, DEVICE_ID))
@@ -86,7 +88,7 @@ class OnnxRuntimeRunner:
         profile: bool = False,
         spinning: bool = False,
     ) -> None:
-        onnxruntime = import_onnxruntime()
+        self._onnxruntime = onnxruntime = import_to_measure()
         self.backend = BACKEND
         self.provider = provider.name
         self.placement: Placement | None = None
@@ -121,7 +123,7 @@ class OnnxRuntimeRunner:
             ProviderError: another provider than the one asked for ran.
             ParityError: the file does not run on these inputs.
         """
-        onnxruntime = import_onnxruntime()
+        onnxruntime = self._onnxruntime
         names = [tensor.name for tensor in self._session.get_outputs()]
         try:
             if self.provider in BINDS:
@@ -142,7 +144,7 @@ class OnnxRuntimeRunner:
             self._place(self._profile)
         return dict(zip(names, arrays, strict=True))
 
-    def run_case(self, case: Case, feeds: Feeds) -> Outputs:  # noqa: ARG002 - feeds say it all
+    def run_case(self, loaded: LoadedCase, feeds: Feeds) -> Outputs:  # noqa: ARG002 - feeds say it all
         """As `run`: what the case was made of is for the runtime only."""
         return self.run(feeds)
 
@@ -154,19 +156,15 @@ class OnnxRuntimeRunner:
         self._end_profile()
 
     def _open(self, path: Path, options: Any) -> Any:
-        provider, onnxruntime = self.asked, import_onnxruntime()
+        provider = self.asked
         try:
-            # Without fallback: a provider that fails would be replaced by the CPU unsaid.
-            session = onnxruntime.InferenceSession(
-                str(path), options, providers=provider.session_providers(), enable_fallback=0
-            )
-        except session_errors(onnxruntime) as error:
+            session = open_session(path, options, provider.session_providers())
+        except session_errors(self._onnxruntime) as error:
             kind = ParityError if provider.name == CPU else ProviderRunError
             raise kind(
                 f"{path}: ONNX Runtime cannot load it on {provider.name} ({first_line(error)})",
                 hint="check the file with `python -m export check`, or export it again",
             ) from error
-        session.disable_fallback()
         require_ran(provider, session.get_providers())
         require_options(provider, _options(session, provider))
         return session
@@ -188,3 +186,41 @@ def _options(session: Any, provider: Provider) -> dict[str, str]:
     """The settings that a session's provider has, as the session says."""
     found = session.get_provider_options().get(provider.execution_provider, {})
     return {str(key): str(value) for key, value in found.items()}
+
+
+def require_ran(provider: Provider, session_providers: list[str]) -> None:
+    """Refuse a session that fell back to another provider.
+
+    Args:
+        provider: what was asked for.
+        session_providers: what the session says of itself (``session.get_providers()``).
+
+    Raises:
+        ProviderError: the first provider of the session is not the one asked for.
+    """
+    ran = session_providers[0] if session_providers else "none"
+    if ran != provider.execution_provider:
+        raise ProviderRunError(
+            f"{provider.name} was asked for and {ran} ran: {provider.execution_provider} did not "
+            "load",
+            hint=install_hint(provider.name),
+        )
+
+
+def require_options(provider: Provider, found: Mapping[str, str]) -> None:
+    """Refuse a session whose provider has other settings than those that were asked for.
+
+    Args:
+        provider: what was asked for, with its settings.
+        found: the settings that the session has (``session.get_provider_options()``).
+
+    Raises:
+        ProviderError: a setting has another value, or is not there where all are named.
+    """
+    wrong = not_in_force(provider.name, provider.options, found)
+    if wrong:
+        raise ProviderRunError(
+            f"{provider.name} does not have the settings that it was given: {wrong}",
+            hint="figures under other settings would not be comparable; use the onnxruntime of "
+            "constraints.txt",
+        )

@@ -6,7 +6,6 @@ the profile says which; it is written into a temporary folder that is gone after
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
@@ -14,8 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import ParityError, ProviderRunError
-from trufor_onnx.parity.runners.providers import Provider
+from trufor_onnx.providers import Provider
 
 KERNEL = "_kernel_time"  # how the event of a node that was computed ends
 # Copies between host and device belong to the device, and compute nothing.
@@ -75,8 +75,8 @@ class Profile:
         """
         try:
             path = Path(session.end_profiling())
-            events = json.loads(path.read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
+            events = parse_json(path.read_bytes(), object_pairs_hook=dict)  # not written by us
+        except (OSError, ValueError) as error:
             raise ParityError(
                 f"ONNX Runtime's profile cannot be read ({error}): nothing proves where nodes ran",
                 hint="free some space in the temporary folder; see $TMPDIR",

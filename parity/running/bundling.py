@@ -14,16 +14,16 @@ from trufor_onnx.export.networks.spec import TRACER, ModelSpec
 from trufor_onnx.export.variants import DEFAULT_OPSET, DEFAULT_VARIANT, VARIANTS, file_stem
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.files import atomic_writer
-from trufor_onnx.parity.inputs.cases import Case, drawn_cases, from_weights, made_cases, shape_cases
-from trufor_onnx.parity.inputs.feeds import make_feeds
+from trufor_onnx.parity.inputs.cases import Case, make_feeds
 from trufor_onnx.parity.inputs.image_sets import find_images
-from trufor_onnx.parity.inputs.looks import look_at, telling
+from trufor_onnx.parity.inputs.looks import telling
+from trufor_onnx.parity.inputs.shapes import drawn_cases, from_weights, made_cases, shape_cases
 from trufor_onnx.parity.references.keys import CASES, WEIGHTS, key_digest, network
 from trufor_onnx.parity.references.networks import Network
 from trufor_onnx.parity.references.proving import Rebuilder, builder, what
 from trufor_onnx.parity.references.store import ReferenceCache, Tally
 from trufor_onnx.parity.references.subject import make_network
-from trufor_onnx.parity.references.supply import LiveSupply, load_feeds, trial_case
+from trufor_onnx.parity.references.supply import LiveSupply, feeds_of, trial_case
 from trufor_onnx.parity.results.container import FLOAT64, TORCH32, StoredEntry, write_container
 from trufor_onnx.parity.runners.base import Feeds
 
@@ -125,10 +125,11 @@ class _Bundling:
                 name, plan.source, pixel_scale=plan.pixel_scale, cache=plan.cache
             )
             spec = find(name)
-            usable = telling(look_at(images, spec.fixed_size), wanted=2)
+            usable = telling(images, wanted=2, size=spec.fixed_size)
             shapes = shape_cases(spec, usable)
             seed = from_weights(spec, subject.weights.digest) if plan.seed is None else plan.seed
-            singles = [Case(image.name, (image,)) for image in images]
+            held = {image.name: image for image in usable}
+            singles = [Case(i.name, (held.get(i.name, i),)) for i in images]
             supply = LiveSupply(subject, cache=plan.cache, threads=plan.threads)
             try:
                 for member in (subject, subject.extractor):
@@ -162,7 +163,8 @@ class _Bundling:
 
     def _case(self, subject: Network, supply: LiveSupply, case: Case) -> Iterator[StoredEntry]:
         try:
-            pixels, feeds, _ = load_feeds(case, subject, supply.outputs)
+            loaded = case.load()
+            pixels, feeds = loaded.pixels, feeds_of(loaded, subject, supply.outputs)
             wanted = [(FLOAT64, subject, feeds), (TORCH32, subject, feeds)]
             extractor = subject.extractor
             if extractor is not None:

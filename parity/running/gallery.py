@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from trufor_onnx.documents import decode, encode
-from trufor_onnx.errors import UserError
 from trufor_onnx.files import sha256_bytes
-from trufor_onnx.parity.inputs.cases import Case
+from trufor_onnx.parity.inputs.cases import LoadedCase
+from trufor_onnx.parity.results.contestant import Contestant
 from trufor_onnx.parity.results.pictures import (
     GREY,
     HEAT,
@@ -42,7 +42,7 @@ CLIPPED = 0.5  # per cent at either end of a reference's values that share the e
 NAME_LENGTH = 16  # hexadecimal digits of a file's name
 
 Array = npt.NDArray[Any]
-Key = tuple[str, ...]
+Key = tuple[Contestant, str]
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +63,8 @@ class KeptPicture:
 
     @property
     def key(self) -> Key:
-        """What it competes within: one model x variant x backend x provider x output."""
-        panel = self.panel
-        return panel.model, panel.variant, panel.backend, panel.provider, panel.output
+        """What it competes within: one contestant x output."""
+        return Contestant.of(self.panel), self.panel.output
 
     @property
     def rank(self) -> float:
@@ -87,24 +86,26 @@ class Gallery:
         self._kept: dict[Key, list[KeptPicture]] = {}
         self._new: list[KeptPicture] = []
 
-    def see(self, case: Case, rows: Sequence[Row], reference: Outputs, candidate: Outputs) -> None:
+    def see(
+        self, loaded: LoadedCase, rows: Sequence[Row], reference: Outputs, candidate: Outputs
+    ) -> None:
         """Draw what is among the worst so far. Called while a case's arrays are there.
 
         Args:
-            case: an image as it is; crops of the shape matrix are not drawn.
+            loaded: an image as it is; crops of the shape matrix are not drawn.
             rows: one backend's rows of it.
             reference: the float64 network's outputs.
             candidate: the backend's.
         """
-        if case.size is not None:
+        if loaded.case.size is not None:
             return
         for row in rows:
             if row.backend == SOURCE or row.output not in reference:
                 continue
-            key = (row.model, row.variant, row.backend, row.provider, row.output)
+            key = (Contestant.of(row), row.output)
             if not self._is_among_the_worst(key, badness(row.mae)):
                 continue
-            entry = draw(case, row, reference[row.output], candidate.get(row.output))
+            entry = draw(loaded, row, reference[row.output], candidate.get(row.output))
             if entry is not None:
                 self._keep(entry)
                 self._new.append(entry)
@@ -155,11 +156,13 @@ class Gallery:
         del entries[self._worst :]
 
 
-def draw(case: Case, row: Row, reference: Array, candidate: Array | None) -> KeptPicture | None:
+def draw(
+    loaded: LoadedCase, row: Row, reference: Array, candidate: Array | None
+) -> KeptPicture | None:
     """The pictures of one row; None for an output that is no map, as a score.
 
     Args:
-        case: the image.
+        loaded: the image.
         row: the row.
         reference: the float64 network's output, (B, C, H, W) or (B, H, W).
         candidate: the backend's output, or None where it is missing.
@@ -190,7 +193,7 @@ def draw(case: Case, row: Row, reference: Array, candidate: Array | None) -> Kep
         output=row.output,
         size=truth.shape,
         channels=reference.shape[1] if reference.ndim == 4 else 1,
-        input=_input(files, case),
+        input=_file(files, photograph(loaded.pixels[0])),
         reference=_file(files, scaled_png(blocks(truth), low, high, GREY), low, high),
         candidate=shown,
         error=error,
@@ -202,15 +205,6 @@ def draw(case: Case, row: Row, reference: Array, candidate: Array | None) -> Kep
 def _error(files: dict[str, str], distance: Plane) -> Drawing:
     _, largest = span(distance)
     return _file(files, scaled_png(distance, 0.0, largest, HEAT), 0.0, largest)
-
-
-def _input(files: dict[str, str], case: Case) -> Drawing | None:
-    """The image itself, read again: it was there a moment ago."""
-    try:
-        pixels, _ = case.load()
-    except UserError:
-        return None
-    return _file(files, photograph(pixels[0]))
 
 
 def _file(

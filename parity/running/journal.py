@@ -7,7 +7,6 @@ cut off, damaged or of another key is as good as absent: the case is measured ag
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
@@ -15,19 +14,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from trufor_onnx.documents import canonical
-from trufor_onnx.errors import ParityError, UserError
+from trufor_onnx.documents import canonical, parse_json
+from trufor_onnx.errors import ParityError
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.files import sha256_bytes
-from trufor_onnx.parity.inputs.cases import Case
+from trufor_onnx.parity.inputs.cases import LoadedCase
 from trufor_onnx.parity.references.closure import closure
 from trufor_onnx.parity.references.keys import made_by, unkept
 from trufor_onnx.parity.results.environment import environment
 from trufor_onnx.parity.results.rows import SCHEMA_VERSION, Row, Status
 from trufor_onnx.parity.results.tolerances import tolerances_digest
-from trufor_onnx.parity.runners.providers import Provider
+from trufor_onnx.providers import Provider
 
-NAME = "trufor_onnx.parity.running.journal.jsonl"
+NAME = "parity.journal.jsonl"
 LARGEST_LINE = 16 << 20  # bytes
 
 logger = logging.getLogger(__name__)
@@ -72,7 +71,7 @@ class Journal:
         if not key or line is None:
             return None
         try:
-            rows = [Row.from_document(row) for row in json.loads(line)["rows"]]
+            rows = [Row.from_document(row) for row in parse_json(line)["rows"]]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             logger.warning("%s: a line is not used (%s)", self.path, error)
             return None
@@ -82,7 +81,7 @@ class Journal:
     def pictures(self, key: str) -> list[object]:
         """What `add` was given with a finished case, for who can read it."""
         try:
-            found = json.loads(self._lines.get(key, b"{}")).get("pictures", [])
+            found = parse_json(self._lines.get(key, b"{}")).get("pictures", [])
         except (ValueError, RecursionError):
             return []
         return found if isinstance(found, list) else []
@@ -158,7 +157,7 @@ def _read(path: Path) -> dict[str, bytes]:
 def _key(line: bytes) -> str:
     """The key of a sound line, or ""."""
     try:
-        content = json.loads(line)
+        content = parse_json(line)
         digest = content.pop("sha256")
         return str(content["key"]) if digest == _digest(content) else ""
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -212,14 +211,11 @@ def model_fingerprint(
     return sha256_bytes(canonical(decides).encode())
 
 
-def case_key(fingerprint: str, case: Case) -> str:
-    """The digest of what decides one case's rows, or "" where its files cannot be read."""
-    try:
-        digests = case.digests()
-    except UserError:
-        return ""
+def case_key(fingerprint: str, loaded: LoadedCase) -> str:
+    """The digest of what decides one case's rows."""
+    case = loaded.case
     names = [picture.name for picture in case.pictures]
-    decides = [fingerprint, case.name, case.label, case.size, names, digests]
+    decides = [fingerprint, case.name, case.label, case.size, names, loaded.digests]
     return sha256_bytes(canonical(decides).encode())
 
 

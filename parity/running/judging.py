@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from trufor_onnx.errors import ParityError
-from trufor_onnx.parity.inputs.cases import Case
-from trufor_onnx.parity.references.identity import Identity
+from trufor_onnx.parity.inputs.cases import Case, LoadedCase
+from trufor_onnx.parity.references.identity import REFUTED, Identity
 from trufor_onnx.parity.references.subject import Subject
 from trufor_onnx.parity.results.comparison import compare_names, judge
 from trufor_onnx.parity.results.limits import undefined
@@ -18,7 +18,7 @@ from trufor_onnx.parity.results.sketch import sketch
 from trufor_onnx.parity.results.tolerances import tolerance_for
 from trufor_onnx.parity.runners.base import Feeds, Outputs
 from trufor_onnx.parity.runners.onnxruntime_runner import BACKEND
-from trufor_onnx.parity.runners.providers import Provider
+from trufor_onnx.providers import Provider
 
 SOURCE_PROOF = "source"  # PyTorch itself runs the checkpoint's tensors
 
@@ -69,27 +69,36 @@ class RowMaker:
 
     def __init__(self, subject: Subject, identity: Identity | None = None) -> None:
         self.source = Source()
-        self._subject = subject
         self._identity = identity or subject.candidates[0].identity
-        self._outputs = [tensor.name for tensor in subject.spec.outputs]
+        self._spec = spec = subject.spec
+        self._weights = subject.network.weights.label
+        self._outputs = [tensor.name for tensor in spec.outputs]
+        self._first_input = spec.inputs[0].name
+        # Read once, for all cases; a file of other weights is not compared, and needs none.
+        judged = (SOURCE_PROOF, *([self._identity.variant] * (self._identity.proof != REFUTED)))
+        self._tolerances = {
+            (variant, output): tolerance_for(spec.name, variant, output)
+            for variant in judged
+            for output in self._outputs
+        }
 
-    def about(self, case: Case, sha256: str, feeds: Feeds, *, pixels_sha256: str = "") -> About:
+    def about(self, loaded: LoadedCase, feeds: Feeds) -> About:
         """What all rows of a case share; PyTorch's also say of which pixels they are."""
-        shape = feeds[self._subject.spec.inputs[0].name].shape
-        return About(case, sha256, shape, pixels_sha256)
+        shape = feeds[self._first_input].shape
+        return About(loaded.case, loaded.sha256, shape, loaded.pixels_sha256)
 
     def judged(
         self, about: About, runner: Ran, found: Outputs, reference: Outputs, source: Outputs
     ) -> Iterator[Row]:
         """One row an output, compared with the float64 network and with PyTorch float32."""
-        spec = self._subject.spec
+        spec = self._spec
         self._require_honest(runner)
         problems = compare_names(self._outputs, found, spec.name)
         for name in self._outputs:
             if name in problems:
                 yield self._row(about, runner, name, Status.FAIL, problems.pop(name))
                 continue
-            tolerance = tolerance_for(spec.name, self._variant(runner), name)
+            tolerance = self._tolerances[self._variant(runner), name]
             kind = about.case.made
             if kind and not tolerance.relative:  # whether it says anything is decided here
                 tolerance = replace(tolerance, cleared=1.0)
@@ -175,12 +184,11 @@ class RowMaker:
         **found: Any,
     ) -> Row:
         """A row of a runner; None: it speaks of an image alone."""
-        subject = self._subject
         proof = SOURCE_PROOF if runner is self.source else self._identity.proof
         return Row(
-            model=subject.spec.name,
+            model=self._spec.name,
             variant=self._variant(runner) if runner else "",
-            weights=subject.network.weights.label,
+            weights=self._weights,
             proof=proof if runner else "",
             backend=runner.backend if runner else "",
             provider=runner.provider if runner else "",

@@ -7,22 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trufor_onnx.errors import ParityError
+from trufor_onnx.errors import ParityError, UserError
 from trufor_onnx.export.variants import DEFAULT_VARIANT
 from trufor_onnx.export.weights.sources import WeightsSource
-from trufor_onnx.parity.inputs.cases import (
+from trufor_onnx.parity.inputs.cases import Case, HeldImage
+from trufor_onnx.parity.inputs.image_sets import describe, find_images
+from trufor_onnx.parity.inputs.looks import Looks, document, telling
+from trufor_onnx.parity.inputs.shapes import (
     BUNDLE,
     OPTION,
-    Case,
-    ImageFile,
     Seed,
     drawn_cases,
     from_files,
     made_cases,
     shape_cases,
 )
-from trufor_onnx.parity.inputs.image_sets import describe, find_images
-from trufor_onnx.parity.inputs.looks import Look, document, look_at, telling
 from trufor_onnx.parity.references.bundle import Bundle, BundleSupply
 from trufor_onnx.parity.references.store import ReferenceCache
 from trufor_onnx.parity.references.subject import Candidates, Subject, make_subject
@@ -33,10 +32,10 @@ from trufor_onnx.parity.results.rows import Report, Row
 from trufor_onnx.parity.results.summary import IMAGES, SHAPES, summarise, witnesses
 from trufor_onnx.parity.results.tolerances import tolerances_digest
 from trufor_onnx.parity.results.witness import KEY
-from trufor_onnx.parity.runners.providers import Provider
 from trufor_onnx.parity.running.gallery import Gallery
 from trufor_onnx.parity.running.journal import Journal, case_key, model_fingerprint
 from trufor_onnx.parity.running.side_by_side import Bench
+from trufor_onnx.providers import Provider
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,8 @@ def run_parity(
 def _run(
     plan: RunPlan, listener: RunListener, journal: Journal | None, bundle: Bundle | None
 ) -> Report:
-    images = find_images(plan.images, most=plan.most_images)
-    looks: dict[tuple[int, int] | None, list[Look]] = {}
+    files = find_images(plan.images, most=plan.most_images)
+    held: dict[str, HeldImage] = {}
     rows: list[Row] = []
     shape_rows: list[Row] = []
     documents: dict[str, Any] = {}
@@ -132,12 +131,13 @@ def _run(
             say=listener.say,
         )
         fixed = subject.spec.fixed_size
-        if fixed not in looks:
-            looks[fixed] = look_at(images, fixed)
-        usable = telling(looks[fixed], wanted=2)
+        usable = telling([held.get(f.name, f) for f in files], wanted=2, size=fixed)
+        # Shapes are cut from these: they stay in memory, and no other picture does.
+        held = {image.name: image for image in usable}
+        looks = Looks(fixed)
         shapes = shape_cases(subject.spec, usable)
         seed = _seed(plan, subject, bundle) if plan.shapes and not fixed else None
-        singles = [Case(image.name, (image,)) for image in images]
+        singles = [Case(f.name, (held.get(f.name, f),)) for f in files]
         others = _others(plan, subject, shapes, usable, seed)
         turns = ((rows, singles), (shape_rows, others))
         listener.model(name, sum(len(cases) for _, cases in turns))
@@ -159,15 +159,16 @@ def _run(
             )
             # Follows from what the fingerprint covers, but for the shares of time.
             documents[name]["placement"] = bench.placement()
-            documents[name]["data_set"] = document(looks[fixed])
             documents[name]["seed"] = seed.document() if seed else None
             measured: list[list[Row]] = []
             for _, cases in turns:
                 measured.append([])
+                seen = looks if cases is singles else None
                 for case in cases:
-                    found = _measured(bench, case, fingerprint, journal, gallery)
+                    found = _measured(bench, case, fingerprint, journal, gallery, seen)
                     measured[-1].extend(found)
                     listener.rows(found)
+            documents[name]["data_set"] = document(looks.found)
             alone = [list(part) for part in measured]
             settle(alone)
             documents[name][KEY] = witnesses(bench, alone, singles, others)
@@ -180,7 +181,7 @@ def _run(
             threads=plan.threads,
             settings={
                 "providers": {p.name: dict(p.options) for p in plan.providers},
-                "data_set": describe(images),
+                "data_set": describe(files),
                 "shapes": plan.shapes,
                 "tolerances_sha256": tolerances_digest(),
             },
@@ -227,7 +228,7 @@ def _seed(plan: RunPlan, subject: Subject, bundle: Bundle | None) -> Seed:
 
 
 def _others(
-    plan: RunPlan, subject: Subject, shapes: list[Case], usable: list[ImageFile], seed: Seed | None
+    plan: RunPlan, subject: Subject, shapes: list[Case], usable: list[HeldImage], seed: Seed | None
 ) -> list[Case]:
     """What is run beside the images; made pictures always are."""
     # The runtime's reference is the network that it runs, under whose name a bundle drew sizes.
@@ -247,15 +248,29 @@ def _require_models(plan: RunPlan) -> None:
 
 
 def _measured(
-    bench: Bench, case: Case, fingerprint: str, journal: Journal | None, gallery: Gallery
+    bench: Bench,
+    case: Case,
+    fingerprint: str,
+    journal: Journal | None,
+    gallery: Gallery,
+    looks: Looks | None,
 ) -> list[Row]:
-    """A case's rows, from the journal where it has them; its pictures go to the gallery."""
+    """A case's rows, from the journal where it has them; its pictures go to the gallery.
+
+    The case is read here, once, and lets its pixels go before the next one.
+    """
+    try:
+        loaded = case.load()
+    except UserError as error:
+        return [bench.unusable(case, error)]
+    if looks is not None:
+        looks.add(case.name, loaded.pixels[0], loaded.sha256)
     if journal is None:
-        return list(bench.rows(case))
-    key = case_key(fingerprint, case)
+        return list(bench.rows(loaded))
+    key = case_key(fingerprint, loaded)
     found = journal.find(key)
     if found is None:
-        found = list(bench.rows(case))
+        found = list(bench.rows(loaded))
         journal.add(key, found, gallery.taken())
     else:
         gallery.restore(journal.pictures(key))

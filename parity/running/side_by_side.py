@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from trufor_onnx.errors import ParityError, ProviderRunError, UserError
 from trufor_onnx.export.graph.in_float64 import MOST_VALUES, in_float64
-from trufor_onnx.parity.inputs.cases import Case
+from trufor_onnx.parity.inputs.cases import Case, LoadedCase
 from trufor_onnx.parity.references.identity import REFUTED, UNPROVEN
 from trufor_onnx.parity.references.subject import Candidate, Subject
 from trufor_onnx.parity.references.supply import LiveSupply, Prepared, Supply
@@ -29,7 +29,6 @@ from trufor_onnx.parity.runners.contract import (
 )
 from trufor_onnx.parity.runners.detector_runner import DetectorRunner
 from trufor_onnx.parity.runners.onnxruntime_runner import OnnxRuntimeRunner
-from trufor_onnx.parity.runners.providers import Provider
 from trufor_onnx.parity.running.judging import RowMaker
 from trufor_onnx.parity.running.steadiness import (
     mean_error,
@@ -38,8 +37,9 @@ from trufor_onnx.parity.running.steadiness import (
     unsteady,
     without_optimisation,
 )
+from trufor_onnx.providers import Provider
 
-Observer = Callable[[Case, Sequence[Row], Outputs, Outputs], None]
+Observer = Callable[[LoadedCase, Sequence[Row], Outputs, Outputs], None]
 
 logger = logging.getLogger(__name__)
 
@@ -160,8 +160,9 @@ class Bench:
     ) -> Witness | None:
         path = candidate.path
         try:
-            prepared = self._supply.prepare(case)
-            given = runner.run_case(case, prepared.feeds)
+            loaded = case.load()
+            prepared = self._supply.prepare(loaded)
+            given = runner.run_case(loaded, prepared.feeds)
         except UserError:
             return None
         key = (candidate.identity.variant, case.name)
@@ -181,21 +182,23 @@ class Bench:
         values = math.prod(prepared.feeds[self._subject.spec.inputs[0].name].shape[1:])
         return Witness(case.name, mae, mae_source, exact, mae_plain, size, values)
 
-    def rows(self, case: Case) -> Iterator[Row]:
+    def rows(self, loaded: LoadedCase) -> Iterator[Row]:
         """Everything that there is to say of one case."""
         try:
-            prepared = self._supply.prepare(case)
+            prepared = self._supply.prepare(loaded)
         except UserError as error:
-            yield self._source_maker.unusable(case, error.problem)
+            yield self.unusable(loaded.case, error)
             return
         maker = self._source_maker
-        about = maker.about(
-            case, prepared.image_sha256, prepared.feeds, pixels_sha256=prepared.pixels_sha256
-        )
+        about = maker.about(loaded, prepared.feeds)
         source, reference = prepared.source, prepared.reference
         yield from maker.judged(about, maker.source, source, reference, source)
         for entrant in self._entrants:
-            yield from self._entrant_rows(entrant, case, prepared)
+            yield from self._entrant_rows(entrant, loaded, prepared)
+
+    def unusable(self, case: Case, error: UserError) -> Row:
+        """The one row of a case that cannot be read, or on which the network does not run."""
+        return self._source_maker.unusable(case, error.problem)
 
     def __enter__(self) -> Self:
         return self
@@ -203,9 +206,11 @@ class Bench:
     def __exit__(self, *raised: object) -> None:
         self._stack.close()
 
-    def _entrant_rows(self, entrant: _Entrant, case: Case, prepared: Prepared) -> Iterator[Row]:
+    def _entrant_rows(
+        self, entrant: _Entrant, loaded: LoadedCase, prepared: Prepared
+    ) -> Iterator[Row]:
         maker = entrant.maker
-        about = maker.about(case, prepared.image_sha256, prepared.feeds)
+        about = maker.about(loaded, prepared.feeds)
         if entrant.refused:
             yield from maker.refuted(about, entrant.refused)
             return
@@ -217,15 +222,15 @@ class Bench:
                 yield from maker.condemned(about, runner, reason)
                 continue
             try:
-                found = runner.run_case(case, prepared.feeds)
+                found = runner.run_case(loaded, prepared.feeds)
             except ParityError as error:
                 yield from maker.failed_to_run(about, runner, error.problem)
             else:
                 reference, source = prepared.reference, prepared.source
                 rows = list(maker.judged(about, runner, found, reference, source))
-                if self._observer is not None:
-                    self._observer(case, rows, reference, found)
                 yield from rows
+                if self._observer is not None:
+                    self._observer(loaded, rows, reference, found)
 
     def _place(self, feeds: Feeds) -> None:
         """Run each candidate twice, first under a profile.

@@ -20,8 +20,8 @@ from trufor_onnx.errors import ChunkingError, ParityError, first_few
 from trufor_onnx.export.graph.repeatable import ALWAYS, DROPOUTS, random_operators
 from trufor_onnx.parity.results.metrics import mean_absolute_error
 from trufor_onnx.parity.runners.base import Feeds, Outputs
-from trufor_onnx.runtime.providers import CPU
-from trufor_onnx.runtime.session import session_errors
+from trufor_onnx.providers import CPU
+from trufor_onnx.sessions import open_session, session_errors
 
 Array = npt.NDArray[Any]
 
@@ -139,9 +139,7 @@ def without_optimisation(path: Path, feeds: Feeds, *, threads: int) -> Outputs |
     options.intra_op_num_threads = threads
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        session = open_session(path, options)
         names = [output.name for output in session.get_outputs()]
         return dict(zip(names, session.run(names, dict(feeds)), strict=True))
     except session_errors(onnxruntime):

@@ -18,9 +18,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import ParityError, ProviderRunError
+from trufor_onnx.parity.results.contestant import Contestant
 from trufor_onnx.parity.results.timing import (
-    Contestant,
     LatencyFigures,
     MemoryFigures,
     Series,
@@ -97,7 +98,7 @@ class Worker:
                 f"its process ended with code {self._process.wait()}{self._last_words()}",
                 hint="-9 is what the system does where memory ran out: smaller --size",
             )
-        answer: dict[str, Any] = json.loads(line)
+        answer: dict[str, Any] = parse_json(line)
         if "problem" in answer:
             kind = ProviderRunError if answer["absent"] else ParityError
             raise kind(answer["problem"], hint=answer["hint"])

@@ -15,15 +15,14 @@ from trufor_onnx.chunking.external_data import external_files, file_document, wh
 from trufor_onnx.errors import ExportError, ParityError
 from trufor_onnx.export.networks.registry import NOISEPRINT_PP, find
 from trufor_onnx.export.networks.spec import ModelSpec
-from trufor_onnx.parity.inputs.cases import ImageFile, Pixels, fit, readable
-from trufor_onnx.parity.inputs.feeds import make_feeds
+from trufor_onnx.parity.inputs.cases import HeldImage, Pixels, fit, make_feeds, readable
 from trufor_onnx.parity.inputs.image_sets import find_images
+from trufor_onnx.parity.results.contestant import Contestant
 from trufor_onnx.parity.results.environment import environment
 from trufor_onnx.parity.results.timing import (
     CONFIDENCE,
     RESAMPLES,
     BenchReport,
-    Contestant,
     LatencyFigures,
     MemoryFigures,
     TimedFile,
@@ -104,7 +103,7 @@ def exported_file(plan: BenchPlan, spec: ModelSpec, variant: str) -> Path:
 
 
 def write_inputs(
-    spec: ModelSpec, picture: ImageFile, size: Size, noiseprint: Path, out: Path
+    spec: ModelSpec, picture: HeldImage, size: Size, noiseprint: Path, out: Path
 ) -> int:
     """Write a network's inputs for one picture into an ``.npz`` file. Returns their bytes.
 
@@ -113,16 +112,15 @@ def write_inputs(
 
     Args:
         spec: the network.
-        picture: a picture that can be read.
+        picture: a picture that was read.
         size: height and width; a network of fixed size has its own.
         noiseprint: an exported Noiseprint++, where the network's second input is its map.
         out: the file to write.
 
     Raises:
-        UserError: the picture cannot be used, or it is smaller than the network takes.
+        UserError: the picture is smaller than the network takes.
     """
-    rgb, _ = picture.load()
-    pixels = fit(rgb, size)[np.newaxis]
+    pixels = fit(picture.rgb, size)[np.newaxis]
 
     def extract(images: Pixels) -> npt.NDArray[np.float32]:
         return _inputs_noiseprint(images, noiseprint, out.with_suffix(".noiseprint.npz"))
@@ -244,7 +242,7 @@ def _noiseprint(plan: BenchPlan, spec: ModelSpec) -> Path:
     return exported_file(plan, NOISEPRINT_PP, PORTABLE)
 
 
-def _settings(plan: BenchPlan, picture: ImageFile) -> dict[str, Any]:
+def _settings(plan: BenchPlan, picture: HeldImage) -> dict[str, Any]:
     return {
         **asdict(plan.rules),
         "providers": {p.name: dict(p.options) for p in plan.providers},
@@ -252,7 +250,7 @@ def _settings(plan: BenchPlan, picture: ImageFile) -> dict[str, Any]:
         "variants": list(plan.variants),
         "baseline": plan.baseline,
         "batch": 1,
-        "picture": {"name": picture.name, "sha256": picture.digest()},
+        "picture": {"name": picture.name, "sha256": picture.sha256},
         "confidence": CONFIDENCE,
         "resamples": RESAMPLES,
         "interleaved": "a process each, one turn a round, in an order drawn anew each round",

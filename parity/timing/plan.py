@@ -10,7 +10,7 @@ from typing import Any
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.parity.results.timing import LEAST_ROUNDS
-from trufor_onnx.parity.runners.providers import Provider
+from trufor_onnx.providers import Provider
 
 ONNXRUNTIME, TORCH32 = "onnxruntime", "torch32"
 BACKENDS = (ONNXRUNTIME, TORCH32)

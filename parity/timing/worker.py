@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import ParityError, ProviderRunError, UserError
 from trufor_onnx.parity.runners.base import Feeds, Outputs, Runner
 from trufor_onnx.parity.timing.plan import ONNXRUNTIME, Task
@@ -109,8 +110,7 @@ class Stand:
 
 def _onnxruntime(task: Task, feeds: Feeds) -> Callable[[], Runner]:
     from trufor_onnx.parity.runners.onnxruntime_runner import OnnxRuntimeRunner
-    from trufor_onnx.parity.runners.providers import Provider
-    from trufor_onnx.runtime.providers import CPU, OPTIONS
+    from trufor_onnx.providers import CPU, OPTIONS, Provider
 
     options = OPTIONS.get(task.provider, {})
     provider = Provider(task.provider, required=task.required, options=options)
@@ -140,7 +140,7 @@ def main() -> int:
     os.dup2(2, 1)
     stand = Stand()
     for line in sys.stdin:
-        _tell(answers, _answer(stand, json.loads(line)))
+        _tell(answers, _answer(stand, parse_json(line)))
     return 0
 
 

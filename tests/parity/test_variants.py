@@ -143,7 +143,7 @@ def test_a_variant_that_ran_nowhere_is_no_pass(
         return real(path, provider, **given)
 
     monkeypatch.setattr(bench, "OnnxRuntimeRunner", absent)
-    from trufor_onnx.parity.runners.providers import Provider
+    from trufor_onnx.providers import Provider
 
     optional = [Provider("cpu", required=False)]
     monkeypatch.setattr("trufor_onnx.parity.commands.arguments.parse_providers", lambda _: optional)

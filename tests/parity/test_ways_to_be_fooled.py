@@ -16,7 +16,7 @@ from onnx import numpy_helper
 
 from trufor_onnx.files import sha256_file
 from trufor_onnx.parity.runners import onnxruntime_runner
-from trufor_onnx.parity.runners.providers import NAMES
+from trufor_onnx.providers import NAMES
 
 
 @pytest.fixture(autouse=True)

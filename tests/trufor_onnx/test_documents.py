@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trufor_onnx.documents import decode, encode
+from trufor_onnx.documents import decode, encode, parse_json
 from trufor_onnx.parity.results.rows import Status
 
 
@@ -115,3 +115,22 @@ def test_json_never_holds_nan_or_infinity(first: float, second: float, third: fl
 def test_a_dataclass_and_its_document() -> None:
     assert encode(decode(Outer, GOOD)) == GOOD
     assert type(encode(decode(Outer, GOOD))["status"]) is str
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"a": 1, "a": 2}', "a key stands twice"),
+        ('{"a": {"b": [{"c": 1, "c": 1}]}}', "a key stands twice"),
+        ('{"a": NaN}', "NaN is no number"),
+        ("[-Infinity]", "-Infinity is no number"),
+        ("[" * 100_000, "nested too deeply"),
+        ("", "Expecting value"),
+    ],
+)
+def test_json_that_two_readers_would_read_differently_is_refused(text: str, why: str) -> None:
+    for data in (text, text.encode()):
+        with pytest.raises(ValueError, match=why):
+            parse_json(data)
+    assert parse_json(b'{"a": [1, 2.5, null, true]}') == {"a": [1, 2.5, None, True]}
+    assert parse_json('{"a": 1, "a": 2}', object_pairs_hook=dict) == {"a": 2}

@@ -28,6 +28,7 @@ from trufor_onnx.parity.gate.policy import (
     Policy,
     budget,
 )
+from trufor_onnx.parity.results.contestant import Contestant
 
 LOOK = "python -m parity compare OLD_BENCH.json BENCH.json"
 IN_TURN = "time the old file in turns with the new one: parity bench --candidate MODEL=OLD.onnx"
@@ -118,7 +119,8 @@ def _peaks_compared(
     released = {subject.model for subject in evidence.subjects if subject.variant == CANDIDATE}
     for key, cost in costs.entries.items():
         for other in costs.entries.values():
-            same = (other.model, other.backend, other.provider, other.size) == (key[0], *key[2:])
+            as_this = replace(Contestant.of(other), variant=cost.variant)
+            same = (as_this, other.size) == key
             if not same or other is cost or CANDIDATE not in (cost.variant, other.variant):
                 continue
             named = {

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile
 from trufor_onnx.parity.gate.findings import Finding, Outcome, verdict, with_unjudged
 from trufor_onnx.parity.gate.policy import Absent, Policy
+from trufor_onnx.parity.results.contestant import Contestant
 from trufor_onnx.parity.results.limits import Scale, is_cleared, scales, verdict_of
 from trufor_onnx.parity.results.rows import REFUTED, SOURCE, Group, Report, Row, Status
 from trufor_onnx.parity.results.sketch import Outputs, differing, recorded, who_of
 from trufor_onnx.parity.results.summary import IMAGES, SHAPES, over_their_ratio, summarise
 
-Place = tuple[str, str, str, str, str]
+Place = tuple[Contestant, str]
 LOOK = (
     "the network's code or preprocessing changed: raise the `version` of its ModelSpec, or take "
     "the change back; "
@@ -161,10 +162,10 @@ def _grown(
             mean = statistics.fmean(ours[key] for key in shared)
             mean_before = statistics.fmean(theirs[key] for key in shared)
             if not mean <= max(growth * mean_before, floor):
-                model, _, _, provider, output = place
+                who, output = place
                 yield (
-                    f"{model} {output}, {provider}: mean error {mean:.3g}, the baseline's on the "
-                    f"same {len(shared)} images {mean_before:.3g}"
+                    f"{who.model} {output}, {who.provider}: mean error {mean:.3g}, "
+                    f"the baseline's on the same {len(shared)} images {mean_before:.3g}"
                 )
 
 
@@ -173,7 +174,7 @@ def _by_place(rows: tuple[Row, ...]) -> Mapping[Place, Mapping[str, float]]:
     found: dict[Place, dict[str, float]] = {}
     for row in rows:
         if row.mae is not None and row.backend != SOURCE:
-            place = (row.model, row.variant, row.backend, row.provider, row.output)
+            place = (Contestant.of(row), row.output)
             found.setdefault(place, {})[f"{row.image} {row.image_sha256}"] = row.mae
     return found
 

@@ -12,9 +12,10 @@ from trufor_onnx.export.networks.spec import TIMM_PREFIX
 from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile, below
 from trufor_onnx.parity.gate.findings import Finding, verdict
 from trufor_onnx.parity.gate.policy import Policy
-from trufor_onnx.parity.inputs.cases import BUNDLE, admitted_shapes
 from trufor_onnx.parity.inputs.looks import different
 from trufor_onnx.parity.inputs.made import KINDS, MADE_PREFIX, is_made
+from trufor_onnx.parity.inputs.shapes import BUNDLE, admitted_shapes
+from trufor_onnx.parity.results.contestant import Contestant
 from trufor_onnx.parity.results.rows import SOURCE, Report, Row, Status
 from trufor_onnx.parity.results.summary import summarise
 from trufor_onnx.parity.results.tolerances import tolerances_digest
@@ -223,8 +224,8 @@ def _unmeasured(rows: tuple[Row, ...]) -> list[Row]:
     return [row for row in rows if row.status in (Status.ERROR, Status.NOT_RUN)]
 
 
-def _place(row: Row) -> tuple[str, str, str, str, str]:
-    return row.model, row.variant, row.backend, row.provider, row.output
+def _place(row: Row) -> tuple[Contestant, str]:
+    return Contestant.of(row), row.output
 
 
 def _contradictions(report: Report) -> Iterator[str]:

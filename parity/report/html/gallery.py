@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from trufor_onnx.parity.report.html.elements import Child, Markup, el, error, ratio, state
+from trufor_onnx.parity.results.contestant import Contestant
 from trufor_onnx.parity.results.pictures import (
     HEAT,
     JPEG,
@@ -17,7 +18,7 @@ from trufor_onnx.parity.results.pictures import (
 )
 from trufor_onnx.parity.results.rows import SOURCE, Report, Row
 
-Key = tuple[str, ...]
+Key = tuple[Contestant, str]
 NOTHING = "not kept"
 
 
@@ -25,13 +26,13 @@ def worst_images(report: Report) -> Iterator[Markup]:
     """A heading a model x backend x output, and below it its worst images."""
     panels = {(*_group_of(panel), panel.image): panel for panel in report.pictures.panels}
     for key, rows in _worst_rows(report.rows).items():
-        model, variant, backend, provider, output = key
+        who, output = key
         if not any((*key, row.image) in panels for row in rows):
             continue
         yield el(
             "h3",
-            f"{model} {output}",
-            el("span", f" · {variant} {backend} {provider}", class_="muted"),
+            f"{who.model} {output}",
+            el("span", f" · {who.name}", class_="muted"),
         )
         for row in rows:
             yield _panel(row, panels.get((*key, row.image)), report.pictures)
@@ -47,9 +48,9 @@ def without_pictures(report: Report) -> list[str]:
     """Outputs that no picture is shown of, each once: scores, and what could not be run."""
     shown = {_group_of(panel) for panel in report.pictures.panels}
     return [
-        f"{key[0]} {key[4]} ({key[1]} {key[2]} {key[3]})"
-        for key in _worst_rows(report.rows)
-        if key not in shown
+        f"{who.model} {output} ({who.name})"
+        for who, output in _worst_rows(report.rows)
+        if (who, output) not in shown
     ]
 
 
@@ -65,7 +66,7 @@ def _worst_rows(rows: Sequence[Row]) -> dict[Key, list[Row]]:
 
 
 def _group_of(of: Row | Panel) -> Key:
-    return of.model, of.variant, of.backend, of.provider, of.output
+    return Contestant.of(of), of.output
 
 
 def _panel(row: Row, panel: Panel | None, pictures: Pictures) -> Markup:

@@ -24,9 +24,9 @@ from trufor_onnx.parity.gate.evidence import gather
 from trufor_onnx.parity.gate.findings import Decision, Finding
 from trufor_onnx.parity.gate.judge import judge
 from trufor_onnx.parity.gate.policy import Policy, load_policy
+from trufor_onnx.parity.results.contestant import Contestant
 from trufor_onnx.parity.results.timing import (
     BenchReport,
-    Contestant,
     LatencyFigures,
     MemoryFigures,
     Series,

@@ -1,4 +1,4 @@
-"""Pictures as they are on disk, and the shapes that are cut from them."""
+"""Pictures as they are on disk, read once, and the inputs that are made of them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from trufor_onnx.errors import ParityError, UserError
-from trufor_onnx.export.networks.registry import MIT_B2, NOISEPRINT_PP
-from trufor_onnx.export.networks.spec import ModelSpec
-from trufor_onnx.files import sha256_file
-from trufor_onnx.parity.inputs.cases import (
-    Case,
-    ImageFile,
-    drawn_cases,
-    fit,
-    made_cases,
-    readable,
-    shape_cases,
+from trufor_onnx.export.networks.registry import MIT_B2, NOISEPRINT_PP, TRUFOR_HEAD
+from trufor_onnx.export.networks.spec import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ModelSpec,
+    Preprocessing,
+    TensorSpec,
 )
+from trufor_onnx.files import sha256_bytes, sha256_file
+from trufor_onnx.parity.inputs.cases import Case, ImageFile, fit, make_feeds, readable
 from trufor_onnx.parity.inputs.image_sets import find_images
 
 SIDE = st.integers(1, 40)
-DRAWN_2026 = ["shape:437x450", "shape:135x261", "shape:119x41", "shape:4x42x47"]
+PLAIN = Preprocessing()
 
 
 @pytest.fixture
@@ -41,23 +39,36 @@ def test_a_picture_is_loaded_as_it_is(pictures: list[ImageFile]) -> None:
     rgb, sha256 = pictures[0].load()
     assert rgb.dtype == np.uint8
     assert np.array_equal(rgb, np.asarray(Image.open(pictures[0].path)))
-    assert sha256 == pictures[0].digest() == sha256_file(pictures[0].path)
+    assert sha256 == sha256_file(pictures[0].path)
 
 
 def test_a_case_of_one_picture(pictures: list[ImageFile]) -> None:
-    case = Case("a", (pictures[1],))
-    pixels, sha256 = case.load()
-    assert pixels.shape == (1, 48, 40, 3)
-    assert np.array_equal(pixels[0], pictures[1].load()[0])
-    assert sha256 == pictures[1].digest()
-    assert case.digests() == [sha256]
+    loaded = Case("a", (pictures[1],)).load()
+    assert loaded.pixels.shape == (1, 48, 40, 3)
+    assert np.array_equal(loaded.pixels[0], pictures[1].load()[0])
+    assert loaded.name == "a"
+    assert loaded.digests == (loaded.sha256,) == (sha256_file(pictures[1].path),)
+    assert loaded.pixels_sha256 == sha256_bytes(loaded.pixels.tobytes())
+
+
+def test_a_held_picture_is_not_opened_again(pictures: list[ImageFile]) -> None:
+    rgb, sha256 = pictures[0].load()
+    held = pictures[0].held()
+    pictures[0].path.unlink()
+    assert held.held() is held and held.load()[1] == held.sha256 == sha256
+    loaded = Case("shape:8x8", (held, pictures[1], held), (8, 8)).load()
+    assert np.array_equal(loaded.pixels[0], fit(rgb, (8, 8)))
+    assert np.array_equal(loaded.pixels[2], loaded.pixels[0][:, ::-1])  # the second time
+    assert (held.path, held.name, held.label) == (pictures[0].path, pictures[0].name, "")
+    with pytest.raises(ParityError, match="no such file"):
+        pictures[0].held()
 
 
 def test_a_picture_that_is_not_the_listed_one_is_refused(pictures: list[ImageFile]) -> None:
-    good = replace(pictures[0], expected_sha256=pictures[0].digest())
-    assert good.load()[1] == good.digest()
+    digest = sha256_file(pictures[0].path)
+    assert replace(pictures[0], expected_sha256=digest).load()[1] == digest
     bad = replace(pictures[0], expected_sha256="0" * 64)
-    for use in (bad.load, bad.digest, Case("shape:8x8", (pictures[1], bad), (8, 8)).load):
+    for use in (bad.load, bad.held, Case("shape:8x8", (pictures[1], bad), (8, 8)).load):
         with pytest.raises(ParityError, match="not the file that the manifest lists"):
             use()
 
@@ -72,7 +83,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, kind: str) -
     elif kind == "pipe":
         os.mkfifo(path)
     expected = "no such file" if kind in ("missing", "dangling") else "not a regular file"
-    for use in (ImageFile(path, "x").load, ImageFile(path, "x").digest):
+    for use in (ImageFile(path, "x").load, ImageFile(path, "x").held):
         with pytest.raises(ParityError, match=expected):
             use()
 
@@ -93,9 +104,10 @@ def test_a_truncated_picture_is_refused(pictures: list[ImageFile]) -> None:
 
 def test_the_first_readable_pictures(pictures: list[ImageFile]) -> None:
     pictures[0].path.write_bytes(b"spoiled")
-    assert readable(pictures, wanted=2) == pictures[1:]
-    assert readable(pictures, wanted=1) == pictures[1:2]
-    assert readable(pictures, wanted=9) == pictures[1:]
+    good = [picture.held() for picture in pictures[1:]]
+    assert readable(pictures, wanted=2) == good
+    assert readable(pictures, wanted=1) == good[:1]
+    assert readable(pictures, wanted=9) == good
 
 
 def test_none_readable_is_an_error_that_names_them(pictures: list[ImageFile]) -> None:
@@ -127,118 +139,77 @@ def test_fit_cuts_or_mirrors_and_never_resizes(
     assert np.array_equal(found, expected)
 
 
-def test_the_shape_matrix_of_a_network_of_free_size(pictures: list[ImageFile]) -> None:
-    cases = shape_cases(MIT_B2, pictures)
-    sizes = [case.size for case in cases]
-    assert MIT_B2.trace_size in sizes
-    assert (32, 32) in sizes  # the least
-    assert any(h != w for h, w in sizes)
-    assert any(h > w for h, w in sizes) and any(w > h for h, w in sizes)
-    assert any(h % 32 and w % 32 and h % 8 == w % 8 == 0 for h, w in sizes)
-    assert any(h % 2 and w % 2 for h, w in sizes)
-    assert any(h > 256 and w > 256 for h, w in sizes)  # larger than traced, both ways
-    assert any(h > 1024 for h, _ in sizes) and any(w > 512 for _, w in sizes)
-    assert any(w > 4 * h for h, w in sizes) and any(h > 4 * w for h, w in sizes)
-    assert sorted(len(case.pictures) for case in cases)[-3:] == [2, 3, 5]
-    assert len({case.name for case in cases}) == len(cases)
-    assert {"shape:101x77", "shape:2x96x128"} <= {case.name for case in cases}
-    for case in cases:
-        assert case.load()[0].shape == (len(case.pictures), *case.size, 3)
-
-
-@pytest.mark.parametrize("least", [1, 32, 33, 96, 128, 224])
-def test_no_shape_is_below_what_the_network_takes(pictures: list[ImageFile], least: int) -> None:
-    spec = replace(NOISEPRINT_PP, least_size=least, trace_size=(least + 9, least + 3))
-    sizes = [case.size for case in shape_cases(spec, pictures)]
-    assert all(min(size) >= least for size in sizes)
-    assert any(h % 2 and w % 2 for h, w in sizes)
-    assert any(h % 32 and h % 8 == w % 8 == 0 for h, w in sizes)
-    assert len(sizes) >= 5
-
-
-def test_a_network_traced_at_a_large_size_is_run_at_a_larger_one(pictures: list[ImageFile]) -> None:
-    spec = replace(NOISEPRINT_PP, trace_size=(512, 768))
-    assert (640, 864) in [case.size for case in shape_cases(spec, pictures)]
-
-
-def test_a_network_of_fixed_size_has_that_and_batches(pictures: list[ImageFile]) -> None:
-    spec: ModelSpec = replace(NOISEPRINT_PP, fixed_size=(24, 16))
-    found = [(case.name, case.size, len(case.pictures)) for case in shape_cases(spec, pictures)]
-    assert found == [
-        ("shape:24x16", (24, 16), 1),
-        ("shape:2x24x16", (24, 16), 2),
-        ("shape:3x24x16", (24, 16), 3),
-        ("shape:5x24x16", (24, 16), 5),
-    ]
-    assert drawn_cases(spec, pictures, 1) == []
-    assert {case.size for case in made_cases(spec)} == {(24, 16)}
-
-
-def test_a_batch_never_holds_the_same_image_twice(pictures: list[ImageFile]) -> None:
-    for usable in (pictures, pictures[:1]):
-        cases = [*shape_cases(NOISEPRINT_PP, usable), *drawn_cases(NOISEPRINT_PP, usable, 0)]
-        for case in cases:
-            pixels, _ = case.load()
-            assert len({image.tobytes() for image in pixels}) == len(pixels) == len(case.pictures)
-            if len(pixels) == 2 and len(usable) == 1:
-                assert np.array_equal(pixels[0], pixels[1][:, ::-1])
-
-
-@pytest.mark.parametrize("least", [1, 32, 700])
-def test_sizes_are_drawn_from_the_seed(pictures: list[ImageFile], least: int) -> None:
-    spec = replace(NOISEPRINT_PP, least_size=least, trace_size=(least + 9, least + 3))
-    drawn = {seed: drawn_cases(spec, pictures, seed) for seed in range(40)}
-    assert drawn[3] == drawn_cases(spec, pictures, 3)
-    names = {tuple(case.name for case in cases) for cases in drawn.values()}
-    assert len(names) == 40
-    for cases in drawn.values():
-        sizes = [case.size for case in cases if case.size]
-        assert len(cases) == 4
-        assert all(least <= side <= max(640, 2 * least) + 1 for size in sizes for side in size)
-        assert min(sizes[0]) > 256  # a large one
-        assert sizes[2][0] % 2 == sizes[2][1] % 2 == 1
-        assert len(cases[3].pictures) in (4, 6, 7, 8)
-    known = {case.name for case in shape_cases(spec, pictures)}
-    assert not known & {case.name for cases in drawn.values() for case in cases}
-
-
-def test_a_network_of_one_batch_is_given_no_other(pictures: list[ImageFile]) -> None:
-    taken = replace(NOISEPRINT_PP.inputs[0], axes=(1, 3, "height", "width"))
-    spec = replace(NOISEPRINT_PP, inputs=(taken,))
-    cases = [*shape_cases(spec, pictures), *drawn_cases(spec, pictures, 7), *made_cases(spec)]
-    assert {len(case.pictures) for case in cases} == {1}
-
-
-def test_the_sizes_of_a_seed_are_the_same_on_every_machine(pictures: list[ImageFile]) -> None:
-    spec = replace(NOISEPRINT_PP, name="net", version="1")
-    assert [case.name for case in drawn_cases(spec, pictures, 2026)] == DRAWN_2026
-
-
-def test_made_pictures_are_flat_or_saturated() -> None:
-    cases = {case.name: case.load()[0] for case in made_cases(MIT_B2)}
-    flat = {name: pixels for name, pixels in cases.items() if len(np.unique(pixels)) == 1}
-    assert {name: int(pixels.max()) for name, pixels in flat.items()} == {
-        "made:black": 0,
-        "made:grey": 128,
-        "made:white": 255,
-    }
-    assert cases.keys() - flat.keys() == {"made:saturated"}
-    pixels = cases["made:saturated"]
-    assert set(np.unique(pixels)) == {0, 255}
-    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) == 8  # every pure colour
-    assert all(pixels.shape == (1, 64, 64, 3) for pixels in cases.values())
-
-
-def test_made_pictures_have_digests_and_no_label() -> None:
-    for case in made_cases(replace(MIT_B2, least_size=100)):
-        pixels, digest = case.load()
-        assert pixels.shape == (1, 100, 100, 3)
-        assert case.digests() == [digest]
-        assert (f"made:{case.made}", case.label) == (case.name, "")
-
-
 def test_a_case_has_its_first_picture_s_label(make_images: Callable[..., Path]) -> None:
     make_images(1, label="real")
     fake, real = find_images(make_images(1, label="fake"))
     assert Case("x", (fake, real)).label == "fake"
     assert Case("x", (real,)).label == "real"
+
+
+def batch(count: int = 2, height: int = 33, width: int = 40) -> np.ndarray:
+    size = (count, height, width, 3)
+    return np.random.default_rng(5).integers(0, 256, size, dtype=np.uint8)
+
+
+def noiseprint(pixels: np.ndarray) -> np.ndarray:
+    """(B, 1, H, W): the green channel, so that it can be known again."""
+    return pixels[..., 1][:, np.newaxis].astype(np.float64) / 3.0
+
+
+def test_one_input() -> None:
+    pixels = batch()
+    feeds = make_feeds(NOISEPRINT_PP, pixels, PLAIN)
+    assert set(feeds) == {"image"}
+    expected = (pixels.astype(np.float64) / 256.0).transpose(0, 3, 1, 2)
+    assert feeds["image"].dtype == np.float32
+    assert np.array_equal(feeds["image"], expected.astype(np.float32))
+
+
+@pytest.mark.parametrize("scale", [255.0, 256.0])
+def test_scale_mean_and_standard_deviation(scale: float) -> None:
+    pixels = batch(1)
+    given = Preprocessing(scale=scale, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    found = make_feeds(NOISEPRINT_PP, pixels, given)["image"]
+    values = pixels[0].astype(np.float64) / scale
+    expected = ((values - IMAGENET_MEAN) / IMAGENET_STD).transpose(2, 0, 1)
+    assert np.array_equal(found[0], expected.astype(np.float32))
+
+
+def test_the_second_input_is_the_noiseprint_repeated_to_its_channels() -> None:
+    pixels = batch()
+    feeds = make_feeds(MIT_B2, pixels, PLAIN, noiseprint)
+    assert list(feeds) == ["rgb", "np"]
+    single = noiseprint(pixels).astype(np.float32)
+    assert feeds["np"].shape == (2, 3, 33, 40)
+    assert feeds["np"].flags.c_contiguous
+    assert all(np.array_equal(feeds["np"][:, [channel]], single) for channel in range(3))
+
+
+def test_a_free_channel_axis_gets_one_channel() -> None:
+    feeds = make_feeds(TRUFOR_HEAD, batch(), PLAIN, noiseprint)
+    assert feeds["np"].shape == (2, 1, 33, 40)
+
+
+def test_a_fixed_size_is_cut_not_resized() -> None:
+    pixels = batch(1, 30, 20)
+    spec = replace(NOISEPRINT_PP, fixed_size=(10, 24))
+    found = make_feeds(spec, pixels, PLAIN)["image"]
+    assert found.shape == (1, 3, 10, 24)
+    middle = (pixels[0, 10:20].astype(np.float64) / 256).transpose(2, 0, 1)
+    assert np.array_equal(found[0, :, :, 2:22], middle.astype(np.float32))
+
+
+@pytest.mark.parametrize("size", [(31, 40), (40, 31), (1, 1)])
+def test_too_few_pixels_are_an_error_that_says_the_least(size: tuple[int, int]) -> None:
+    with pytest.raises(ParityError, match=f"{size[0]} x {size[1]} pixels are fewer") as caught:
+        make_feeds(MIT_B2, batch(1, *size), PLAIN, noiseprint)
+    assert "32 x 32" in caught.value.hint
+
+
+def test_a_missing_noiseprint_or_an_input_without_a_rule_is_an_error() -> None:
+    with pytest.raises(ParityError, match="needs a Noiseprint"):
+        make_feeds(MIT_B2, batch(1), PLAIN)
+    extra = TensorSpec("mystery", ("batch", 3, "height", "width"), "nobody knows")
+    spec: ModelSpec = replace(NOISEPRINT_PP, inputs=(*NOISEPRINT_PP.inputs, extra))
+    with pytest.raises(ParityError, match="mystery"):
+        make_feeds(spec, batch(1), PLAIN)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from trufor_onnx.errors import ParityError
-from trufor_onnx.parity.inputs.cases import Pixels
+from trufor_onnx.parity.inputs.cases import ImageFile, Pixels
 from trufor_onnx.parity.inputs.image_sets import find_images
-from trufor_onnx.parity.inputs.looks import different, document, is_flat, look_at, telling
+from trufor_onnx.parity.inputs.looks import Look, Looks, different, document, is_flat, telling
 
 SAMPLES = Path(__file__).resolve().parents[3] / "sample_dataset"
 PHOTO = SAMPLES / "real" / "breakfast_table.jpg"
@@ -34,6 +34,14 @@ def save(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+def look_at(pictures: list[ImageFile], size: tuple[int, int] | None = None) -> list[Look]:
+    """What a run notes of its pictures."""
+    looks = Looks(size)
+    for picture in pictures:
+        looks.add(picture.name, *picture.load())
+    return looks.found
 
 
 def counts(folder: Path) -> tuple[int, int, int, int]:
@@ -113,9 +121,9 @@ def test_pictures_that_all_are_flat_prove_nothing(save: Callable[..., Path]) -> 
     for number in range(12):
         folder = save(f"{number}.png", np.full((20, 20, 3), number % 3, dtype=np.uint8))
     with pytest.raises(ParityError, match="all 12 images are of one colour"):
-        telling(look_at(find_images(folder)), wanted=2)
+        telling(find_images(folder), wanted=2)
     with pytest.raises(ParityError, match="the only image is of one colour"):
-        telling(look_at(find_images(folder, most=1)), wanted=2)
+        telling(find_images(folder, most=1), wanted=2)
 
 
 def test_shapes_are_cut_from_pictures_that_show_something(
@@ -125,7 +133,7 @@ def test_shapes_are_cut_from_pictures_that_show_something(
     save("1.png", photo)
     save("2.png", photo)
     folder = save("3.png", photo[::-1])
-    names = [picture.name for picture in telling(look_at(find_images(folder)), wanted=2)]
+    names = [picture.name for picture in telling(find_images(folder), wanted=2)]
     assert names == ["1.png", "3.png"]
 
 
@@ -138,15 +146,18 @@ def test_a_network_of_fixed_size_sees_the_middle_only(save: Callable[..., Path])
     pictures = find_images(folder)
     assert document(look_at(pictures))["different"] == 3
     assert document(look_at(pictures, (24, 24)))["flat"] == 3
+    assert len(telling(pictures, wanted=3)) == 3
+    with pytest.raises(ParityError, match="all 3 images are of one colour"):
+        telling(pictures, wanted=2, size=(24, 24))
 
 
 def test_what_cannot_be_read_is_left_to_its_row(save: Callable[..., Path], photo: Pixels) -> None:
     folder = save("a.png", photo)
     (folder / "b.png").write_bytes(b"spoiled")
-    assert [look.picture.name for look in look_at(find_images(folder))] == ["a.png"]
+    assert [held.name for held in telling(find_images(folder), wanted=2)] == ["a.png"]
     (folder / "a.png").write_bytes(b"spoiled")
     with pytest.raises(ParityError, match="no image can be read"):
-        look_at(find_images(folder))
+        telling(find_images(folder), wanted=2)
 
 
 def test_files_of_which_a_report_says_nothing_are_not_counted(

@@ -282,7 +282,7 @@ def test_our_own_code_is_what_decides_a_row_or_a_reference(tmp_path: Path) -> No
         "parity/running/judging.py": (True, False),
         "parity/results/tolerances.toml": (True, False),
         "parity/runners/torch_runner.py": (True, True),
-        "parity/inputs/feeds.py": (True, True),
+        "parity/inputs/cases.py": (True, True),
         "export/weights/tensors.py": (True, True),
         "parity/report/tables.py": (False, False),
         "parity/gate/judge.py": (False, False),

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from trufor_onnx.export.graph.finish import onnxruntime_wheel, package_version
 from trufor_onnx.parity.results import environment as module
 from trufor_onnx.parity.results.environment import VARIABLE, environment, processor, use_huge_pages
+from trufor_onnx.sessions import onnxruntime_wheel, package_version
 
 SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 COUNT = """
@@ -124,7 +124,7 @@ def test_a_wheel_that_does_not_say_its_name(wheel: Callable[..., None]) -> None:
 
 def test_without_any(monkeypatch: pytest.MonkeyPatch) -> None:
     onnxruntime_wheel.cache_clear()
-    monkeypatch.setattr("trufor_onnx.export.graph.finish.find_spec", lambda _: None)
+    monkeypatch.setattr("trufor_onnx.sessions.find_spec", lambda _: None)
     assert onnxruntime_wheel() == ("onnxruntime", "absent")
     onnxruntime_wheel.cache_clear()
 

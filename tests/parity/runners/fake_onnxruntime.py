@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trufor_onnx.parity.runners.providers import NAMES
+from trufor_onnx.providers import NAMES
 
 CUDA, CPU = NAMES["cuda"], NAMES["cpu"]
 

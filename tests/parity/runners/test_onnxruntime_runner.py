@@ -16,8 +16,12 @@ from onnx import TensorProto, helper
 from trufor_onnx.errors import ParityError, ProviderRunError
 from trufor_onnx.parity.runners import onnxruntime_runner
 from trufor_onnx.parity.runners import onnxruntime_runner as binding
-from trufor_onnx.parity.runners.onnxruntime_runner import OnnxRuntimeRunner
-from trufor_onnx.parity.runners.providers import NAMES, Provider
+from trufor_onnx.parity.runners.onnxruntime_runner import (
+    OnnxRuntimeRunner,
+    require_options,
+    require_ran,
+)
+from trufor_onnx.providers import MEASURED, NAMES, Provider, parse_providers
 
 CPU = Provider("cpu", required=True)
 CUDA = Provider("cuda", required=True, options={"use_tf32": "0"})
@@ -271,3 +275,39 @@ def test_wrong_inputs_are_an_error_here_too(exported_once: Callable[[str], Path]
         ):
             with pytest.raises(ParityError, match="ONNX Runtime failed on"):
                 runner.run(given)
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_session_that_says_another_provider_is_refused(name: str) -> None:
+    provider = Provider(name, required=True)
+    require_ran(provider, [NAMES[name], NAMES["cpu"]])
+    for said in ([], ["AzureExecutionProvider", NAMES[name]]):
+        with pytest.raises(ProviderRunError, match=f"{name} was asked for and .* ran"):
+            require_ran(provider, said)
+
+
+def test_the_hint_says_what_is_missing() -> None:
+    with pytest.raises(ProviderRunError) as caught:
+        require_ran(Provider("cuda", required=True), [NAMES["cpu"]])
+    assert "CUDAExecutionProvider did not load" in caught.value.problem
+    assert "trufor-onnx[gpu]" in caught.value.hint and "cuDNN" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["cuda", "tensorrt"])
+def test_settings_are_held_to_what_the_session_says(name: str) -> None:
+    (provider,) = parse_providers(name)
+    require_options(provider, provider.options | {"device_id": "0"})
+    spelt = {key: {"0": "False"}.get(value, value) for key, value in provider.options.items()}
+    require_options(provider, spelt)
+    for key in provider.options:
+        others = {k: v for k, v in provider.options.items() if k != key}
+        for wrong in (others, others | {key: "1"}, others | {key: ""}):
+            with pytest.raises(ProviderRunError, match=key):
+                require_options(provider, wrong)
+
+
+def test_a_provider_that_names_no_setting_is_believed_until_it_names_another() -> None:
+    (openvino,) = parse_providers("openvino")
+    require_options(openvino, {})
+    with pytest.raises(ProviderRunError, match="device_type is GPU, not CPU"):
+        require_options(openvino, {"device_type": "GPU"})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.parity.runners.fake_onnxruntime import node
 from trufor_onnx.errors import ProviderRunError
 from trufor_onnx.parity.runners.placement import placement_of
-from trufor_onnx.parity.runners.providers import NAMES, Provider
+from trufor_onnx.providers import NAMES, Provider
 
 CUDA = Provider("cuda", required=True, options={"use_tf32": "0"})
 ON_CUDA, ON_CPU = NAMES["cuda"], NAMES["cpu"]

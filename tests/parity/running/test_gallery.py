@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trufor_onnx.parity.inputs.cases import Case, ImageFile
+from trufor_onnx.parity.inputs.cases import Case, ImageFile, LoadedCase
 from trufor_onnx.parity.results.pictures import HEAT, JPEG, PNG, Pictures, badness, media_type
 from trufor_onnx.parity.results.rows import SOURCE, Status
 from trufor_onnx.parity.running.gallery import Gallery
@@ -24,17 +24,19 @@ SHAPE = (1, 2, 24, 20)
 
 
 @pytest.fixture
-def case(tmp_path: Path) -> Callable[[str], Case]:
-    def make(name: str) -> Case:
+def case(tmp_path: Path) -> Callable[[str], LoadedCase]:
+    def make(name: str) -> LoadedCase:
         path = tmp_path / name
         colour = (sum(name.encode()) % 256, 100, 50)
         Image.new("RGB", (20, 24), colour).save(path)
-        return Case(name, (ImageFile(path, name),))
+        return Case(name, (ImageFile(path, name),)).load()
 
     return make
 
 
-def see(gallery: Gallery, case: Case, row: Any, *, error: float = 0.1, found: Any = None) -> None:
+def see(
+    gallery: Gallery, case: LoadedCase, row: Any, *, error: float = 0.1, found: Any = None
+) -> None:
     reference = np.random.default_rng(7).normal(size=SHAPE)
     candidate = reference + error if found is None else found
     gallery.see(case, [row], {row.output: reference}, {row.output: candidate})
@@ -65,7 +67,11 @@ def test_what_is_not_among_the_worst_is_never_drawn(
     monkeypatch.setattr("trufor_onnx.parity.running.gallery.draw", lambda *_: pytest.fail("drawn"))
     see(gallery, case("b.png"), make.row(image="b.png", mae=1.0))
     see(gallery, case("c.png"), make.row(backend=SOURCE, mae=9.0))
-    see(gallery, Case("shape:24x20", case("d.png").pictures, (24, 20)), make.row(mae=9.0))
+    see(
+        gallery,
+        Case("shape:24x20", case("d.png").case.pictures, (24, 20)).load(),
+        make.row(mae=9.0),
+    )
     assert images(gallery) == ["a.png"]
 
 
@@ -135,12 +141,19 @@ def test_a_score_has_no_picture(make: Any, case: Any) -> None:
     assert gallery.pictures() == Pictures()
 
 
-def test_an_image_that_is_gone_is_left_out(make: Any, case: Any) -> None:
+def test_an_image_is_shown_as_it_was_read(make: Any, case: Any) -> None:
+    """It is not opened again: by then it may be another one, or gone."""
     gallery = Gallery()
-    gone = case("a.png")
-    gone.pictures[0].path.unlink()
-    see(gallery, gone, make.row(image="a.png"))
-    assert gallery.pictures().panels[0].input is None
+    loaded = case("a.png")
+    Image.new("RGB", (20, 24), (0, 0, 255)).save(loaded.case.pictures[0].path)
+    see(gallery, loaded, make.row(image="a.png"))
+    loaded.case.pictures[0].path.unlink()
+    see(gallery, loaded, make.row(image="a.png", output="other"))
+    pictures = gallery.pictures()
+    first, second = (panel.input for panel in pictures.panels)
+    assert first and first == second
+    shown = content(pictures, first.file)[12, 10].astype(int)
+    assert np.abs(shown - loaded.pixels[0, 12, 10]).max() <= 4  # a JPEG's
 
 
 def test_the_limit_leaves_out_the_least_bad(make: Any, case: Any) -> None:

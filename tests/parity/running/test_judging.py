@@ -14,8 +14,10 @@ import pytest
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.networks.registry import find
 from trufor_onnx.export.weights.sources import WeightsSource
-from trufor_onnx.parity.inputs.cases import Case, ImageFile, made_cases
-from trufor_onnx.parity.references.subject import make_subject
+from trufor_onnx.parity.inputs.cases import Case, ImageFile
+from trufor_onnx.parity.inputs.shapes import made_cases
+from trufor_onnx.parity.references.identity import REFUTED
+from trufor_onnx.parity.references.subject import Subject, make_subject
 from trufor_onnx.parity.results.rows import SOURCE, Row, Status
 from trufor_onnx.parity.results.tolerances import Tolerance
 from trufor_onnx.parity.running import judging
@@ -28,14 +30,17 @@ LIMITS = Tolerance(1e-5, 1e-4, 2.0, 1.1, 0.0, "a test")
 
 
 @pytest.fixture
-def maker(
+def subject(
     tiny: Any,  # noqa: ARG001 - registers the tiny networks
     exported: Callable[[str], Path],
-    monkeypatch: pytest.MonkeyPatch,
-) -> RowMaker:
+) -> Subject:
     folder = exported("tiny_trufor").parent
     source = WeightsSource(stand_in="golden")
-    subject = make_subject("tiny_trufor", source, candidates={}, folder=folder)
+    return make_subject("tiny_trufor", source, candidates={}, folder=folder)
+
+
+@pytest.fixture
+def maker(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> RowMaker:
     monkeypatch.setattr(judging, "tolerance_for", lambda *_: LIMITS)
     return RowMaker(subject)
 
@@ -154,17 +159,18 @@ def test_rows_without_a_comparison(maker: RowMaker) -> None:
         assert {(row.status, row.reason, row.mae) for row in found} == {(status, "absent", None)}
 
 
-def test_a_refuted_file_s_rows_say_why(maker: RowMaker) -> None:
-    identity = replace(maker._identity, reason="it holds other weights")
-    refuted = RowMaker(maker._subject, identity)
+def test_a_refuted_file_s_rows_say_why(subject: Subject) -> None:
+    identity = replace(subject.identity, proof=REFUTED, reason="it holds other weights")
+    refuted = RowMaker(subject, identity)
     rows = list(refuted.refuted(ABOUT))
     assert {(row.status, row.reason) for row in rows} == {(Status.FAIL, "it holds other weights")}
     assert len(rows) == 4
 
 
-def test_a_made_picture_is_not_cleared(maker: RowMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_made_picture_is_not_cleared(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a flat picture is off, it is decided at once whether it says anything."""
     monkeypatch.setattr(judging, "tolerance_for", lambda *_: replace(LIMITS, cleared=4.0))
+    maker = RowMaker(subject)
     about = replace(ABOUT, case=made_cases(find("mit_b2"))[-1])
     reference, source, found = outputs(dtype=np.float64), outputs(), outputs()
     found["map"] += np.float32(2e-5)  # twice its limit

@@ -16,9 +16,9 @@ from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.parity.inputs.made import KINDS
 from trufor_onnx.parity.references import supply
 from trufor_onnx.parity.results.rows import Row
-from trufor_onnx.parity.runners.providers import Provider
 from trufor_onnx.parity.runners.torch_runner import TorchRunner
 from trufor_onnx.parity.running.run import RunListener, RunPlan, run_parity
+from trufor_onnx.providers import Provider
 
 ExportedFile = Callable[[str], Path]
 Images = Callable[..., Path]

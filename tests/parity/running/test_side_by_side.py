@@ -12,16 +12,17 @@ import pytest
 
 from trufor_onnx.errors import ParityError, ProviderRunError
 from trufor_onnx.export.weights.sources import WeightsSource
-from trufor_onnx.parity.inputs.cases import Case, shape_cases
+from trufor_onnx.parity.inputs.cases import Case
 from trufor_onnx.parity.inputs.image_sets import find_images
+from trufor_onnx.parity.inputs.shapes import shape_cases
 from trufor_onnx.parity.references.identity import REFUTED
 from trufor_onnx.parity.references.subject import Subject, make_subject
 from trufor_onnx.parity.results.rows import SOURCE, Status
 from trufor_onnx.parity.runners.onnxruntime_runner import OnnxRuntimeRunner
-from trufor_onnx.parity.runners.providers import Provider
 from trufor_onnx.parity.runners.torch_runner import TorchRunner
 from trufor_onnx.parity.running import side_by_side as bench
 from trufor_onnx.parity.running.side_by_side import Bench
+from trufor_onnx.providers import Provider
 
 CPU = Provider("cpu", required=True)
 CUDA = Provider("cuda", required=True)
@@ -44,7 +45,7 @@ def case(make_images: Callable[..., Path]) -> Case:
 def test_a_case_gives_a_row_for_pytorch_and_for_each_provider(subject: Subject, case: Case) -> None:
     absent = replace(CUDA, required=False)
     with Bench(subject, [CPU, absent], case, threads=1) as ready:
-        rows = list(ready.rows(case))
+        rows = list(ready.rows(case.load()))
     assert [(row.backend, row.provider, row.status) for row in rows] == [
         (SOURCE, "cpu", Status.PASS),
         ("onnxruntime", "cuda", Status.NOT_RUN),
@@ -54,7 +55,7 @@ def test_a_case_gives_a_row_for_pytorch_and_for_each_provider(subject: Subject, 
     assert (source.variant, source.proof, source.mae_torch32) == ("source", "source", 0.0)
     assert (candidate.variant, candidate.proof) == ("portable", "proven")
     assert candidate.shape == (1, 3, 48, 40)
-    assert candidate.image_sha256 == case.digests()[0]
+    assert candidate.image_sha256 == case.load().sha256
     assert skipped.mae is None and "CUDAExecutionProvider did not load" in skipped.reason
 
 
@@ -95,7 +96,7 @@ def test_a_refuted_file_is_never_loaded(
     identity = replace(candidate.identity, proof=REFUTED, reason="it holds other weights")
     refuted = replace(subject, candidates=(replace(candidate, identity=identity),))
     with Bench(refuted, [CPU], case) as ready:
-        rows = list(ready.rows(case))
+        rows = list(ready.rows(case.load()))
     assert [(row.backend, row.status) for row in rows] == [
         (SOURCE, Status.PASS),
         ("onnxruntime", Status.FAIL),
@@ -111,7 +112,7 @@ def test_a_backend_that_fails_on_a_case_is_an_error_row_for_each_output(
 
     with Bench(subject, [CPU], case) as ready:
         monkeypatch.setattr(OnnxRuntimeRunner, "run", fail)
-        rows = list(ready.rows(case))
+        rows = list(ready.rows(case.load()))
     assert [(row.backend, row.status, row.output) for row in rows] == [
         (SOURCE, Status.PASS, "noiseprint"),
         ("onnxruntime", Status.ERROR, "noiseprint"),
@@ -142,7 +143,7 @@ def test_the_second_input_is_the_reference_s_noiseprint_for_every_backend(
 
         monkeypatch.setattr(kind, "run", watched)
     with Bench(subject, [CPU], cases[0], threads=1) as ready:
-        rows = list(ready.rows(cases[-1]))
+        rows = list(ready.rows(cases[-1].load()))
     assert {row.status for row in rows} == {Status.PASS}
     both = [seen[f"{name} ['np', 'rgb']"] for name in ("torch64", "torch32", "onnxruntime")]
     assert all(feeds is both[0] for feeds in both)
@@ -189,7 +190,7 @@ def test_a_device_that_is_listed_and_computes_nothing_is_no_device(
             Bench(subject, [provider], case, threads=1)
         return
     with Bench(subject, [provider], case, threads=1) as ready:
-        rows = list(ready.rows(case))
+        rows = list(ready.rows(case.load()))
         assert ready.placement() == {}
     assert [(row.backend, row.provider, row.status) for row in rows] == [
         (SOURCE, "cpu", Status.PASS),
@@ -209,7 +210,7 @@ def test_a_candidate_that_answers_otherwise_the_second_time_fails_uncompared(
 
     monkeypatch.setattr(OnnxRuntimeRunner, "run", run)
     with Bench(subject, [CPU], case, threads=1) as ready:
-        row = list(ready.rows(case))[-1]
+        row = list(ready.rows(case.load()))[-1]
     assert (row.status, row.mae) == (Status.FAIL, None)
     assert "the file differs from itself" in row.reason
     assert len(calls) == 2

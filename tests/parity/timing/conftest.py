@@ -11,9 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from trufor_onnx.parity.results.contestant import Contestant
 from trufor_onnx.parity.results.timing import (
     BenchReport,
-    Contestant,
     LatencyFigures,
     MemoryFigures,
     Series,

@@ -21,12 +21,12 @@ from trufor_onnx.parity.inputs.cases import ImageFile, fit
 from trufor_onnx.parity.inputs.image_sets import find_images
 from trufor_onnx.parity.results.timing import BenchReport, TimingOutcome
 from trufor_onnx.parity.results.timing_file import read_bench
-from trufor_onnx.parity.runners.providers import Provider
 from trufor_onnx.parity.timing import measuring
 from trufor_onnx.parity.timing import measuring as files
 from trufor_onnx.parity.timing import measuring as inputs
 from trufor_onnx.parity.timing.measuring import find_files, write_inputs
 from trufor_onnx.parity.timing.plan import BenchPlan
+from trufor_onnx.providers import Provider
 
 FAST = ("--repeats", "5", "--min-seconds", "0", "--threads", "1", "--seed", "1")
 
@@ -140,9 +140,9 @@ def test_the_input_is_a_real_picture_cut_to_size_and_its_noiseprint(
 ) -> None:
     assert callable(bench)
     (picture,) = find_images(tmp_path / "images")
-    assert isinstance(picture, ImageFile)
+    assert type(picture) is ImageFile
     out = tmp_path / "inputs.npz"
-    count = write_inputs(tiny["tiny_mit"], picture, (33, 70), exported("tiny_np"), out)
+    count = write_inputs(tiny["tiny_mit"], picture.held(), (33, 70), exported("tiny_np"), out)
     with np.load(out) as arrays:
         found = {name: arrays[name] for name in arrays.files}
     assert {name: array.shape for name, array in found.items()} == {
@@ -184,7 +184,7 @@ import sys
 from pathlib import Path
 from trufor_onnx.parity.timing.contest import hold_contest
 from trufor_onnx.parity.timing.plan import Rules, Task
-from trufor_onnx.parity.results.timing import Contestant
+from trufor_onnx.parity.results.contestant import Contestant
 task = Task("onnxruntime", sys.argv[1], path=sys.argv[2], threads=1)
 contestant = Contestant("net", "portable", "onnxruntime", "cpu")
 rules = Rules(min_seconds=1e6, most_rounds=10**9, turn_ms=1.0)

@@ -191,7 +191,7 @@ def test_a_network_of_a_fixed_size_is_asked_for_what_it_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """There is no --size option that would give it more: it could never pass."""
-    monkeypatch.setattr("trufor_onnx.parity.inputs.cases.FIXED_BATCHES", (1, 2))
+    monkeypatch.setattr("trufor_onnx.parity.inputs.shapes.FIXED_BATCHES", (1, 2))
     evidence = gather(good.report, models_dir=good.models)
     (subject,) = evidence.subjects
     assert evidence.report is not None

@@ -39,7 +39,8 @@ def report(make: Any, build: Any, tmp_path: Path) -> Report:
         rows += [make.row(image=name, backend=SOURCE, variant="source"), row]
         reference = np.random.default_rng(number).normal(size=(1, 1, 48, 64))
         found = {"map": reference + mae}
-        gallery.see(Case(name, (ImageFile(path, name),)), [row], {"map": reference}, found)
+        loaded = Case(name, (ImageFile(path, name),)).load()
+        gallery.see(loaded, [row], {"map": reference}, found)
     rows.append(make.row(provider="cuda", status=Status.NOT_RUN, reason="no CUDA", mae=None))
     found_report: Report = build(rows, pictures=gallery.pictures())
     return found_report

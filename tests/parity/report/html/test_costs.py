@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from trufor_onnx.parity.report.html.costs import latency_section, memory_section
 from trufor_onnx.parity.report.html.elements import join
+from trufor_onnx.parity.results.contestant import Contestant
 from trufor_onnx.parity.results.timing import (
     BenchReport,
-    Contestant,
     LatencyFigures,
     MemoryFigures,
     Series,

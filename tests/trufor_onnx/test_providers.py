@@ -1,27 +1,43 @@
-"""A provider counts as present when a session says so itself; nothing else is believed."""
+"""Providers by their names: the same settings wherever they run."""
 
 from __future__ import annotations
-
-import sys
 
 import pytest
 
 from trufor_onnx.errors import ProviderRunError
-from trufor_onnx.parity.runners import providers
-from trufor_onnx.parity.runners.providers import (
-    NAMES,
-    Provider,
-    parse_providers,
-    require_options,
-    require_ran,
-)
-from trufor_onnx.runtime.providers import wanted
+from trufor_onnx.providers import MEASURED, NAMES, Provider, checked, parse_providers, wanted
 
 
 def available(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     import onnxruntime
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(names))
+
+
+def test_names_each_once() -> None:
+    assert checked(("cuda", "cpu", "cuda")) == ("cuda", "cpu")
+    assert checked("cpu") == ("cpu",)
+
+
+def test_the_cpu_is_behind_every_device() -> None:
+    assert [name for name, _ in wanted(["cuda"])] == [NAMES["cuda"], NAMES["cpu"]]
+    assert [name for name, _ in wanted(["cpu"])] == [NAMES["cpu"]]
+    assert [name for name, _ in wanted(["cpu", "cuda"])] == [NAMES["cpu"], NAMES["cuda"]]
+    assert dict(wanted(["cuda"]))[NAMES["cuda"]]["use_tf32"] == "0"
+
+
+@pytest.mark.parametrize(
+    "names", [["tensorrt"], ["tensorrt", "cpu"], ["tensorrt", "cuda"], ["tensorrt", "cpu", "cuda"]]
+)
+def test_what_takes_over_comes_behind_its_device(names: list[str]) -> None:
+    tensorrt, cuda, cpu = NAMES["tensorrt"], NAMES["cuda"], NAMES["cpu"]
+    assert [name for name, _ in wanted(names)] == [tensorrt, cuda, cpu]
+    assert [name for name, _ in wanted(["tensorrt", "openvino"])] == [
+        "TensorrtExecutionProvider",
+        "CUDAExecutionProvider",
+        "OpenVINOExecutionProvider",
+        "CPUExecutionProvider",
+    ]
 
 
 def test_names_in_the_order_given_each_once() -> None:
@@ -60,29 +76,6 @@ def test_what_moves_rounding_is_pinned() -> None:
     assert cuda.options["cudnn_conv_algo_search"] in ("HEURISTIC", "DEFAULT")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_session_that_says_another_provider_is_refused(name: str) -> None:
-    provider = Provider(name, required=True)
-    require_ran(provider, [NAMES[name], NAMES["cpu"]])
-    for said in ([], ["AzureExecutionProvider", NAMES[name]]):
-        with pytest.raises(ProviderRunError, match=f"{name} was asked for and .* ran"):
-            require_ran(provider, said)
-
-
-def test_the_hint_says_what_is_missing() -> None:
-    with pytest.raises(ProviderRunError) as caught:
-        require_ran(Provider("cuda", required=True), [NAMES["cpu"]])
-    assert "CUDAExecutionProvider did not load" in caught.value.problem
-    assert "trufor-onnx[gpu]" in caught.value.hint and "cuDNN" in caught.value.hint
-
-
-def test_without_onnxruntime_there_is_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ProviderRunError, match="onnxruntime is not installed") as caught:
-        providers.import_onnxruntime()
-    assert "pip install" in caught.value.hint
-
-
 def test_sessions_are_asked_for_the_device_first_and_the_cpu_last() -> None:
     (cuda,) = parse_providers("cuda")
     assert cuda.session_providers() == [(NAMES["cuda"], cuda.options), NAMES["cpu"]]
@@ -103,27 +96,7 @@ def test_engines_are_never_taken_from_a_cache_nor_rounded() -> None:
     assert openvino.options == {"device_type": "CPU", "precision": "FP32"}
 
 
-@pytest.mark.parametrize("name", ["cuda", "tensorrt"])
-def test_settings_are_held_to_what_the_session_says(name: str) -> None:
-    (provider,) = parse_providers(name)
-    require_options(provider, provider.options | {"device_id": "0"})
-    spelt = {key: {"0": "False"}.get(value, value) for key, value in provider.options.items()}
-    require_options(provider, spelt)
-    for key in provider.options:
-        others = {k: v for k, v in provider.options.items() if k != key}
-        for wrong in (others, others | {key: "1"}, others | {key: ""}):
-            with pytest.raises(ProviderRunError, match=key):
-                require_options(provider, wrong)
-
-
-def test_a_provider_that_names_no_setting_is_believed_until_it_names_another() -> None:
-    (openvino,) = parse_providers("openvino")
-    require_options(openvino, {})
-    with pytest.raises(ProviderRunError, match="device_type is GPU, not CPU"):
-        require_options(openvino, {"device_type": "GPU"})
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MEASURED)
 def test_the_runtime_asks_for_what_was_measured(name: str) -> None:
     """Providers and settings, in order: what was not measured must not run."""
     (measured,) = parse_providers(name)

@@ -1,27 +1,32 @@
-"""Execution providers by the names that users type. The first one asked for must run, or nothing.
+"""Execution providers by the names that users type, with the settings that they run under.
 
 ONNX Runtime lists providers that cannot load and replaces them by the CPU with a warning; so only
-what a session says of itself counts. `parity` measures with the same settings.
+what a session says of itself counts. `runtime` and `parity` have their settings from here: what was
+not measured must not run.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from trufor_onnx.errors import ProviderError
-from trufor_onnx.export.graph.finish import onnxruntime_wheel
+from trufor_onnx.errors import ProviderError, ProviderRunError
+from trufor_onnx.sessions import CPU_NAME, import_onnxruntime, onnxruntime_wheel
+from trufor_onnx.sessions import INSTALL as INSTALL_HINT
 
 CPU, CUDA, TENSORRT, OPENVINO = "cpu", "cuda", "tensorrt", "openvino"
 NAMES = {
-    CPU: "CPUExecutionProvider",
+    CPU: CPU_NAME,
     CUDA: "CUDAExecutionProvider",
     TENSORRT: "TensorrtExecutionProvider",
     OPENVINO: "OpenVINOExecutionProvider",
     "coreml": "CoreMLExecutionProvider",
     "dml": "DmlExecutionProvider",
 }
+AUTO = "auto"
+MEASURED = (CPU, CUDA, TENSORRT, OPENVINO)  # those that `parity` runs
+ALWAYS_SHOWN = (CPU, CUDA)
 # What is pinned, with what it would do otherwise.
 OPTIONS: dict[str, dict[str, str]] = {
     # TF32 rounds inputs to 10 bits; an exhaustive cuDNN search picks another algorithm, with
@@ -56,6 +61,57 @@ INSTALL = {
     TENSORRT: "pip install onnxruntime-gpu in place of onnxruntime, with TensorRT on the machine",
     OPENVINO: "pip install onnxruntime-openvino in place of onnxruntime",
 }
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A provider that somebody asked for.
+
+    Attributes:
+        name: ``cpu``, ``cuda``, ``tensorrt`` or ``openvino``.
+        required: asked for by name: its absence is an error, not a row "not run".
+        options: its settings, shown in every report.
+    """
+
+    name: str
+    required: bool
+    options: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def execution_provider(self) -> str:
+        """What ONNX Runtime calls it."""
+        return NAMES[self.name]
+
+    def session_providers(self) -> list[Any]:
+        """What a session is asked for: this one with its settings, then what takes the rest."""
+        wanted: list[Any] = [(self.execution_provider, self.options)]
+        wanted += [(NAMES[name], OPTIONS[name]) for name in NEXT.get(self.name, ())]
+        return wanted if self.name == CPU else [*wanted, NAMES[CPU]]
+
+
+def parse_providers(text: str) -> list[Provider]:
+    """``cpu,cuda`` or ``auto``: the CPU, CUDA, and whatever else ONNX Runtime was built for.
+
+    Under ``auto`` CUDA is listed where it is absent too: reports then say "not run".
+
+    Raises:
+        ProviderError: an unknown name, none, or ONNX Runtime is not installed.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if names == [AUTO]:
+        built_for = import_to_measure().get_available_providers()
+        return [
+            Provider(name, required=name == CPU, options=OPTIONS.get(name, {}))
+            for name in MEASURED
+            if name in ALWAYS_SHOWN or NAMES[name] in built_for
+        ]
+    unknown = [name for name in names if name not in MEASURED]
+    if unknown or not names:
+        raise ProviderRunError(
+            f"unknown provider: {', '.join(unknown) or 'none given'}",
+            hint=f"--providers takes {', '.join(MEASURED)}, or {AUTO} alone",
+        )
+    return [Provider(n, required=True, options=OPTIONS.get(n, {})) for n in dict.fromkeys(names)]
 
 
 def checked(names: Sequence[str]) -> tuple[str, ...]:
@@ -101,49 +157,6 @@ def not_in_force(name: str, given: Mapping[str, str], found: Mapping[str, str]) 
     )
 
 
-def require_options(name: str, found: Mapping[str, str]) -> None:
-    """Refuse a session whose provider has other settings than those that parity measures with.
-
-    Args:
-        name: of the provider.
-        found: as for `not_in_force`.
-
-    Raises:
-        ProviderError: a setting has another value, or is not there where all are named.
-    """
-    wrong = not_in_force(name, OPTIONS.get(name, {}), found)
-    if wrong:
-        raise ProviderError(
-            f"{name} does not have the settings that it was given: {wrong}",
-            hint="its results would not be those that were measured; install another ONNX Runtime",
-        )
-
-
-def require_available(name: str) -> None:
-    """Refuse a provider that this build of ONNX Runtime does not have at all.
-
-    Raises:
-        ProviderError: see above.
-    """
-    if NAMES[name] not in import_onnxruntime().get_available_providers():
-        raise _absent(name, f"this build of ONNX Runtime has no {NAMES[name]}")
-
-
-def require_ran(name: str, session_providers: Sequence[str]) -> None:
-    """Refuse a session that fell back to another provider.
-
-    Args:
-        name: what was asked for.
-        session_providers: what the session says of itself (``session.get_providers()``).
-
-    Raises:
-        ProviderError: the session's first provider is not the one asked for.
-    """
-    ran = session_providers[0] if session_providers else "nothing"
-    if ran != NAMES[name]:
-        raise _absent(name, f"{ran} would run in its place")
-
-
 def install_hint(name: str) -> str:
     """What makes a provider run here, by what the installed wheel offers, whatever it is called."""
     wheel, version = onnxruntime_wheel()
@@ -158,28 +171,15 @@ def install_hint(name: str) -> str:
     return f"{how} (the installed {wheel} {version} has {', '.join(offered)})"
 
 
-def import_onnxruntime() -> Any:
-    """The onnxruntime module, its reports to its maker turned off unless somebody turned them on.
+def import_to_measure() -> Any:
+    """The onnxruntime module, for `parity`.
 
     Raises:
-        ProviderError: it is not installed.
+        ProviderRunError: it is not installed.
     """
-    # Official builds report to Microsoft what they run; read once, when the library is loaded.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise ProviderError(
-            "onnxruntime is not installed",
-            hint="pip install 'trufor-onnx[cpu]' or 'trufor-onnx[gpu]'",
-        ) from error
-    return onnxruntime
+    return import_onnxruntime(ProviderRunError, hint=f"{INSTALL_HINT}, or `make setup`")
 
 
 def _spelt(value: object) -> str:
     text = str(value).lower()
     return TRUTHS.get(text, text)
-
-
-def _absent(name: str, why: str) -> ProviderError:
-    return ProviderError(f"{name} was asked for and did not load: {why}", hint=install_hint(name))
