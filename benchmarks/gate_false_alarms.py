@@ -24,13 +24,12 @@ from PIL import Image
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.parity.cli import main as parity
 from trufor_onnx.parity.gate.evidence import gather
-from trufor_onnx.parity.gate.findings import Decision, Finding
 from trufor_onnx.parity.gate.judge import judge
 from trufor_onnx.parity.gate.policy import load_policy
 from trufor_onnx.parity.inputs.cases import fit
 from trufor_onnx.parity.inputs.image_sets import find_images
-from trufor_onnx.parity.results.timing import BenchReport, LatencyFigures
-from trufor_onnx.parity.results.timing_file import json_text
+from trufor_onnx.parity.results.findings import Decision, Finding
+from trufor_onnx.parity.results.timing import BenchReport, LatencyFigures, json_text
 from trufor_onnx.parity.timing.contest import compared
 from trufor_onnx.parity.timing.measuring import run_bench
 from trufor_onnx.parity.timing.plan import CANDIDATE, BenchPlan, Rules

@@ -19,8 +19,8 @@ from trufor_onnx.parity.report.formats import FORMATS, write_reports
 from trufor_onnx.parity.results.comparison import judge
 from trufor_onnx.parity.results.metrics import measure, percentile_99
 from trufor_onnx.parity.results.rows import Report, Row, Status
+from trufor_onnx.parity.results.statistics import paired_ratio
 from trufor_onnx.parity.results.summary import summarise
-from trufor_onnx.parity.results.timing import paired_ratio
 from trufor_onnx.parity.results.tolerances import tolerance_for
 from trufor_onnx.parity.runners.onnxruntime_runner import OnnxRuntimeRunner
 from trufor_onnx.parity.running.journal import Journal

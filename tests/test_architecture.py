@@ -506,6 +506,7 @@ OVER_SEVERAL = {
     "tests/test_workflows.py": ".github/workflows and the hooks",
     "tests/wrong_answers/test_wrong_answers.py": "set-ups through every command, each in a process",
     "tests/export/test_any_network.py": "exports of networks of other kinds",
+    "tests/parity/running/test_way.py": "one image's way to its row: files and opens",
     "tests/trufor_onnx/test_wheel.py": "the built wheel, in environments of its own",
     "tests/chunking/test_docs.py": "docs/chunking.md",
     "tests/chunking/test_full_disks.py": "every verb, on small disks that are real",

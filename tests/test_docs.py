@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from trufor_onnx.export.variants import VARIANTS
-from trufor_onnx.parity.gate.findings import Outcome
+from trufor_onnx.parity.results.findings import Outcome
 from trufor_onnx.parity.results.pictures import Drawing, Panel, Pictures
 from trufor_onnx.parity.results.rows import LEAST_FIRST, Group, Row, Status
 

@@ -36,7 +36,7 @@ _FROM = {
     "trufor_onnx.export.networks.spec": ("Judged", "ModelSpec", "Preprocessing", "TensorSpec"),
     "trufor_onnx.export.build": ("ExportedFile",),
     "trufor_onnx.face": ("ParityReport", "compare", "gate"),
-    "trufor_onnx.parity.gate.findings": ("Decision",),
+    "trufor_onnx.parity.results.findings": ("Decision",),
 }
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from trufor_onnx.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 EXIT_OK, EXIT_FAILED, EXIT_COULD_NOT = 0, 1, 2
 EXIT_INTERRUPTED = 130  # the shell's number for SIGINT
@@ -64,6 +65,27 @@ def markdown(text: str) -> str:
         character if _is_plain(shown, index) else f"&#{ord(character)};"
         for index, character in enumerate(shown)
     )
+
+
+def terminal_table(
+    title: str, words: Sequence[str], figures: Sequence[str], last: str = "status"
+) -> Table:
+    """An empty table for a terminal: columns of words, of figures, and a verdict."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for name in words:
+        table.add_column(name, overflow="fold")
+    for name in figures:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column(last, no_wrap=True)
+    return table
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, of cells that are Markdown already."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _visible(character: str) -> str:

@@ -208,6 +208,23 @@ def _shown(hint: Any) -> str:
     return hint.__name__ if isinstance(hint, type) else str(hint)
 
 
+def below(document: object, *keys: str) -> Any:
+    """What lies below some keys of nested objects, or None."""
+    for key in keys:
+        document = document.get(key) if isinstance(document, Mapping) else None
+    return document
+
+
+def mapping(given: object) -> Mapping[str, Any]:
+    """An object as it is, anything else as an empty one."""
+    return given if isinstance(given, Mapping) else {}
+
+
+def text_of(document: Mapping[str, Any]) -> str:
+    """A document as files hold it: sorted keys, a line a value, ASCII, no NaN."""
+    return json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
 def canonical(value: object) -> str:
     """JSON on one line: sorted keys, no spaces, ASCII, no NaN."""
     return json.dumps(

@@ -27,11 +27,11 @@ from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.variants import DEFAULT_VARIANT
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.parity.gate.evidence import gather
-from trufor_onnx.parity.gate.findings import Decision
 from trufor_onnx.parity.gate.judge import judge
 from trufor_onnx.parity.gate.policy import load_policy
 from trufor_onnx.parity.references.store import open_cache
 from trufor_onnx.parity.report.formats import FORMATS, JSON, write_reports
+from trufor_onnx.parity.results.findings import Decision
 from trufor_onnx.parity.results.rows import Group, Report, Row, Status, as_written
 from trufor_onnx.parity.running.run import RunPlan, run_parity
 from trufor_onnx.providers import parse_providers

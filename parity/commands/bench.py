@@ -25,8 +25,7 @@ from trufor_onnx.parity.commands.arguments import (
 from trufor_onnx.parity.inputs.shapes import require_seed
 from trufor_onnx.parity.references.identity import candidates_of
 from trufor_onnx.parity.report.timing import bench_markdown, bench_tables, lines_below
-from trufor_onnx.parity.results.timing import BenchReport, TimingOutcome
-from trufor_onnx.parity.results.timing_file import NAME, json_text
+from trufor_onnx.parity.results.timing import NAME, BenchReport, TimingOutcome, json_text
 from trufor_onnx.parity.timing.measuring import run_bench
 from trufor_onnx.parity.timing.plan import BACKENDS, ONNXRUNTIME, BenchPlan, Rules, Size
 from trufor_onnx.providers import parse_providers

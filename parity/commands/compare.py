@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 
 from trufor_onnx.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
+from trufor_onnx.documents import encode
 from trufor_onnx.options import add_option
 from trufor_onnx.parity.gate.evidence import read_json
 from trufor_onnx.parity.history.differences import Trend, differences
-from trufor_onnx.parity.history.timeline import difference_lines, documents
+from trufor_onnx.parity.history.timeline import difference_lines
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     names = (str(args.old), str(args.new))
     found = differences(read_json(args.old), read_json(args.new), names)
     if args.json:
-        print(json.dumps({"schema_version": 1, "differences": documents(found)}, indent=1))
+        print(json.dumps({"schema_version": 1, "differences": encode(found)}, indent=1))
     else:
         for line in difference_lines(found):
             print(line)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
+from trufor_onnx.documents import text_of
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.options import add_option, add_weights_options
 from trufor_onnx.parity.commands.arguments import add_gate_options
 from trufor_onnx.parity.gate.evidence import gather
-from trufor_onnx.parity.gate.judge import json_text, judge, lines
+from trufor_onnx.parity.gate.judge import document, judge, lines
 from trufor_onnx.parity.gate.policy import load_policy
 from trufor_onnx.parity.locate.run import located
 from trufor_onnx.parity.release.verify import signed_locks
@@ -48,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
         evidence = replace(evidence, located=found)
     decision = judge(evidence, policy)
     if args.json:
-        print(json_text(decision, policy), end="")
+        print(text_of(document(decision)), end="")
     else:
-        for line in lines(decision, policy, explain=args.explain):
+        for line in lines(decision, explain=args.explain):
             print(line)
     return decision.exit_code

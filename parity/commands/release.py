@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
             references=args.reference,
         )
     )
-    for line in lines(made.decision, policy, explain=False):
+    for line in lines(made.decision, explain=False):
         print(line, file=sys.stderr)
     if made.folder is None:
         print("not released: see the rules that stopped it", file=sys.stderr)

@@ -8,10 +8,10 @@ from pathlib import Path
 from trufor_onnx.console import EXIT_OK
 from trufor_onnx.documents import DIGEST
 from trufor_onnx.options import add_option
+from trufor_onnx.parity.gate.judge import read_decision
 from trufor_onnx.parity.report.formats import FORMATS, JSON, parse_formats, write_reports
-from trufor_onnx.parity.report.html.gate import read_gate
 from trufor_onnx.parity.results.rows import read_report
-from trufor_onnx.parity.results.timing_file import read_bench
+from trufor_onnx.parity.results.timing import read_bench
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the reports and print where they are."""
     formats = parse_formats(args.format)
     report = read_report(args.report)
-    gate = read_gate(args.gate, report.document()[DIGEST]) if args.gate else None
+    gate = read_decision(args.gate, report.document()[DIGEST]) if args.gate else None
     bench = read_bench(args.bench) if args.bench else None
     folder = args.out or args.report.parent
     for path in write_reports(report, folder, formats, gate=gate, bench=bench):

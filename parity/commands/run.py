@@ -14,7 +14,7 @@ from trufor_onnx.console import EXIT_INTERRUPTED, printable, stderr_console
 from trufor_onnx.parity.commands.arguments import add_run_arguments, plan_of
 from trufor_onnx.parity.report.formats import JSON, parse_formats, write_reports
 from trufor_onnx.parity.report.sentences import problems
-from trufor_onnx.parity.report.tables import groups_table, lines_below, most_telling, rows_table
+from trufor_onnx.parity.report.text import groups_table, lines_below, most_telling, rows_table
 from trufor_onnx.parity.results.environment import use_huge_pages
 from trufor_onnx.parity.results.rows import EXIT_CODES, Report, Row, as_written
 from trufor_onnx.parity.running.journal import Journal

@@ -14,9 +14,9 @@ from trufor_onnx.parity.results.timing import (
     BenchReport,
     LatencyFigures,
     TimingOutcome,
+    from_document,
     round_medians,
 )
-from trufor_onnx.parity.results.timing_file import from_document
 
 Key = tuple[Contestant, str]  # and the size
 SETTINGS = ("threads", "spinning")
@@ -90,11 +90,7 @@ def costs_of(document: Mapping[str, Any], name: str) -> Costs:
     Raises:
         ParityError: it is no bench report, of another version, or contradicts itself.
     """
-    return costs_in(from_document(document, name))
-
-
-def costs_in(report: BenchReport) -> Costs:
-    """The costs of a report."""
+    report = from_document(document, name)
     digests = {(file.model, file.variant): file.sha256 for file in report.files}
     peaks = {
         (row.contestant, row.height, row.width): row.peak_bytes

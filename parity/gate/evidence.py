@@ -8,13 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from trufor_onnx import documents
-from trufor_onnx.documents import DIGEST, digest_of
+from trufor_onnx.documents import DIGEST, below, digest_of
 from trufor_onnx.errors import LockError, ParityError
 from trufor_onnx.export.lock import lock_path, read_lock
 from trufor_onnx.files import sha256_file
 from trufor_onnx.parity.gate.costs import Costs, costs_of, is_costs
 from trufor_onnx.parity.results import release_layout as layout
-from trufor_onnx.parity.results.rows import SCHEMA_VERSION, SOURCE, Report, Row, from_document
+from trufor_onnx.parity.results.rows import (
+    SCHEMA_VERSION,
+    SOURCE,
+    Report,
+    Row,
+    files_of,
+    from_document,
+)
 from trufor_onnx.parity.results.sketch import Outputs, bundled, is_bundle, recorded
 
 LARGEST = 2 << 30  # bytes
@@ -53,6 +60,11 @@ class JudgedFile:
     def name(self) -> str:
         """As messages call it."""
         return self.model if self.is_first else f"{self.model} {self.variant}"
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the file that was measured."""
+        return str(self.said("file", "sha256"))
 
     def said(self, *keys: str) -> Any:
         """What the report says below some keys, or None."""
@@ -116,11 +128,6 @@ class Evidence:
         """Whether a baseline has a network, or a bundle of references its outputs."""
         return self.knows(model) or any(old.versions(model) for old in self.outputs)
 
-    @property
-    def report_name(self) -> str:
-        """The report as commands name it."""
-        return str(self.report_path)
-
 
 def gather(
     report_path: Path,
@@ -183,13 +190,6 @@ def read_json(path: Path) -> dict[str, Any]:
     return document
 
 
-def below(document: object, *keys: str) -> Any:
-    """What lies below some keys of nested objects, or None."""
-    for key in keys:
-        document = document.get(key) if isinstance(document, Mapping) else None
-    return document
-
-
 def _digest(document: Mapping[str, Any]) -> str:
     try:
         return digest_of(document)
@@ -234,8 +234,7 @@ def _parts(path: Path) -> list[Path]:
 def _subjects(report: Report, models_dir: Path) -> Iterator[JudgedFile]:
     """Each file of each network."""
     for model, about in report.models.items():
-        variants = below(about, "variants")
-        for entry in variants.values() if isinstance(variants, dict) and variants else [about]:
+        for entry in files_of(about):
             yield _subject(report, model, {**about, **entry}, models_dir)
 
 

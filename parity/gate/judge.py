@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
-from trufor_onnx.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK, printable
-from trufor_onnx.documents import digest_of, encode
+from trufor_onnx.console import printable
+from trufor_onnx.documents import decode, digest_of, encode, read_json
+from trufor_onnx.errors import ParityError
 from trufor_onnx.parity.gate.evidence import Evidence
-from trufor_onnx.parity.gate.findings import Decision, Finding, Outcome
 from trufor_onnx.parity.gate.policy import Policy
 from trufor_onnx.parity.gate.rules.cost import latency_rule, memory_rule
 from trufor_onnx.parity.gate.rules.files import locate_rule, pieces_rule, placement_rule, size_rule
@@ -27,6 +27,7 @@ from trufor_onnx.parity.gate.rules.whole import (
     report_rule,
     tolerances_rule,
 )
+from trufor_onnx.parity.results.findings import Decision, Finding, Outcome
 
 Rule = Callable[[Evidence, Policy], Finding]
 RULES: dict[str, Rule] = {
@@ -57,56 +58,84 @@ def judge(evidence: Evidence, policy: Policy) -> Decision:
     for name, rule in RULES.items():
         if evidence.report is None and name != "report":
             why = "the report cannot be believed, see `report`"
-            found.append(Finding(name, Outcome.NOT_JUDGED, why, "", ""))
-            continue
-        found.append(rule(evidence, policy))
+            finding = Finding(name, Outcome.NOT_JUDGED, why, "", "")
+        else:
+            finding = rule(evidence, policy)
+        found.append(replace(finding, reason=policy.reason(name)))
     digest = digest_of(evidence.report.document()) if evidence.report else ""
     return Decision(tuple(found), policy.digest, digest)
 
 
 SCHEMA_VERSION = 1
+LARGEST = 64 << 20  # bytes
+HINT = "make it anew: python -m parity gate REPORT.json --json > gate.json"
 MOST_DETAILS = 20
-WORDS = {EXIT_OK: "pass", EXIT_FAILED: "fail", EXIT_COULD_NOT: "could not compare"}
 
 
-def lines(decision: Decision, policy: Policy, *, explain: bool) -> Iterator[str]:
+def lines(decision: Decision, *, explain: bool) -> Iterator[str]:
     """A sentence a rule, then the verdict.
 
     Args:
         decision: what was found.
-        policy: for the reasons.
         explain: also each rule's reason, and everything that is wrong, not only the first.
     """
     width = max(len(finding.rule) for finding in decision.findings)
     for finding in decision.findings:
         yield printable(f"{finding.outcome.value:17} {finding.rule:{width}}  {_sentence(finding)}")
         if explain:
-            yield from _explained(finding, policy)
+            yield from _explained(finding)
     counts = {o: sum(f.outcome is o for f in decision.findings) for o in Outcome}
     shown = ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items() if count)
     stopped = f"; stopped by: {', '.join(decision.stopped_by)}" if decision.stopped_by else ""
-    yield f"gate: {WORDS[decision.exit_code]} ({shown}){stopped}"
+    yield f"gate: {decision.verdict} ({shown}){stopped}"
 
 
-def document(decision: Decision, policy: Policy) -> dict[str, Any]:
+def document(decision: Decision) -> dict[str, Any]:
     """The decision as JSON has it."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "verdict": WORDS[decision.exit_code],
+        "verdict": decision.verdict,
         "exit_code": decision.exit_code,
         "stopped_by": list(decision.stopped_by),
         "policy_sha256": decision.policy_sha256,
         "report_sha256": decision.report_sha256,
-        "rules": [
-            encode(finding) | {"reason": policy.reason(finding.rule)}
-            for finding in decision.findings
-        ],
+        "rules": encode(decision.findings),
     }
 
 
-def json_text(decision: Decision, policy: Policy) -> str:
-    """The document: sorted keys, ASCII, no NaN."""
-    return json.dumps(document(decision, policy), indent=1, sort_keys=True, allow_nan=False) + "\n"
+def read_decision(path: Path, report_sha256: str) -> Decision:
+    """The decision on a report, of the gate or of a release, which says where to look nowhere.
+
+    Args:
+        path: what ``parity gate --json`` wrote.
+        report_sha256: the report's digest; a decision on another one is refused.
+
+    Raises:
+        ParityError: the file is missing, no decision, one on another report, or its verdict does
+            not follow from its rules.
+    """
+    given = read_json(path, what="gate's decision", largest=LARGEST, hint=HINT)
+    try:
+        if not isinstance(given, dict) or given.get("schema_version") != SCHEMA_VERSION:
+            raise ValueError(f"not of schema version {SCHEMA_VERSION}")
+        rules = given.get("rules")
+        if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
+            raise ValueError("rules: not a list of objects")
+        digests = {name: given.get(name) for name in ("policy_sha256", "report_sha256")}
+        although = {"although": given.get("although", "")}
+        content = {"findings": [{"look": ""} | rule for rule in rules]} | digests | although
+        decision = decode(Decision, content)
+    except ValueError as error:
+        raise ParityError(f"{path}: not a gate's decision ({error})", hint=HINT) from error
+    if decision.report_sha256 != report_sha256:
+        raise ParityError(
+            f"{path}: it judges another report (digest {decision.report_sha256[:16] or 'unknown'})",
+            hint=HINT,
+        )
+    said = document(decision)
+    if any(said[name] != given.get(name) for name in ("verdict", "exit_code", "stopped_by")):
+        raise ParityError(f"{path}: its verdict is not the one that its rules give", hint=HINT)
+    return decision
 
 
 def _sentence(finding: Finding) -> str:
@@ -116,8 +145,8 @@ def _sentence(finding: Finding) -> str:
     return sentence if finding.outcome is Outcome.PASS else f"{sentence}; look: {finding.look}"
 
 
-def _explained(finding: Finding, policy: Policy) -> Iterator[str]:
-    yield printable(f"    why: {policy.reason(finding.rule)}")
+def _explained(finding: Finding) -> Iterator[str]:
+    yield printable(f"    why: {finding.reason}")
     if finding.look:
         yield printable(f"    look closer: {finding.look}")
     for detail in finding.details[:MOST_DETAILS]:

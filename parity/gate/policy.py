@@ -42,54 +42,56 @@ class AcrossRuns(StrEnum):
 
 @dataclass(frozen=True)
 class Plain:
-    """A rule without numbers of its own."""
+    """A rule, and why it is there; by itself one without numbers of its own."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Cases:
+class Presence(Plain):
+    """A rule whose evidence may be absent."""
+
+    when_absent: Absent
+
+
+@dataclass(frozen=True)
+class Cases(Plain):
     """How many different images and shapes a network must have been run on.
 
     With ``fresh_seed`` a file other than the baseline's must have been run on other drawn sizes.
     """
 
-    reason: str
     least_images: int
     least_shapes: int
     fresh_seed: bool
 
 
 @dataclass(frozen=True)
-class Complete:
+class Complete(Plain):
     """Providers on which nothing may be "not run" or fail to run."""
 
-    reason: str
     required_providers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class Accuracy(Plain):
     """How far errors may grow over the baseline's; the ratio's limit is the tolerance's."""
 
-    reason: str
     growth: float
     growth_floor: float
 
 
 @dataclass(frozen=True)
-class WeightsRule:
+class WeightsRule(Plain):
     """Whose weights may be released, and what must have proven them.
 
     Attributes:
-        reason: why.
         allow_stand_in: weights made from a seed may.
         trust_lock: a lock is believed where nothing was at hand to derive the file again from.
         allow_untrained_looking: tensors that look as a network is made may be there.
         trained_as_they_are: patterns (``head.*.bias``) of tensors that may look so.
     """
 
-    reason: str
     allow_stand_in: bool
     trust_lock: bool
     allow_untrained_looking: bool
@@ -97,58 +99,41 @@ class WeightsRule:
 
 
 @dataclass(frozen=True)
-class Presence:
-    """A rule whose evidence may be absent."""
-
-    reason: str
-    when_absent: Absent
-
-
-@dataclass(frozen=True)
-class References:
+class References(Presence):
     """How far the network's float64 outputs may be from the last release's, over their norm."""
 
-    reason: str
-    when_absent: Absent
     most_difference: float
 
 
 @dataclass(frozen=True)
-class Size:
+class Size(Plain):
     """Bytes of a file, by ``model/variant``, and its growth over the baseline's."""
 
-    reason: str
     growth: float
     most_bytes: Mapping[str, int]
 
 
 @dataclass(frozen=True)
-class MemoryRule:
+class MemoryRule(Presence):
     """Peak bytes of a fresh process, by ``model/variant``, and its growth."""
 
-    reason: str
-    when_absent: Absent
     growth: float
     slack_bytes: int
     most_bytes: Mapping[str, int]
 
 
 @dataclass(frozen=True)
-class PlacementRule:
+class PlacementRule(Presence):
     """How many nodes another provider than the wanted one may compute."""
 
-    reason: str
-    when_absent: Absent
     most_lost_nodes: int
     free_operators: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class LatencyRule:
+class LatencyRule(Presence):
     """What counts as slower."""
 
-    reason: str
-    when_absent: Absent
     other_environment: Elsewhere
     across_runs: AcrossRuns
     least_effect: float

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from trufor_onnx.chunking.external_data import whole_digest
+from trufor_onnx.documents import below
 from trufor_onnx.errors import ParityError
 from trufor_onnx.parity.gate.costs import (
     CANDIDATE,
@@ -21,7 +22,6 @@ from trufor_onnx.parity.gate.costs import (
     is_costs,
     unmeasured,
 )
-from trufor_onnx.parity.gate.evidence import below
 from trufor_onnx.parity.inputs.made import is_made
 from trufor_onnx.parity.results.rows import SOURCE, Report, Row, from_document
 from trufor_onnx.parity.results.sketch import ROUNDING, differing, recorded, who_of
@@ -130,18 +130,6 @@ def _costs_renamed(old: Costs, new: Costs) -> tuple[Costs, Costs]:
     return renamed(old, names[0]), renamed(new, names[1])
 
 
-def _files(report: Report) -> Files:
-    """Digests of the files that were judged, by model and variant."""
-    found: dict[tuple[str, str], set[str]] = {}
-    for model, about in report.models.items():
-        variants = below(about, "variants")
-        for entry in variants.values() if isinstance(variants, dict) and variants else [about]:
-            sha256 = whole_digest(below(entry, "file"))
-            if sha256:
-                found.setdefault((model, str(below(entry, "variant"))), set()).add(sha256)
-    return found
-
-
 def _reports(old: Report, new: Report) -> Iterator[Difference]:
     for model in dict.fromkeys([*old.models, *new.models]):
         files = [_short(whole_digest(below(r.models, model, "file"))) for r in (old, new)]
@@ -152,7 +140,7 @@ def _reports(old: Report, new: Report) -> Iterator[Difference]:
     limits = [_short(r.environment.get("tolerances_sha256")) for r in (old, new)]
     yield _plain("tolerances", limits[0], limits[1])
     yield _plain("verdict", old.status.value, new.status.value)
-    names = _same_bytes(_files(old), _files(new))
+    names = _same_bytes(old.digests(), new.digests())
     theirs, ours = _errors(old, names[0]), _errors(new, names[1])
     for place in dict.fromkeys([*theirs, *ours]):
         yield _error("MAE of " + " ".join(place), theirs.get(place, {}), ours.get(place, {}))

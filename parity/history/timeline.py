@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -143,8 +143,3 @@ def timeline_lines(history: Timeline) -> Iterator[str]:
         )
     for line in history.not_comparable:
         yield printable(f"  not comparable: {line}")
-
-
-def documents(found: Iterable[Difference]) -> list[dict[str, Any]]:
-    """Differences as JSON has them."""
-    return [asdict(row) | {"verdict": row.verdict.value} for row in found]

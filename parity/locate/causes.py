@@ -22,6 +22,7 @@ RGB = "RGB"
 EXPLAINS = 1e-3  # of the spread: what a fit may leave
 EQUAL = 2e-4  # relative: two factors are the same number (255 and 256 differ by 4e-3)
 KNOWN_SCALES = (255.0, 256.0, 127.5, 128.0, 65535.0)
+RATIOS = {"256/255": 256 / 255, "255/256": 255 / 256, "1/255": 1 / 255, "1/256": 1 / 256}
 LEAST_SPREAD = 1e-9
 CLEARLY = 0.1  # what a cause may leave of a difference
 LEVELS = 255
@@ -141,16 +142,12 @@ def _factors(factor: Array, shift: Array, contract: Preprocessing) -> str:
 
 def _line(factor: float, shift: float) -> str:
     ratio = next(
-        (f" = {text}" for text, value in _ratios() if abs(factor / value - 1.0) <= EQUAL / 4), ""
+        (f" = {text}" for text, value in RATIOS.items() if abs(factor / value - 1.0) <= EQUAL / 4),
+        "",
     )
     text = f"x {factor:.6g}{ratio}"
     small = abs(shift) <= EXPLAINS * max(abs(factor), LEAST_SPREAD)
     return text if small else f"{text} {'+' if shift > 0 else '-'} {abs(shift):.6g}"
-
-
-def _ratios() -> Iterator[tuple[str, float]]:
-    yield from (("256/255", 256 / 255), ("255/256", 255 / 256))
-    yield from (("1/255", 1 / 255), ("1/256", 1 / 256))
 
 
 def _near(values: Array, wanted: Any) -> bool:

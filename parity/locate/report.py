@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from trufor_onnx.console import markdown as escaped
-from trufor_onnx.console import printable
-from trufor_onnx.documents import encode
+from trufor_onnx.console import markdown_table, printable, terminal_table
+from trufor_onnx.documents import encode, text_of
 from trufor_onnx.errors import ParityError
 from trufor_onnx.files import atomic_write
 from trufor_onnx.parity.locate.results import FACTOR, SCHEMA_VERSION, Located, LocatedPart
@@ -40,17 +39,13 @@ def document(located: Located) -> dict[str, Any]:
 
 def json_text(located: Located) -> str:
     """Sorted keys, no NaN."""
-    return json.dumps(document(located), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    return text_of(document(located))
 
 
 def table(located: Located, *, whole: bool = False) -> Table:
     """Parts in network order; of many, those that stand out, and how many lie between."""
-    shown = Table(title=f"{located.model}: where error is created", title_justify="left")
-    for column in COLUMNS[:3]:
-        shown.add_column(column, overflow="fold")
-    for column in COLUMNS[3:]:
-        shown.add_column(column, justify="right", no_wrap=True)
-    shown.add_column("verdict", no_wrap=True)
+    title = f"{located.model}: where error is created"
+    shown = terminal_table(title, COLUMNS[:3], COLUMNS[3:], "verdict")
     for row in rows(located.parts, whole=whole):
         if isinstance(row, int):
             shown.add_row(Text(f"... {row} parts within rounding", style="dim"))
@@ -77,12 +72,14 @@ def markdown(located: Located) -> str:
         f"- initializers tied to the reference's tensors: {escaped(ties)}",
         f"- outputs of the file as it is, relative L2 to float64: {escaped(whole)}",
         "",
-        "| " + " | ".join((*COLUMNS, "verdict")) + " |",
-        "|" + " --- |" * (len(COLUMNS) + 1),
+        markdown_table(
+            (*COLUMNS, "verdict"),
+            [
+                (*map(escaped, _cells(part)), "**creates**" if part.creates else "rounding")
+                for part in located.parts
+            ],
+        ),
     ]
-    for part in located.parts:
-        verdict = "**creates**" if part.creates else "rounding"
-        lines.append("| " + " | ".join((*map(escaped, _cells(part)), verdict)) + " |")
     return "\n".join(lines) + "\n"
 
 

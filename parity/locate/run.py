@@ -33,10 +33,10 @@ from trufor_onnx.parity.locate.origins import find_origins
 from trufor_onnx.parity.locate.results import Located, Store, shares
 from trufor_onnx.parity.locate.tape import Tape, record
 from trufor_onnx.parity.locate.walks import Walks
-from trufor_onnx.parity.references.identity import CANDIDATE, REFUTED, candidates_of
+from trufor_onnx.parity.references.identity import CANDIDATE, candidates_of
 from trufor_onnx.parity.references.subject import Subject, make_subject
 from trufor_onnx.parity.results.environment import environment
-from trufor_onnx.parity.results.rows import RUNTIME
+from trufor_onnx.parity.results.rows import REFUTED, RUNTIME
 from trufor_onnx.parity.results.tolerances import plain_variant
 from trufor_onnx.parity.runners.base import Feeds, Outputs
 from trufor_onnx.parity.runners.torch_runner import TorchRunner
@@ -233,8 +233,7 @@ def _named(subject: JudgedFile, files: Sequence[Path]) -> Path | None:
     """The file that the report judged as this candidate, of those that the user names."""
     if plain_variant(subject.variant) != CANDIDATE:
         return None
-    wanted = subject.said("file", "sha256")
-    fitting = [path for path in files if path.is_file() and sha256_file(path) == wanted]
+    fitting = [path for path in files if path.is_file() and sha256_file(path) == subject.sha256]
     return next(iter([*fitting, *files]), None)
 
 
@@ -244,15 +243,13 @@ def _locations(
     image: Path,
     files: Mapping[str, Sequence[Path]],
 ) -> Iterator[Location]:
-
     for subject in evidence.subjects:
         if subject.model == RUNTIME:
             continue  # its files are those of networks; see `locate_rule`
         path = _named(subject, files.get(subject.model, ())) or subject.path
         if path is None or not path.is_file():
-            yield _nothing(
-                subject, f"no file {path or ''}; --candidate {subject.model}=FILE, or merge"
-            )
+            why = f"no file {path or ''}; --candidate {subject.model}=FILE, or merge"
+            yield Location(subject.model, subject.variant, "", "", "", why)
             continue
         try:
             found = locate(Question(subject.model, source, path, image=image))
@@ -260,8 +257,5 @@ def _locations(
             sha256 = sha256_file(path)
             yield Location(subject.model, subject.variant, sha256, found.sentence(), first)
         except UserError as error:
-            yield _nothing(subject, f"{error.problem}; {error.hint}")
-
-
-def _nothing(subject: JudgedFile, problem: str) -> Location:
-    return Location(subject.model, subject.variant, "", "", "", problem)
+            why = f"{error.problem}; {error.hint}"
+            yield Location(subject.model, subject.variant, "", "", "", why)

@@ -8,6 +8,7 @@ recorded alike, each with the innermost module that it was called in.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -106,10 +107,7 @@ class Tape:
 
     def size(self, value: int) -> int:
         """How many elements a value has."""
-        count = 1
-        for axis in self.shapes[value]:
-            count *= axis
-        return count
+        return math.prod(self.shapes[value])
 
 
 def record(

@@ -84,7 +84,7 @@ class Walks:
         if not parts or (stopped and not _faults(parts)):
             good = f"; {len(parts)} parts before it are within rounding" if parts else ""
             raise ParityError(
-                f"{self._opened_name()}: cannot be told apart inside: "
+                f"{self._subject.path.name}: cannot be told apart inside: "
                 f"{stopped or 'nothing in it can be tied to the network'}{good}",
                 hint="`python -m parity run` compares the outputs; another --size may run",
             )
@@ -113,9 +113,6 @@ class Walks:
         given = {name: (self._tape.inputs[e.own], e) for name, e in self._entries.items()}
         return walk.run(given, self._outputs), walk.stopped
 
-    def _opened_name(self) -> str:
-        return self._subject.path.name
-
     def _explain(
         self, part: LocatedPart, one: Held, value: int, wanted: Output | None
     ) -> LocatedPart:
@@ -127,7 +124,8 @@ class Walks:
         layers = [name for name in part.operators if name in KINDS] or one.params
         if wanted is not None and not layers:
             own = tape.array(value)
-            cause = self._another_output(one, value)
+            names = [o.name for o in self._outputs if o.value in one.since and o.value != value]
+            cause = f"it is the network's output {names[0]}" if names else ""
             if not cause and own.size == one.given.size:
                 cause = of_output(one.given, self._judge.arranged(own, value, one.given))
             return replace(part, place=OUTPUT, cause=cause)
@@ -144,10 +142,6 @@ class Walks:
             cause = f"as if its input were {words}" if words and layers else words
             return replace(part, cause=cause, place=place)
         return part
-
-    def _another_output(self, one: Held, value: int) -> str:
-        names = [o.name for o in self._outputs if o.value in one.since and o.value != value]
-        return f"it is the network's output {names[0]}" if names else ""
 
     def _entered(self, parts: Sequence[LocatedPart]) -> list[LocatedPart]:
         """With inputs of another type or order of axes as parts of their own."""

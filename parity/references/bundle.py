@@ -16,9 +16,9 @@ from trufor_onnx.parity.inputs.cases import Case, LoadedCase, Pixels
 from trufor_onnx.parity.references.keys import CASES, WEIGHTS, network
 from trufor_onnx.parity.references.networks import KnownWeights, Network, from_facts
 from trufor_onnx.parity.references.store import Tally
-from trufor_onnx.parity.references.supply import Prepared, feeds_of
+from trufor_onnx.parity.references.supply import Prepared, prepare
 from trufor_onnx.parity.references.yardstick import machine
-from trufor_onnx.parity.results.container import FLOAT64, TORCH32, Container, ContainerError, Item
+from trufor_onnx.parity.results.container import Container, ContainerError, Item
 from trufor_onnx.parity.runners.base import Feeds, Outputs
 
 
@@ -36,11 +36,11 @@ class Bundle:
         self.path = path
         self.container = Container(path)
         self.sha256 = self.container.sha256
-        self._items = {_name(item.key.get("what")): item for item in self.container.items}
+        self._items = {canonical(item.key.get("what")): item for item in self.container.items}
 
     def find(self, what: dict[str, Any]) -> Item | None:
         """The entry of a thing, by whatever it was made."""
-        return self._items.get(_name(what))
+        return self._items.get(canonical(what))
 
     def network(
         self,
@@ -192,10 +192,7 @@ class BundleSupply:
         Raises:
             UserError: the image is too small, or the bundle has no references of it.
         """
-        network, pixels = self._network, loaded.pixels
-        feeds = feeds_of(loaded, network, self._outputs)
-        reference = self._outputs(FLOAT64, network, pixels, feeds)
-        return Prepared(feeds, reference, self._outputs(TORCH32, network, pixels, feeds))
+        return prepare(loaded, self._network, self._outputs)
 
     def close(self) -> None:
         """The bundle's owner closes it."""
@@ -218,10 +215,6 @@ class BundleSupply:
         outputs = self._bundle.container.read(item)
         self.tally.from_bundle += 1
         return outputs
-
-
-def _name(what: object) -> str:
-    return canonical(what)
 
 
 def _difference(ours: Any, theirs: dict[str, Any]) -> str:

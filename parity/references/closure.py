@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
+from itertools import accumulate
 from pathlib import Path
 
 from trufor_onnx.documents import canonical
@@ -124,7 +125,7 @@ class _ImportWalk:
         waiting = [name]
         while waiting:
             name = waiting.pop()
-            for part in _with_parents(name):
+            for part in accumulate(name.split("."), "{}.{}".format):
                 if part not in self._seen:
                     self._seen.add(part)
                     waiting += self._visit(part)
@@ -274,11 +275,6 @@ def data_files(texts: Iterable[str], module: str) -> dict[str, str]:
     for text in texts:
         walk.add_data(text, (Path(), *beside))
     return walk.files
-
-
-def _with_parents(name: str) -> list[str]:
-    parts = name.split(".")
-    return [".".join(parts[: n + 1]) for n in range(len(parts))]
 
 
 def _find(name: str) -> ModuleSpec | None:

@@ -25,10 +25,7 @@ from trufor_onnx.export.variants import DEFAULT_VARIANT
 from trufor_onnx.export.weights.tensors import Weights
 from trufor_onnx.parity.references.networks import KnownWeights
 from trufor_onnx.parity.references.proving import Derived, Prover, compare
-from trufor_onnx.parity.results.rows import AS_LOCKED, named
-from trufor_onnx.parity.results.rows import PROVEN as PROVEN
-from trufor_onnx.parity.results.rows import REFUTED as REFUTED
-from trufor_onnx.parity.results.rows import UNPROVEN as UNPROVEN
+from trufor_onnx.parity.results.rows import AS_LOCKED, REFUTED, UNPROVEN, named
 
 CANDIDATE = "candidate"  # the variant of a file that says none
 UNSAID = (DEFAULT_VARIANT, CANDIDATE)  # no option of `export`

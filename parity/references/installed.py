@@ -31,11 +31,8 @@ class Installed:
     @cached_property
     def headers(self) -> list[str]:
         """The lines of its metadata, without the description."""
-        for name in ("METADATA", "PKG-INFO"):
-            with suppress(OSError):
-                text = (self.folder / name).read_text(encoding="utf-8", errors="replace")
-                return text.partition("\n\n")[0].splitlines()
-        return []
+        text = self._text("METADATA") or self._text("PKG-INFO")
+        return text.partition("\n\n")[0].splitlines()
 
     @property
     def name(self) -> str:
@@ -62,21 +59,23 @@ class Installed:
     @cached_property
     def record(self) -> str:
         """Its list of files, a newline before each; "" where there is none."""
-        with suppress(OSError):
-            return "\n" + (self.folder / "RECORD").read_text(encoding="utf-8", errors="replace")
-        return ""
+        text = self._text("RECORD")
+        return text and f"\n{text}"
 
     @cached_property
     def tops(self) -> list[str]:
         """Its top-level modules, where it says so."""
-        with suppress(OSError):
-            return (self.folder / "top_level.txt").read_text(encoding="utf-8").split()
-        return []
+        return self._text("top_level.txt").split()
 
     @property
     def in_site_packages(self) -> bool:
         """Whether an installer has put it there: else it goes by its files, too."""
         return self.folder.parent.name in SITE
+
+    def _text(self, name: str) -> str:
+        with suppress(OSError):
+            return (self.folder / name).read_text(encoding="utf-8", errors="replace")
+        return ""
 
 
 def is_standard(top: str, spec: ModuleSpec) -> bool:

@@ -21,9 +21,8 @@ from typing import Any
 import numpy as np
 
 from trufor_onnx.documents import canonical
-from trufor_onnx.export.networks.spec import ModelSpec, Preprocessing
+from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.files import sha256_bytes
-from trufor_onnx.parity.inputs.cases import Pixels, pixels_digest
 from trufor_onnx.parity.references.closure import Closure, closure, data_files, strangers
 from trufor_onnx.sessions import package_version
 
@@ -99,36 +98,6 @@ _strange: dict[str, tuple[str, ...]] = {}
 @cache
 def _say_once(reason: str) -> None:
     logger.warning("references are not kept, each is computed anew: %s", reason)
-
-
-def output_key(
-    kind: str,
-    spec: ModelSpec,
-    weights: str,
-    preprocessing: Preprocessing,
-    pixels: Pixels,
-    *,
-    second: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """The ``what`` of a network's outputs on a batch.
-
-    Args:
-        kind: ``float64`` or ``torch32``.
-        spec: the network.
-        weights: the digest of its weights.
-        preprocessing: how the pixels become its input.
-        pixels: (B, H, W, 3) uint8: the decoded images, cropped, mirrored and stacked as they
-            are run, so that their digest covers image files, case and decoder.
-        second: what makes the second input: a network with its weights, or None.
-    """
-    return {
-        "kind": kind,
-        "network": network(spec),
-        "weights": weights,
-        "preprocessing": preprocessing.document(),
-        "pixels": {"sha256": pixels_digest(pixels), "shape": list(pixels.shape)},
-        "second_input": second,
-    }
 
 
 def key_digest(key: Key) -> str:

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.networks.spec import ModelSpec, Preprocessing
 from trufor_onnx.export.weights.download import publication_of
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.export.weights.tensors import Weights
-from trufor_onnx.parity.inputs.cases import Pixels
+from trufor_onnx.parity.inputs.cases import Pixels, pixels_digest
 from trufor_onnx.parity.references.keys import (
     PROOF,
     WEIGHTS,
     Key,
     made_by,
     network,
-    output_key,
     unkept,
     watched,
 )
@@ -30,30 +29,6 @@ from trufor_onnx.parity.references.store import ReferenceCache, Tally
 
 PUBLISHED = "published"  # of the origin: who published the checkpoint
 HINT = "begin the run anew: a file that changes while it is read proves nothing"
-
-
-class WeightsFacts(Protocol):
-    """What `export.weights.tensors.Weights` and `KnownWeights` both say."""
-
-    @property
-    def label(self) -> str:
-        """What every table and report calls them."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over all tensors."""
-        ...
-
-    @property
-    def digests(self) -> Mapping[str, str]:
-        """SHA-256 of every tensor, by the network's own names."""
-        ...
-
-    @property
-    def sources(self) -> Mapping[str, str]:
-        """What tensors are called in the checkpoint, by the network's own names."""
-        ...
 
 
 class Loader:
@@ -231,26 +206,28 @@ class Network:
         }
 
     def what(self, kind: str, pixels: Pixels) -> dict[str, Any]:
-        """Under what its outputs on a batch are stored (`parity.references.keys`)."""
-        return output_key(
-            kind, self.spec, self.weights.digest, self.preprocessing, pixels, second=self._second()
-        )
+        """Under what its outputs on a batch are stored (`parity.references.keys`).
+
+        Args:
+            kind: ``float64`` or ``torch32``.
+            pixels: (B, H, W, 3) uint8: the decoded images, cropped, mirrored and stacked as they
+                are run, so that their digest covers image files, case and decoder.
+        """
+        shape = list(pixels.shape)
+        return self._stored_as(kind) | {"pixels": {"sha256": pixels_digest(pixels), "shape": shape}}
 
     def proof(self) -> dict[str, Any]:
         """Under what the proof of its reproducibility is stored, and the choice of yardstick."""
+        return self._stored_as(PROOF)
+
+    def _stored_as(self, kind: str) -> dict[str, Any]:
+        second = self.extractor.computes() if self.extractor else None
+        return {"kind": kind, **self.computes(), "second_input": second}
+
+    def computes(self) -> dict[str, Any]:
+        """What decides its outputs, without the second input."""
         return {
-            "kind": PROOF,
             "network": network(self.spec),
             "weights": self.weights.digest,
             "preprocessing": self.preprocessing.document(),
-            "second_input": self._second(),
-        }
-
-    def _second(self) -> dict[str, Any] | None:
-        if self.extractor is None:
-            return None
-        return {
-            "network": network(self.extractor.spec),
-            "weights": self.extractor.weights.digest,
-            "preprocessing": self.extractor.preprocessing.document(),
         }

@@ -288,7 +288,8 @@ def _weights(
     The same toolchain gives the same names. Another one may number what has no name of its own;
     such initializers are looked for by content, and by what the lock says that they are made of.
     """
-    wrong = [n for n in sorted(found) if n in rebuilt.initializers and not _same(n, found, rebuilt)]
+    own = rebuilt.initializers
+    wrong = [name for name in sorted(found) if name in own and found[name] != own[name]]
     apart = sorted(found.keys() ^ rebuilt.initializers.keys())
     if same_makers:
         return sorted([*wrong, *apart]), []
@@ -310,10 +311,6 @@ def _weights(
         constant = entry is not None and entry["transform"] == CONSTANT
         (wrong if alike and not constant else unknown).append(name)
     return wrong, unknown
-
-
-def _same(name: str, found: Mapping[str, Tensor], rebuilt: Rebuilt) -> bool:
-    return found[name] == rebuilt.initializers[name]
 
 
 def _first_difference(contents: Contents, rebuilt: Rebuilt) -> str:

@@ -32,20 +32,6 @@ Say = Callable[[str], None]
 Candidates = Mapping[str, Path | Sequence[Path]]  # files that the user named, by network
 
 
-def detector_spec() -> ModelSpec:
-    """``trufor`` under the name that the runtime's rows have."""
-    return replace(TRUFOR, name=RUNTIME, title="runtime/: from the file on disk to the answers")
-
-
-def detector_network(
-    source: WeightsSource, *, cache: ReferenceCache | None, bundle: Bundle | None
-) -> Network:
-    """The reference: the whole network, whose stored outputs are those of ``trufor``."""
-    if bundle is not None:
-        return bundle.network(TRUFOR, source, TRUFOR.preprocessing)
-    return Network(TRUFOR, known_weights(TRUFOR, source, cache), TRUFOR.preprocessing)
-
-
 def detector_files(
     source: WeightsSource,
     folder: Path,
@@ -240,10 +226,12 @@ def make_subject(
                 hint="leave out --candidate runtime=... and --pixel-scale; see --onnx-models",
             )
         say("finding weights")
-        network = detector_network(source, cache=cache, bundle=bundle)
+        weights = _weights(TRUFOR, source, cache, bundle)
+        network = Network(TRUFOR, weights, TRUFOR.preprocessing)
         files = detector_files(source, folder, variants, cache=cache, bundle=bundle, say=say)
         found = [Candidate(folder, identity, sha256) for identity, sha256 in files]
-        return Subject(network, tuple(found), detector_spec())
+        title = "runtime/: from the file on disk to the answers"
+        return Subject(network, tuple(found), replace(TRUFOR, name=RUNTIME, title=title))
     network = make_network(
         name, source, pixel_scale=pixel_scale, cache=cache, bundle=bundle, say=say
     )

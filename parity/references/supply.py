@@ -1,4 +1,4 @@
-"""Who gives a case's reference outputs: torch with a cache (`live`), or a bundle (`bundle`)."""
+"""Who gives a case's reference outputs: torch with a cache (here), or a bundle (`bundle`)."""
 
 from __future__ import annotations
 
@@ -92,14 +92,21 @@ def feeds_of(loaded: LoadedCase, network: Network, outputs: OutputsOf) -> Feeds:
     return make_feeds(network.spec, loaded.pixels, network.preprocessing, second)
 
 
+def prepare(loaded: LoadedCase, network: Network, outputs: OutputsOf) -> Prepared:
+    """A case's inputs and reference outputs."""
+    feeds = feeds_of(loaded, network, outputs)
+    reference = outputs(FLOAT64, network, loaded.pixels, feeds)
+    return Prepared(feeds, reference, outputs(TORCH32, network, loaded.pixels, feeds))
+
+
 def trial_case(shapes: Sequence[Case]) -> Case:
     """The smallest of the shape matrix, but none so small that borders outweigh content."""
-    return min(shapes, key=_order)
 
+    def order(case: Case) -> tuple[bool, int]:
+        height, width = case.size or (0, 0)
+        return min(height, width) < LEAST_TRIAL, height * width * len(case.pictures)
 
-def _order(case: Case) -> tuple[bool, int]:
-    height, width = case.size or (0, 0)
-    return min(height, width) < LEAST_TRIAL, height * width * len(case.pictures)
+    return min(shapes, key=order)
 
 
 class LiveSupply:
@@ -170,10 +177,7 @@ class LiveSupply:
         Raises:
             UserError: the network does not run on it.
         """
-        network, pixels = self._network, loaded.pixels
-        feeds = feeds_of(loaded, network, self.outputs)
-        reference = self.outputs(FLOAT64, network, pixels, feeds)
-        return Prepared(feeds, reference, self.outputs(TORCH32, network, pixels, feeds))
+        return prepare(loaded, self._network, self.outputs)
 
     def outputs(
         self, kind: str, network: Network, pixels: Pixels, feeds: Feeds, *, anew: bool = False

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trufor_onnx.chunking.external_data import external_if_onnx, same_files
 from trufor_onnx.chunking.folders import default_folder
 from trufor_onnx.chunking.splitting import split
+from trufor_onnx.documents import below, text_of
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.lock import file_entry, lock_path
 from trufor_onnx.files import atomic_write, current_umask, fsync_folder, sha256_bytes, sha256_file
-from trufor_onnx.parity.gate.evidence import Evidence, below, gather
-from trufor_onnx.parity.gate.findings import Decision
-from trufor_onnx.parity.gate.judge import document as gate_document
-from trufor_onnx.parity.gate.judge import judge
+from trufor_onnx.parity.gate.evidence import Evidence, gather
+from trufor_onnx.parity.gate.judge import document, judge
 from trufor_onnx.parity.gate.policy import Policy
 from trufor_onnx.parity.release.model_card import Card, model_card, terms_of
 from trufor_onnx.parity.release.signing import BuildOrigin, sign, statement
 from trufor_onnx.parity.release.verify import signed_locks
 from trufor_onnx.parity.report.formats import FORMATS, JSON, write_reports
-from trufor_onnx.parity.report.html.gate import read_gate
 from trufor_onnx.parity.report.timing import bench_markdown
 from trufor_onnx.parity.results import release_layout as layout
+from trufor_onnx.parity.results.findings import Decision
 from trufor_onnx.parity.results.release_layout import encode
 from trufor_onnx.parity.results.rows import RUNTIME
 from trufor_onnx.parity.results.sketch import bundled, unlike_report
-from trufor_onnx.parity.results.timing_file import read_bench
+from trufor_onnx.parity.results.timing import read_bench
 from trufor_onnx.sessions import package_version
 
 
@@ -209,18 +207,18 @@ def _reports(order: Order, evidence: Evidence, decision: Decision, stage: Path) 
     if bench is not None and order.bench is not None:
         _write(stage, layout.BENCH, order.bench.read_bytes())
         _write(stage, "bench.md", bench_markdown(bench).encode())
-    verdict = gate_document(decision, order.policy) | {"although": order.although}
-    for rule in verdict["rules"]:
-        rule["look"] = ""  # hints for whoever judges, with paths of that machine
-    _write(stage, layout.GATE, (json.dumps(verdict, indent=1, sort_keys=True) + "\n").encode())
-    gate = read_gate(stage / layout.GATE, decision.report_sha256)
+    # `look` is for whoever judges, with paths of that machine.
+    plain = tuple(replace(finding, look="") for finding in decision.findings)
+    gate = replace(decision, findings=plain, although=order.although)
+    verdict = document(gate) | {"although": order.although}
+    _write(stage, layout.GATE, text_of(verdict).encode())
     formats = [name for name in FORMATS if name != JSON]
     write_reports(evidence.report, stage, formats, gate=gate, bench=bench)
     terms = {
         str(subject.said("file", "name")): terms_of(subject, order.weights_licence)
         for subject in evidence.subjects
     }
-    card = Card(order.version, evidence, decision, order.although, terms, bench)
+    card = Card(order.version, evidence, gate, terms, bench)
     _write(stage, layout.CARD, model_card(card).encode())
 
 

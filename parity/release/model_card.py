@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from trufor_onnx.console import markdown as escaped
+from trufor_onnx.console import markdown_table
+from trufor_onnx.documents import below
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.weights.download import BY_RECEIPT, WEIGHTS_TERMS, publication_of
-from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile, below
-from trufor_onnx.parity.gate.findings import Decision
+from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile
 from trufor_onnx.parity.inputs.made import is_made
+from trufor_onnx.parity.report.sentences import or_dash
+from trufor_onnx.parity.report.text import environment_line
+from trufor_onnx.parity.results.findings import Decision
 from trufor_onnx.parity.results.rows import PROVEN, SOURCE, named, said
 from trufor_onnx.parity.results.summary import fewest_different
 from trufor_onnx.parity.results.timing import BenchReport, TimingOutcome
@@ -77,7 +81,6 @@ class Card:
         version: the release's.
         evidence: the stored run and the locks.
         decision: the gate's.
-        although: why a gate that failed was let pass, or "".
         terms: of the weights, by file name.
         bench: time and memory, or None.
     """
@@ -85,7 +88,6 @@ class Card:
     version: str
     evidence: Evidence
     decision: Decision
-    although: str
     terms: Mapping[str, str]
     bench: BenchReport | None
 
@@ -108,8 +110,10 @@ def model_card(card: Card) -> str:
 def _gate(card: Card) -> str:
     verdicts = ", ".join(f"{finding.rule}: {finding.outcome}" for finding in card.decision.findings)
     line = f"Release gate (`gate.json`): {escaped(verdicts)}."
-    if card.although:
-        line += f"\n\n**The gate did not pass. Released although: {escaped(card.although)}**"
+    if card.decision.although:
+        line += (
+            f"\n\n**The gate did not pass. Released although: {escaped(card.decision.although)}**"
+        )
     return line
 
 
@@ -125,7 +129,7 @@ def _files(subjects: Sequence[JudgedFile]) -> str:
         )
         for subject in subjects
     ]
-    return _table(("file", "network", "variant", "bytes", "opset", "SHA-256"), rows)
+    return markdown_table(("file", "network", "variant", "bytes", "opset", "SHA-256"), rows)
 
 
 def _subject(subject: JudgedFile, card: Card) -> Iterator[str]:
@@ -137,7 +141,8 @@ def _subject(subject: JudgedFile, card: Card) -> Iterator[str]:
         for kind, key in (("input", "inputs"), ("output", "outputs"))
         for t in lock.get(key, ())
     ]
-    yield _table(("", "name", "axes", "holds"), tensors)
+    if tensors:
+        yield markdown_table(("", "name", "axes", "holds"), tensors)
     weights, coverage = lock.get("weights", {}), below(lock, "weights", "coverage")
     proven = f"{below(coverage, 'tensors_set')} of {below(coverage, 'tensors')} tensors by digest"
     label, proof = escaped(str(weights.get("label"))), escaped(said(subject.about))
@@ -194,19 +199,20 @@ def _parity(evidence: Evidence) -> Iterator[str]:
             group.cases,
             escaped(group.provider),
             str(group.rows),
-            *(_number(value) for value in (group.mean, group.worst, group.max_abs)),
-            "-" if group.accuracy_ratio is None else f"{group.accuracy_ratio:.3f}",
+            *(or_dash(v, ".3e") for v in (group.mean, group.worst, group.max_abs)),
+            or_dash(group.accuracy_ratio, ".3f"),
         )
         for group in report.groups
         if group.backend != SOURCE
     ]
     header = ("network", "variant", "output", "on", "provider", "n", "mean MAE", "worst MAE")
-    yield _table((*header, "largest error", "accuracy ratio"), rows)
+    if rows:
+        yield markdown_table((*header, "largest error", "accuracy ratio"), rows)
     yield (
         "The accuracy ratio is the mean error over PyTorch float32's own: 1.000 is as near to "
         "float64 as the network that the file was made of. Rows, images and shapes: `parity.json`."
     )
-    yield _environment(report.environment)
+    yield environment_line(report.environment)
 
 
 def _costs(bench: BenchReport | None) -> Iterator[str]:
@@ -225,7 +231,8 @@ def _costs(bench: BenchReport | None) -> Iterator[str]:
         if row.outcome is TimingOutcome.MEASURED and row.summary
     ]
     yield "## Time and memory"
-    yield _table(("network", "who", "size", "median ms", "90 % ms", "A/A floor"), rows)
+    if rows:
+        yield markdown_table(("network", "who", "size", "median ms", "90 % ms", "A/A floor"), rows)
     peaks = [
         (
             escaped(row.contestant.model),
@@ -237,8 +244,8 @@ def _costs(bench: BenchReport | None) -> Iterator[str]:
         if row.outcome is TimingOutcome.MEASURED
     ]
     if peaks:
-        yield _table(("network", "who", "size", "peak MiB of a fresh process"), peaks)
-    yield _environment(bench.environment)
+        yield markdown_table(("network", "who", "size", "peak MiB of a fresh process"), peaks)
+    yield environment_line(bench.environment)
 
 
 def _limits(card: Card) -> Iterator[str]:
@@ -270,20 +277,3 @@ def _limits(card: Card) -> Iterator[str]:
 
 def _axes(tensor: Mapping[str, Any]) -> str:
     return "(" + ", ".join(map(str, tensor.get("axes", ()))) + ")"
-
-
-def _environment(environment: Mapping[str, Any]) -> str:
-    packages = environment.get("packages", {})
-    shown = [f"{name} {version}" for name, version in packages.items() if version != "absent"]
-    return escaped("; ".join([str(environment.get("processor", "unknown")), *shown])) + "."
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return ""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3e}"

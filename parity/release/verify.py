@@ -254,10 +254,8 @@ def _read(folder: Path, name: str, found: Mapping[str, str], problems: list[str]
 
 def _json(folder: Path, name: str, found: Mapping[str, str]) -> dict[str, Any]:
     """A JSON object, or an empty one: that it is right is what its digest says."""
-    if found.get(name) != "file" or (folder / name).stat().st_size > LARGEST:
-        return {}
     try:
-        document = parse_json((folder / name).read_bytes())
+        document = parse_json(_read(folder, name, found, []) or b"")
     except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}

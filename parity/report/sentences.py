@@ -1,4 +1,4 @@
-"""What did not pass, in sentences."""
+"""A report in sentences: what is known of its files, what did not pass, where nodes ran."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from trufor_onnx.documents import mapping
 from trufor_onnx.errors import first_few
 from trufor_onnx.parity.results.rows import Group, Report, Row, Status, named, said
 
@@ -33,6 +34,11 @@ def backend_name(of: Row | Group) -> str:
     return f"{of.backend} {of.provider}{variant}".strip()
 
 
+def or_dash(value: float | None, form: str) -> str:
+    """A figure in a format such as ``.3e``; a dash where there is none."""
+    return "-" if value is None else format(value, form)
+
+
 def about_lines(report: Report) -> list[str]:
     """All that is to be said of a run's files, references and pictures, in this order."""
     return [
@@ -48,13 +54,13 @@ def file_lines(report: Report) -> list[str]:
     """Every file with its digest and proof, but for each network's first one."""
     lines = []
     for name, given in report.models.items():
-        for variant, found in _mapping(given.get("variants")).items():
+        for variant, found in mapping(given.get("variants")).items():
             if variant == given.get("variant"):
                 continue
-            file = _mapping(_mapping(found).get("file"))
+            file = mapping(mapping(found).get("file"))
             lines.append(
                 f"{name}: {file.get('name')} ({str(file.get('sha256'))[:16]}): "
-                f"{said(_mapping(found))}"
+                f"{said(mapping(found))}"
             )
     return lines
 
@@ -73,7 +79,7 @@ def untrained_lines(report: Report) -> list[str]:
     """Tensors that still look as a network is made, a line a network that has some."""
     lines = []
     for name, given in report.models.items():
-        fresh = _mapping(_mapping(given.get("weights")).get("look_untrained"))
+        fresh = mapping(mapping(given.get("weights")).get("look_untrained"))
         if fresh:
             names = named([f"{tensor} ({what})" for tensor, what in fresh.items()])
             lines.append(f"{name}: {len(fresh)} tensors look untrained: {names}")
@@ -84,7 +90,7 @@ def reference_lines(report: Report) -> list[str]:
     """``net: references: 48 from cache, 2 computed, 1 corrupt``, and of a bundle by what."""
     lines = []
     for name, given in report.models.items():
-        shown = _counted(_mapping(given.get("references")), SUPPLIED)
+        shown = _counted(mapping(given.get("references")), SUPPLIED)
         if shown:
             lines.append(f"{name}: references: {shown}")
         narrower = given.get("narrower")
@@ -92,9 +98,9 @@ def reference_lines(report: Report) -> list[str]:
             which = named([str(place) for place in narrower])
             lines.append(f"{name}: the reference is not float64 throughout: {which}")
         lines += _witnesses(name, given.get("witnesses"))
-        bundle = _mapping(given.get("bundle"))
+        bundle = mapping(given.get("bundle"))
         if bundle:
-            lines.append(f"{name}: {_bundle(bundle, _mapping(given.get('torch32')))}")
+            lines.append(f"{name}: {_bundle(bundle, mapping(given.get('torch32')))}")
     return lines
 
 
@@ -102,14 +108,14 @@ def case_lines(report: Report) -> list[str]:
     """``net: 12 images: 1 different picture (11 copies)``, and the seed of the drawn sizes."""
     lines = []
     for name, given in report.models.items():
-        found = _mapping(given.get("data_set"))
+        found = mapping(given.get("data_set"))
         less = _counted(found, UNCOUNTED)
         if found:
             count = found.get("different")
             noun = "picture" if count == 1 else "pictures"
             aside = f" ({less})" if less else ""
             lines.append(f"{name}: {found.get('images')} images: {count} different {noun}{aside}")
-        seed = _mapping(given.get("seed"))
+        seed = mapping(given.get("seed"))
         if seed:
             lines.append(
                 f"{name}: sizes drawn with seed {seed.get('value')}, from {seed.get('origin')}"
@@ -121,7 +127,7 @@ def _witnesses(name: str, given: object) -> list[str]:
     """A candidate that rounds more than PyTorch, and what it gives computed in float64."""
     lines = []
     for found in given if isinstance(given, list) else ():
-        place = _mapping(found)
+        place = mapping(found)
         exact = place.get("mae_float64")
         if isinstance(exact, float) and isinstance(place.get("mae"), float):
             lines.append(
@@ -135,7 +141,7 @@ def _witnesses(name: str, given: object) -> list[str]:
 def _bundle(bundle: Mapping[str, Any], torch32: Mapping[str, Any]) -> str:
     """PyTorch float32 rounds by machine: one of another machine is never mixed in unsaid."""
     where = "on this machine" if bundle.get("same_machine") else "ON ANOTHER MACHINE"
-    made_by = _mapping(bundle.get("made_by"))
+    made_by = mapping(bundle.get("made_by"))
     return (
         f"bundle {str(bundle.get('sha256'))[:16]}: PyTorch float32 was run {where}: "
         f"{torch32.get('processor')}, {torch32.get('instructions')}, "
@@ -146,10 +152,6 @@ def _bundle(bundle: Mapping[str, Any], torch32: Mapping[str, Any]) -> str:
 def _counted(found: Mapping[str, Any], words: Mapping[str, str]) -> str:
     """``48 from cache, 2 computed``: the counts that are not 0, in words."""
     return ", ".join(f"{found[key]} {text}" for key, text in words.items() if found.get(key))
-
-
-def _mapping(given: object) -> Mapping[str, Any]:
-    return given if isinstance(given, Mapping) else {}
 
 
 def problems(report: Report, most: int) -> list[str]:
@@ -195,36 +197,30 @@ def placement_lines(report: Report) -> list[str]:
     return [
         f"{model} on {provider}: {_nodes(found)}{_lost(found)}{_settings(found)}"
         for model, given in report.models.items()
-        for provider, found in _providers(given).items()
+        for provider, found in mapping(given.get("placement")).items()
+        if isinstance(found, Mapping)
     ]
 
 
-def _providers(given: object) -> dict[str, dict[str, object]]:
-    found = given.get("placement") if isinstance(given, dict) else None
-    if not isinstance(found, dict):
-        return {}
-    return {name: placed for name, placed in found.items() if isinstance(placed, dict)}
-
-
-def _nodes(found: dict[str, object]) -> str:
-    nodes, shares = _placement_mapping(found, "nodes"), _placement_mapping(found, "time_share")
+def _nodes(found: Mapping[str, Any]) -> str:
+    nodes, shares = mapping(found.get("nodes")), mapping(found.get("time_share"))
     return ", ".join(
         f"{count} nodes on {name} ({_percent(shares.get(name))} of the time)"
         for name, count in nodes.items()
     )
 
 
-def _lost(found: dict[str, object]) -> str:
-    lost = _placement_mapping(found, "fell_back_ops")
+def _lost(found: Mapping[str, Any]) -> str:
+    lost = mapping(found.get("fell_back_ops"))
     if not lost:
         return ""
     shown = [f"{name} {count}" for name, count in lost.items()]
     return f"; not computed there: {first_few(shown, MOST_OPERATORS)}"
 
 
-def _settings(found: dict[str, object]) -> str:
+def _settings(found: Mapping[str, Any]) -> str:
     """Those that move rounding, as the session has them."""
-    options = _placement_mapping(found, "options")
+    options = mapping(found.get("options"))
     shown = [
         f"{title} {options[key]}"
         for key, title in (("use_tf32", "TF32"), ("cudnn_conv_algo_search", "cuDNN search"))
@@ -234,11 +230,6 @@ def _settings(found: dict[str, object]) -> str:
     if isinstance(unconfirmed, list) and unconfirmed:
         shown.append(f"asked for and not confirmed: {', '.join(map(str, unconfirmed))}")
     return f"; {', '.join(shown)}" if shown else ""
-
-
-def _placement_mapping(found: dict[str, object], key: str) -> dict[str, object]:
-    value = found.get(key)
-    return value if isinstance(value, dict) else {}
 
 
 def _percent(share: object) -> str:

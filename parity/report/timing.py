@@ -1,23 +1,26 @@
-"""Figures as people read them, the same on a terminal and in Markdown."""
+"""A benchmark as people read it, the same on a terminal and in Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
 from trufor_onnx.console import markdown as escaped
-from trufor_onnx.console import printable
+from trufor_onnx.console import markdown_table, printable
+from trufor_onnx.parity.results.statistics import Spread
 from trufor_onnx.parity.results.timing import (
     BenchReport,
+    Figures,
     LatencyFigures,
     MemoryFigures,
     Series,
-    Spread,
     TimingOutcome,
 )
 
+Cells = tuple[str, ...]
+Section = tuple[str, Cells, list[tuple[Cells, str]]]  # title, columns, cells with their row's style
 LATENCY_COLUMNS = (
     "model",
     "size",
@@ -116,11 +119,11 @@ def _compared(row: LatencyFigures) -> str:
     return ratio_text(row.ratio) + (", within the noise" if row.within_noise else "")
 
 
-def _who(row: LatencyFigures | MemoryFigures) -> tuple[str, str, str]:
+def _who(row: Figures) -> tuple[str, str, str]:
     return row.contestant.model, f"{row.height} x {row.width}", row.contestant.name
 
 
-def _why(row: LatencyFigures | MemoryFigures) -> str:
+def _why(row: Figures) -> str:
     return f"{row.outcome}: {row.reason}"
 
 
@@ -136,35 +139,25 @@ def _mb(count: int | None) -> str:
     return NOTHING if count is None else f"{count / 1e6:.0f}"
 
 
+def _sections(report: BenchReport) -> Iterator[Section]:
+    """Warm latency, cold figures, memory, as far as there are any."""
+    warm = [(latency_cells(row), STYLES[row.outcome]) for row in report.latency]
+    cold = [(cold_cells(row), "") for row in report.latency if row.series]
+    memory = [(memory_cells(row), STYLES[row.outcome]) for row in report.memory]
+    sections = (
+        ("Latency, warm (ms)", LATENCY_COLUMNS, warm),
+        ("Cold: each of the two processes", COLD_COLUMNS, cold),
+        ("Peak resident set of a fresh process (MB)", MEMORY_COLUMNS, memory),
+    )
+    yield from (section for section in sections if section[2])
+
+
 def bench_tables(report: BenchReport) -> list[Table]:
-    """Warm latency, cold figures, memory."""
-    measured = [row for row in report.latency if row.series]
-    return [
-        table
-        for table in (
-            _table(
-                "Latency, warm (ms)",
-                LATENCY_COLUMNS,
-                ((latency_cells(row), STYLES[row.outcome]) for row in report.latency),
-            ),
-            _table(
-                "Cold: each of the two processes",
-                COLD_COLUMNS,
-                ((cold_cells(row), "") for row in measured),
-            ),
-            _table(
-                "Peak resident set of a fresh process (MB)",
-                MEMORY_COLUMNS,
-                ((memory_cells(row), STYLES[row.outcome]) for row in report.memory),
-            ),
-        )
-        if table.row_count
-    ]
+    """The sections as tables for a terminal."""
+    return [_table(*section) for section in _sections(report)]
 
 
-def _table(
-    title: str, columns: tuple[str, ...], rows: Iterable[tuple[tuple[str, ...], str]]
-) -> Table:
+def _table(title: str, columns: Cells, rows: list[tuple[Cells, str]]) -> Table:
     table = Table(title=title, title_justify="left")
     for index, name in enumerate(columns):
         words = index < TEXTS or name == columns[-1]
@@ -176,25 +169,9 @@ def _table(
 
 def bench_markdown(report: BenchReport) -> str:
     """The page."""
-    cold = [row for row in report.latency if row.series]
-    sections = (
-        ("Latency, warm (ms)", LATENCY_COLUMNS, map(latency_cells, report.latency)),
-        ("Cold: each of the two processes", COLD_COLUMNS, map(cold_cells, cold)),
-        (
-            "Peak resident set of a fresh process (MB)",
-            MEMORY_COLUMNS,
-            map(memory_cells, report.memory),
-        ),
-    )
     blocks = [f"# Benchmark: {MARKS[report.outcome]}"]
-    for title, columns, rows in sections:
-        found = list(rows)
-        if found:
-            blocks += [f"## {title}", _markdown_table(columns, found)]
+    for title, columns, rows in _sections(report):
+        table = markdown_table(columns, [[*map(escaped, cells)] for cells, _ in rows])
+        blocks += [f"## {title}", table]
     blocks += [escaped(line) for line in lines_below(report)]
     return "\n\n".join(blocks) + "\n"
-
-
-def _markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *([escaped(cell) for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

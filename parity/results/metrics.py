@@ -1,4 +1,4 @@
-"""How far a candidate is from a reference: numbers only, no verdicts."""
+"""How far a candidate is from a reference, in values and in decisions: numbers, no verdicts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ from trufor_onnx.export.networks.spec import Judged
 from trufor_onnx.parity.results.rows import Values
 
 Array = npt.NDArray[Any]
+Outcome = Mapping[str, float | bool]
+THRESHOLD = 0.5
+# How the outcomes of many images become one figure: the worst of them, or how many.
+LABELS = "labels_differ"
+WORST = {"difference": max, "flip_distance": max, "flipped_share": max, "iou": min, LABELS: max}
+# A share of labels that rounding may change where PyTorch float32 changed none: two classes lie
+# within 1e-6 of each other in less than one of 300,000 pixels (Argmax, 3.1 million: in none).
+LABELS_FLOOR = 1e-5
 
 
 @dataclass(frozen=True)
@@ -135,24 +143,6 @@ def _difference(candidate: Array, reference: Array) -> npt.NDArray[np.float64]:
         difference = candidate.astype(np.float64)
         difference -= reference
     return difference
-
-
-Outcome = Mapping[str, float | bool]
-
-
-THRESHOLD = 0.5
-
-
-# How the outcomes of many images become one figure: the worst of them, or how many.
-LABELS = "labels_differ"
-
-
-WORST = {"difference": max, "flip_distance": max, "flipped_share": max, "iou": min, LABELS: max}
-
-
-# A share of labels that rounding may change where PyTorch float32 changed none: two classes lie
-# within 1e-6 of each other in less than one of 300,000 pixels (Argmax, 3.1 million: in none).
-LABELS_FLOOR = 1e-5
 
 
 def outcome(judged: Judged, output: str, candidate: Array, reference: Array) -> Outcome:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from trufor_onnx.chunking.external_data import whole_digest
 from trufor_onnx.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
 from trufor_onnx.documents import (
     DIGEST,
     OPTIONAL,
+    below,
     decode,
     digest_of,
     encode,
+    mapping,
     parse_json,
     read_json,
+    text_of,
 )
 from trufor_onnx.errors import ParityError, first_few
 from trufor_onnx.parity.results.pictures import Pictures
@@ -177,11 +180,6 @@ class Group:
     reason: str = ""
     outcome: Mapping[str, float | int] = field(default_factory=dict)
 
-    def document(self) -> dict[str, Any]:
-        """The group as JSON has it."""
-        found: dict[str, Any] = encode(self)
-        return found
-
 
 @dataclass(frozen=True)
 class Report:
@@ -234,6 +232,16 @@ class Report:
         proven = models and models == set(self.models) and wanted <= files
         return Status.PASS if proven else Status.NOT_RUN
 
+    def digests(self) -> dict[tuple[str, str], set[str]]:
+        """Digests of the files that were judged, by model and variant."""
+        found: dict[tuple[str, str], set[str]] = {}
+        for model, about in self.models.items():
+            for entry in files_of(about):
+                sha256 = whole_digest(entry.get("file"))
+                if sha256:
+                    found.setdefault((model, str(entry.get("variant"))), set()).add(sha256)
+        return found
+
     def document(self) -> dict[str, Any]:
         """The report as ``parity.json`` has it."""
         counts = {s.value: sum(row.status is s for row in self.all_rows) for s in Status}
@@ -241,17 +249,23 @@ class Report:
             "schema_version": SCHEMA_VERSION,
             "environment": encode(self.environment),
             "models": encode(self.models),
-            "rows": [row.document() for row in self.rows],
-            "shape_rows": [row.document() for row in self.shape_rows],
+            "rows": encode(self.rows),
+            "shape_rows": encode(self.shape_rows),
             "pictures": encode(self.pictures),
             "summary": {
                 "status": self.status.value,
                 "counts": counts,
-                "groups": [group.document() for group in self.groups],
+                "groups": encode(self.groups),
                 "resumed_cases": self.resumed_cases,
             },
         }
         return document | {DIGEST: digest_of(document)}
+
+
+def files_of(about: object) -> list[Mapping[str, Any]]:
+    """What a report has of each file of a network: of each variant, or of the only one."""
+    variants = mapping(below(about, "variants"))
+    return [mapping(entry) for entry in variants.values() or [about]]
 
 
 def worst_status(found: list[Status]) -> Status:
@@ -356,4 +370,4 @@ def as_written(report: Report) -> Report:
 
 def json_text(report: Report) -> str:
     """The document: sorted keys, ASCII, no NaN."""
-    return json.dumps(report.document(), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    return text_of(report.document())

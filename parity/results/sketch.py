@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trufor_onnx.parity.results.container import FLOAT64, Container, ContainerError
+from trufor_onnx.parity.results.container import FLOAT64, START, Container, ContainerError
 from trufor_onnx.parity.results.rows import Report
 
 SUMS = 16
 SEED = 0x7F4C  # of the signs; another one makes all stored sketches void
 ROUNDING = 1e-9  # of an output's norm; machines and torch versions differ by less than 1e-12
-BUNDLE_START = b"TRFREF01"
 
 Who = tuple[str, str, str, str]  # network, version, digests of its weights and of the extractor's
 Where = tuple[str, str]  # digest of the pixels, output
@@ -145,7 +144,7 @@ def is_bundle(path: Path) -> bool:
     """Whether a file is a bundle, by its first bytes."""
     try:
         with path.open("rb") as stream:
-            return stream.read(len(BUNDLE_START)) == BUNDLE_START
+            return stream.read(len(START)) == START
     except OSError:
         return False
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist, fmean, median, stdev
 
+import numpy as np
+
 MOST = 200  # samples of a side; of more, evenly spread ones are taken
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+LEAST_ROUNDS = 5  # of fewer rounds an interval says nothing
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,20 @@ class Interval:
     median: float
     high: float
     samples: int
+
+
+@dataclass(frozen=True)
+class Spread:
+    """An estimate with its 95 % bootstrap interval.
+
+    Attributes:
+        estimate: the median over the rounds.
+        low, high: the interval's ends.
+    """
+
+    estimate: float
+    low: float
+    high: float
 
 
 def median_interval(samples: Sequence[float], confidence: float) -> Interval | None:
@@ -109,6 +128,54 @@ def least_mean(values: Sequence[float], confidence: float) -> float:
         return -math.inf
     error = stdev(values) / math.sqrt(len(values))
     return fmean(values) - _student(len(values) - 1, confidence) * error
+
+
+def paired_ratio(
+    candidate: Mapping[int, float], baseline: Mapping[int, float], *, seed: int
+) -> Spread:
+    """The median over rounds of candidate / baseline, with its bootstrap interval.
+
+    Args:
+        candidate: a time for each round.
+        baseline: the same for the same rounds.
+        seed: of the resampling, so that the same samples give the same interval.
+
+    Raises:
+        ValueError: the rounds are not the same, or fewer than `LEAST_ROUNDS`.
+    """
+    if candidate.keys() != baseline.keys() or len(candidate) < LEAST_ROUNDS:
+        raise ValueError(
+            f"{len(candidate)} and {len(baseline)} rounds; the same {LEAST_ROUNDS} or more needed"
+        )
+    # Logarithms, so that a/b and b/a are judged alike.
+    logs = np.array([math.log(candidate[n] / baseline[n]) for n in sorted(candidate)])
+    draws = np.random.default_rng(seed).integers(0, len(logs), (RESAMPLES, len(logs)))
+    medians = np.median(logs[draws], axis=1)
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(medians, (tail, 100 - tail))
+    estimate = float(np.median(logs))
+    return Spread(
+        estimate=math.exp(estimate),
+        low=math.exp(min(float(low), estimate)),
+        high=math.exp(max(float(high), estimate)),
+    )
+
+
+def noise_floor(noise: Spread) -> float:
+    """How far from 1 an A/A interval reaches, as a factor of 1 or more."""
+    return max(noise.high, 1.0 / noise.low, 1.0)
+
+
+def is_within_noise(ratio: Spread, floors: Iterable[float]) -> bool:
+    """Whether a ratio is no more than noise.
+
+    Args:
+        ratio: of two contestants.
+        floors: the A/A floors of both, as `noise_floor` gives them.
+    """
+    if ratio.low <= 1.0 <= ratio.high:
+        return True
+    return max(ratio.estimate, 1.0 / ratio.estimate) <= max(floors)
 
 
 def _student(freedom: int, confidence: float) -> float:

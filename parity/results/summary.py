@@ -364,6 +364,18 @@ def _spread(values: Sequence[float]) -> float | None:
     return statistics.pstdev(values) if values and all(map(math.isfinite, values)) else None
 
 
+def count_cases(report: Report) -> dict[str, int]:
+    """What a report was measured on, in words and numbers."""
+    others = {(row.model, row.image) for row in report.shape_rows}
+    made = sum(is_made(image) for _, image in others)
+    return {
+        "images": len({row.image for row in report.rows}),
+        "different images": fewest_different(report),
+        "shape cases": len(others) - made,
+        "made pictures": made,
+    }
+
+
 def fewest_different(report: Report) -> int:
     """How many different images the network has that has the fewest."""
     files: dict[str, set[str]] = {}

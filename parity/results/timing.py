@@ -1,24 +1,29 @@
-"""What a benchmark found, as data. Views and the gate read these; nothing here runs a model."""
+"""What a benchmark found, as data and as ``bench.json``: written canonically, read with checks.
+
+Views and the gate read these. Nothing here runs a model, and no framework is needed for it.
+"""
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trufor_onnx.documents import encode
+from trufor_onnx.documents import decode, encode, read_json, text_of
+from trufor_onnx.errors import ParityError
 from trufor_onnx.parity.results.contestant import Contestant
+from trufor_onnx.parity.results.statistics import Spread, is_within_noise, noise_floor
 
 SCHEMA_VERSION = 1
 KIND = "trufor-onnx bench"
-RESAMPLES = 2000
-CONFIDENCE = 0.95
-LEAST_ROUNDS = 5  # of fewer rounds an interval says nothing
+NAME = "bench.json"
+LARGEST = 1 << 30  # bytes
+HINT = "make it anew with `parity bench`"
 
 
 class TimingOutcome(StrEnum):
@@ -27,20 +32,6 @@ class TimingOutcome(StrEnum):
     MEASURED = "measured"
     ERROR = "error"
     NOT_RUN = "not run"
-
-
-@dataclass(frozen=True)
-class Spread:
-    """An estimate with its 95 % bootstrap interval.
-
-    Attributes:
-        estimate: the median over the rounds.
-        low, high: the interval's ends.
-    """
-
-    estimate: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -85,7 +76,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class LatencyFigures:
+class Figures:
     """One contestant at one size.
 
     Attributes:
@@ -93,6 +84,20 @@ class LatencyFigures:
         height, width: of the image, in pixels; the batch is 1.
         outcome: how it ended; only a measured one has what follows the reason.
         reason: why it was not measured.
+    """
+
+    contestant: Contestant
+    height: int
+    width: int
+    outcome: TimingOutcome
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class LatencyFigures(Figures):
+    """How long it takes.
+
+    Attributes:
         series: its two processes.
         summary: of all warm calls.
         noise: the A/A ratio: its process ``a`` over its process ``b``, round by round.
@@ -103,11 +108,6 @@ class LatencyFigures:
             nearer to 1 than one of the two A/A floors.
     """
 
-    contestant: Contestant
-    height: int
-    width: int
-    outcome: TimingOutcome
-    reason: str = ""
     series: tuple[Series, ...] = ()
     summary: Summary | None = None
     noise: Spread | None = None
@@ -118,23 +118,14 @@ class LatencyFigures:
 
 
 @dataclass(frozen=True)
-class MemoryFigures:
-    """The resident set of one contestant, in a fresh process that runs one image twice.
+class MemoryFigures(Figures):
+    """The resident set, in a fresh process that runs one image twice.
 
     Attributes:
-        contestant: who.
-        height, width: of the image, in pixels; the batch is 1.
-        outcome: how it ended.
-        reason: why it was not measured.
         baseline_bytes: the peak before the session is made: interpreter, modules, the input.
         peak_bytes: the peak at the end.
     """
 
-    contestant: Contestant
-    height: int
-    width: int
-    outcome: TimingOutcome
-    reason: str = ""
     baseline_bytes: int | None = None
     peak_bytes: int | None = None
 
@@ -192,13 +183,8 @@ class BenchReport:
 
     def document(self) -> dict[str, Any]:
         """As ``bench.json`` has it."""
-        found: dict[str, Any] = encode(self)
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": KIND,
-            "outcome": self.outcome.value,
-            **found,
-        }
+        head = {"schema_version": SCHEMA_VERSION, "kind": KIND, "outcome": self.outcome.value}
+        return {**head, **encode(self)}
 
 
 def summarise(samples_ns: Sequence[int]) -> Summary:
@@ -226,49 +212,105 @@ def round_medians(series: Iterable[Series]) -> dict[int, float]:
     return {number: float(np.median(found)) for number, found in sorted(by_round.items())}
 
 
-def paired_ratio(
-    candidate: Mapping[int, float], baseline: Mapping[int, float], *, seed: int
-) -> Spread:
-    """The median over rounds of candidate / baseline, with its bootstrap interval.
+def json_text(report: BenchReport) -> str:
+    """The document: sorted keys, ASCII, no NaN."""
+    return text_of(report.document())
 
-    Args:
-        candidate: a time for each round.
-        baseline: the same for the same rounds.
-        seed: of the resampling, so that the same samples give the same interval.
+
+def read_bench(path: Path) -> BenchReport:
+    """The benchmark in a ``bench.json``.
 
     Raises:
-        ValueError: the rounds are not the same, or fewer than `LEAST_ROUNDS`.
+        ParityError: it is missing, no such file, of another version, or contradicts itself.
     """
-    if candidate.keys() != baseline.keys() or len(candidate) < LEAST_ROUNDS:
-        raise ValueError(
-            f"{len(candidate)} and {len(baseline)} rounds; the same {LEAST_ROUNDS} or more needed"
-        )
-    # Logarithms, so that a/b and b/a are judged alike.
-    logs = np.array([math.log(candidate[n] / baseline[n]) for n in sorted(candidate)])
-    draws = np.random.default_rng(seed).integers(0, len(logs), (RESAMPLES, len(logs)))
-    medians = np.median(logs[draws], axis=1)
-    tail = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(medians, (tail, 100 - tail))
-    estimate = float(np.median(logs))
-    return Spread(
-        estimate=math.exp(estimate),
-        low=math.exp(min(float(low), estimate)),
-        high=math.exp(max(float(high), estimate)),
-    )
+    document = read_json(path, what="benchmark", largest=LARGEST, hint=HINT)
+    return from_document(document, str(path))
 
 
-def noise_floor(noise: Spread) -> float:
-    """How far from 1 an A/A interval reaches, as a factor of 1 or more."""
-    return max(noise.high, 1.0 / noise.low, 1.0)
+def from_document(document: Any, name: str) -> BenchReport:
+    """The benchmark that a document holds.
 
-
-def is_within_noise(ratio: Spread, floors: Iterable[float]) -> bool:
-    """Whether a ratio is no more than noise.
+    Its summaries must follow from its samples, its outcome from its rows; every number is finite.
 
     Args:
-        ratio: of two contestants.
-        floors: the A/A floors of both, as `noise_floor` gives them.
+        document: what `BenchReport.document` gave.
+        name: what errors call it.
+
+    Raises:
+        ParityError: it is none, of another version, or contradicts itself.
     """
-    if ratio.low <= 1.0 <= ratio.high:
-        return True
-    return max(ratio.estimate, 1.0 / ratio.estimate) <= max(floors)
+    given = document if isinstance(document, Mapping) else {}
+    if given.get("kind") != KIND:
+        raise ParityError(f"{name}: not a benchmark", hint=HINT)
+    if given.get("schema_version") != SCHEMA_VERSION:
+        raise ParityError(
+            f"{name}: schema version {given.get('schema_version')}, this tool reads "
+            f"{SCHEMA_VERSION}",
+            hint=HINT,
+        )
+    rest = {k: v for k, v in given.items() if k not in ("kind", "schema_version", "outcome")}
+    try:
+        report = decode(BenchReport, rest)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ParityError(f"{name}: not a benchmark ({error})", hint=HINT) from error
+    wrong = _contradiction(report)
+    if not wrong and report.document() != document:
+        wrong = "its outcome is not the one that its rows give"
+    if wrong:
+        raise ParityError(f"{name}: {wrong}", hint=f"it was edited or damaged; {HINT}")
+    return report
+
+
+def _contradiction(report: BenchReport) -> str:
+    """The first thing that cannot be so, or ""."""
+    floors = {}
+    for row in report.latency:
+        wrong = _wrong_latency(row)
+        if wrong:
+            return f"{_where(row)}: {wrong}"
+        where = (row.contestant.model, row.height, row.width)
+        if row.is_baseline:
+            floors[where] = row.noise_floor
+    for row in report.latency:
+        if row.ratio is not None:
+            base = floors.get((row.contestant.model, row.height, row.width))
+            both = [floor for floor in (row.noise_floor, base) if floor]
+            if not base or row.within_noise != is_within_noise(row.ratio, both):
+                return f"{_where(row)}: what it says of the noise is not what its ratio says"
+    for peak in report.memory:
+        wrong = _wrong_memory(peak)
+        if wrong:
+            return f"{_where(peak)}: {wrong}"
+    rows = [(row.contestant, row.height, row.width) for row in report.latency]
+    if len(set(rows)) != len(rows):
+        return "a contestant is there twice at one size"
+    return ""
+
+
+def _wrong_latency(row: LatencyFigures) -> str:
+    samples = [sample for one in row.series for sample in one.samples_ns]
+    if row.outcome is not TimingOutcome.MEASURED:
+        return "not measured, and has figures" if samples or row.summary or row.ratio else ""
+    if row.summary is None or row.noise is None or row.noise_floor is None or not samples:
+        return "measured, and has no figures"
+    if any(len(one.rounds) != len(one.samples_ns) for one in row.series):
+        return "a sample has no round"
+    if min(samples) <= 0 or row.summary != summarise(samples):
+        return "its summary is not that of its samples"
+    for interval in (row.noise, row.ratio):
+        if interval and not 0 < interval.low <= interval.estimate <= interval.high:
+            return "not an interval"
+    if row.noise_floor != noise_floor(row.noise):
+        return "its floor is not that of its noise"
+    return ""
+
+
+def _wrong_memory(row: MemoryFigures) -> str:
+    figures = (row.baseline_bytes, row.peak_bytes)
+    if (row.outcome is TimingOutcome.MEASURED) != (None not in figures):
+        return "memory without figures, or the reverse"
+    return "a peak below its baseline" if (row.added_bytes or 0) < 0 else ""
+
+
+def _where(row: Figures) -> str:
+    return f"{row.contestant.model} {row.contestant.name} {row.height} x {row.width}"

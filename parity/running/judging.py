@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 from trufor_onnx.errors import ParityError
 from trufor_onnx.parity.inputs.cases import Case, LoadedCase
-from trufor_onnx.parity.references.identity import REFUTED, Identity
+from trufor_onnx.parity.references.identity import Identity
 from trufor_onnx.parity.references.subject import Subject
 from trufor_onnx.parity.results.comparison import compare_names, judge
 from trufor_onnx.parity.results.limits import undefined
 from trufor_onnx.parity.results.metrics import flip_problem, outcome, values_digest, values_of
-from trufor_onnx.parity.results.rows import SOURCE, Row, Status
+from trufor_onnx.parity.results.rows import REFUTED, SOURCE, Row, Status
 from trufor_onnx.parity.results.sketch import sketch
 from trufor_onnx.parity.results.tolerances import tolerance_for
 from trufor_onnx.parity.runners.base import Feeds, Outputs

@@ -12,10 +12,9 @@ from typing import Any, Self
 from trufor_onnx.errors import ParityError, ProviderRunError, UserError
 from trufor_onnx.export.graph.in_float64 import MOST_VALUES, in_float64
 from trufor_onnx.parity.inputs.cases import Case, LoadedCase
-from trufor_onnx.parity.references.identity import REFUTED, UNPROVEN
 from trufor_onnx.parity.references.subject import Candidate, Subject
 from trufor_onnx.parity.references.supply import LiveSupply, Prepared, Supply
-from trufor_onnx.parity.results.rows import Group, Row
+from trufor_onnx.parity.results.rows import REFUTED, UNPROVEN, Group, Row
 from trufor_onnx.parity.results.tolerances import tolerance_for
 from trufor_onnx.parity.results.witness import MOST_OF_CASE, Witness
 from trufor_onnx.parity.runners.base import Feeds, Outputs

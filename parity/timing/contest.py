@@ -15,20 +15,18 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import ParityError, ProviderRunError
 from trufor_onnx.parity.results.contestant import Contestant
+from trufor_onnx.parity.results.statistics import is_within_noise, noise_floor, paired_ratio
 from trufor_onnx.parity.results.timing import (
     LatencyFigures,
     MemoryFigures,
     Series,
     TimingOutcome,
-    is_within_noise,
-    noise_floor,
-    paired_ratio,
     round_medians,
     summarise,
 )
@@ -67,7 +65,7 @@ class Worker:
             stderr=self._errors,
         )
         try:
-            opened = self.ask("open", task=task.document())
+            opened = self.ask("open", task=asdict(task))
         except BaseException:
             self.close()
             raise

@@ -19,9 +19,8 @@ from trufor_onnx.parity.inputs.cases import HeldImage, Pixels, fit, make_feeds, 
 from trufor_onnx.parity.inputs.image_sets import find_images
 from trufor_onnx.parity.results.contestant import Contestant
 from trufor_onnx.parity.results.environment import environment
+from trufor_onnx.parity.results.statistics import CONFIDENCE, RESAMPLES
 from trufor_onnx.parity.results.timing import (
-    CONFIDENCE,
-    RESAMPLES,
     BenchReport,
     LatencyFigures,
     MemoryFigures,

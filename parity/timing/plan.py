@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.weights.sources import WeightsSource
-from trufor_onnx.parity.results.timing import LEAST_ROUNDS
+from trufor_onnx.parity.results.statistics import LEAST_ROUNDS
 from trufor_onnx.providers import Provider
 
 ONNXRUNTIME, TORCH32 = "onnxruntime", "torch32"
@@ -118,7 +117,3 @@ class Task:
     model: str = ""
     weights: str = ""
     stand_in: str | None = None
-
-    def document(self) -> dict[str, Any]:
-        """As it goes through the pipe."""
-        return dict(vars(self))

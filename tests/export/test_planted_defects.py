@@ -22,8 +22,9 @@ from trufor_onnx.export.lock import file_entry, lock_path, read_lock, write_lock
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.export.weights.tensors import Weights, stand_in_weights
-from trufor_onnx.parity.references.identity import PROVEN, REFUTED, Identity, identify
+from trufor_onnx.parity.references.identity import Identity, identify
 from trufor_onnx.parity.references.proving import Rebuilder
+from trufor_onnx.parity.results.rows import PROVEN, REFUTED
 
 Specs = dict[str, ModelSpec]
 Tensors = dict[str, torch.Tensor]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
-from trufor_onnx.chunking.external_data import whole_digest
 from trufor_onnx.parity.gate.costs import (
     CANDIDATE,
     Change,
@@ -18,8 +17,7 @@ from trufor_onnx.parity.gate.costs import (
     files_of,
     unmeasured,
 )
-from trufor_onnx.parity.gate.evidence import Evidence, below
-from trufor_onnx.parity.gate.findings import Finding, Outcome, verdict
+from trufor_onnx.parity.gate.evidence import Evidence
 from trufor_onnx.parity.gate.policy import (
     Absent,
     AcrossRuns,
@@ -29,6 +27,7 @@ from trufor_onnx.parity.gate.policy import (
     budget,
 )
 from trufor_onnx.parity.results.contestant import Contestant
+from trufor_onnx.parity.results.findings import Finding, Outcome, absent, verdict
 
 LOOK = "python -m parity compare OLD_BENCH.json BENCH.json"
 IN_TURN = "time the old file in turns with the new one: parity bench --candidate MODEL=OLD.onnx"
@@ -45,7 +44,7 @@ def memory_rule(evidence: Evidence, policy: Policy) -> Finding:
     peaks = {key: cost for key, cost in costs.entries.items() if cost.peak_bytes} if costs else {}
     if not peaks:
         why = "no bench report was given" if costs is None else "the bench report has no peaks"
-        return _absent("memory", limits.when_absent, why, allows)
+        return _absent("memory", limits.when_absent, (), allows, why)
 
     compared, over, elsewhere = _peaks_compared(evidence, limits.growth, limits.slack_bytes)
 
@@ -73,9 +72,7 @@ def memory_rule(evidence: Evidence, policy: Policy) -> Finding:
         if key not in compared
     ]
     if unjudged and found.outcome is Outcome.PASS:
-        return replace(
-            _absent("memory", limits.when_absent, unjudged[0], allows), details=tuple(unjudged)
-        )
+        return _absent("memory", limits.when_absent, unjudged, allows)
     return found
 
 
@@ -153,12 +150,12 @@ def latency_rule(evidence: Evidence, policy: Policy) -> Finding:
         "the A/A floor, by medians of rounds in which both files took turns"
     )
     if costs is None:
-        return _absent("latency", limits.when_absent, "no bench report was given", allows)
+        return _absent("latency", limits.when_absent, (), allows, "no bench report was given")
     found = changes_in_turns(costs, _old_files(evidence), limits.confidence)
     across, elsewhere = _across(costs, evidence, found.keys(), limits.confidence)
     judged = [*found.values(), *(across if limits.across_runs is AcrossRuns.JUDGE else ())]
     # Slower by all that noise allows stops a release however it was measured.
-    slower = [str(change) for change in (*found.values(), *across) if _slower(change, limits)]
+    slower = [str(c) for c in (*found.values(), *across) if c.slower(limits.least_effect)]
     if slower:
         return verdict("latency", slower, saw="", allows=allows, look=LOOK)
     unknown = [name for old in evidence.cost_baselines for name in unmeasured(costs, old)]
@@ -176,8 +173,8 @@ def latency_rule(evidence: Evidence, policy: Policy) -> Finding:
         if key not in compared and cost.name not in compared
     ]
     if unjudged or not judged:
-        why = unjudged[0] if unjudged else "the old files were not timed in turns with the new"
-        return replace(_absent("latency", limits.when_absent, why, allows), details=tuple(unjudged))
+        why = "" if unjudged else "the old files were not timed in turns with the new"
+        return _absent("latency", limits.when_absent, unjudged, allows, why)
     worst = max(judged, key=lambda change: change.ratio.median if change.ratio else 0.0)
     saw = f"{len(judged)} timings; the most changed: {worst}"
     return verdict("latency", (), saw=saw, allows=allows, look=LOOK)
@@ -190,11 +187,8 @@ def _old_files(evidence: Evidence) -> dict[tuple[str, str], set[str]]:
         for key, digests in files_of(costs).items():
             found.setdefault(key, set()).update(digests)
     for report in evidence.baselines:
-        for model, about in report.models.items():
-            variants = below(about, "variants")
-            for entry in variants.values() if isinstance(variants, dict) else [about]:
-                key = (model, str(below(entry, "variant")))
-                found.setdefault(key, set()).add(whole_digest(below(entry, "file")))
+        for key, digests in report.digests().items():
+            found.setdefault(key, set()).update(digests)
     return found
 
 
@@ -216,10 +210,6 @@ def _across(
     return found, elsewhere
 
 
-def _slower(change: Change, limits: LatencyRule) -> bool:
-    return change.slower(limits.least_effect)
-
-
 def _too_noisy(change: Change, limits: LatencyRule) -> str:
     """Why a timing says nothing, or ""."""
     if change.problem or not change.may_hide(limits.must_see):
@@ -227,12 +217,6 @@ def _too_noisy(change: Change, limits: LatencyRule) -> str:
     return f"{change}: too noisy to exclude {limits.must_see:.0%}; time more rounds (--repeats 60)"
 
 
-def _absent(rule: str, when: Absent, why: str, allows: str) -> Finding:
-    outcome = Outcome.COULD_NOT if when is Absent.REFUSE else Outcome.NOT_JUDGED
-    return Finding(
-        rule,
-        outcome,
-        why,
-        allows,
-        "make bench, then `parity gate --bench bench.json --baseline OLD.json`",
-    )
+def _absent(rule: str, when: Absent, missing: Sequence[str], allows: str, why: str = "") -> Finding:
+    look = "make bench, then `parity gate --bench bench.json --baseline OLD.json`"
+    return absent(rule, when is Absent.REFUSE, missing, allows=allows, look=look, why=why)

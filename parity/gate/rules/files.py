@@ -6,25 +6,25 @@ from collections.abc import Iterator, Mapping
 
 from trufor_onnx.chunking.folders import default_folder
 from trufor_onnx.chunking.verifying import verify
+from trufor_onnx.documents import below
 from trufor_onnx.errors import ChunkingError
-from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile, below
-from trufor_onnx.parity.gate.findings import Finding, Outcome, verdict, with_unjudged
+from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile
 from trufor_onnx.parity.gate.policy import Absent, PlacementRule, Policy, budget
+from trufor_onnx.parity.results.findings import Finding, Outcome, absent, verdict, with_unjudged
 from trufor_onnx.parity.results.rows import RUNTIME, Report
 
-ALLOWS = "no part of a file creates error, no number in it is another one"
-LOOK = "python -m parity locate MODEL --candidate MODEL=FILE --all"
+LOCATE = "python -m parity locate MODEL --candidate MODEL=FILE --all"
 
 
 def pieces_rule(evidence: Evidence, policy: Policy) -> Finding:
     """Where a file lies in pieces, they are whole and make up the file that was measured."""
     problems: list[str] = []
     checked: list[str] = []
-    absent: list[str] = []
+    missing: list[str] = []
     for subject in evidence.subjects:
         folder = default_folder(subject.path) if subject.path else None
         if folder is None or not folder.is_dir():
-            absent.append(f"{subject.name}: no folder of pieces")
+            missing.append(f"{subject.name}: no folder of pieces")
             continue
         checked.append(folder.name)
         try:
@@ -38,11 +38,10 @@ def pieces_rule(evidence: Evidence, policy: Policy) -> Finding:
             problems.append(f"{folder}: the pieces of {whole[:16]}, which is not what was measured")
     allows = "every piece's place, size and SHA-256, and nothing else in the folder"
     look = "python -m chunking verify DIR --full; make split"
-    if absent and not problems:
+    if missing and not problems:
         refused = policy.pieces.when_absent is Absent.REFUSE
         if refused or not checked:
-            outcome = Outcome.COULD_NOT if refused else Outcome.NOT_JUDGED
-            return Finding("pieces", outcome, absent[0], allows, look, tuple(absent))
+            return absent("pieces", refused, missing, allows=allows, look=look)
     return verdict("pieces", problems, saw=f"whole: {', '.join(checked)}", allows=allows, look=look)
 
 
@@ -103,7 +102,7 @@ def placement_rule(evidence: Evidence, policy: Policy) -> Finding:
     """No node that a device was meant to compute was computed elsewhere."""
     limits = policy.placement
     problems: list[str] = []
-    absent: list[str] = []
+    missing: list[str] = []
     counted: list[str] = []
     for subject in evidence.subjects:
         ran = sorted({row.provider for row in subject.rows if row.mae is not None})
@@ -112,17 +111,16 @@ def placement_rule(evidence: Evidence, policy: Policy) -> Finding:
             key = provider if subject.is_first else f"{provider} ({subject.variant})"
             found = given.get(key) if isinstance(given, Mapping) else None
             if not isinstance(found, Mapping):
-                absent.append(f"{subject.name}: nothing says where {provider}'s nodes ran")
+                missing.append(f"{subject.name}: nothing says where {provider}'s nodes ran")
                 continue
             problems += _problems(subject, provider, found, limits)
             counted.append(f"{subject.name} {provider}: {_shown(found.get('nodes'))}")
     allows = f"{limits.most_lost_nodes} nodes elsewhere, but for shape arithmetic"
     look = "`placement` in parity.json: nodes by provider, operators that fell back"
-    if absent and not problems:
+    if missing and not problems:
         refused = limits.when_absent is Absent.REFUSE
         if refused or not counted:
-            outcome = Outcome.COULD_NOT if refused else Outcome.NOT_JUDGED
-            return Finding("placement", outcome, absent[0], allows, look, tuple(absent))
+            return absent("placement", refused, missing, allows=allows, look=look)
     return verdict(
         "placement", problems, saw="; ".join(counted) or "nothing", allows=allows, look=look
     )
@@ -156,32 +154,28 @@ def locate_rule(evidence: Evidence, policy: Policy) -> Finding:
 
     The runtime's files are networks' own: they are looked at under the networks' names.
     """
-    refused = policy.locate.when_absent is Absent.REFUSE
+    allows = "no part of a file creates error, no number in it is another one"
     found = evidence.located
     subjects = [subject for subject in evidence.subjects if subject.model != RUNTIME]
     if found is None or not subjects:
         why = "no file of a network" if found is not None else "--locate was not asked for"
-        outcome = Outcome.COULD_NOT if refused else Outcome.NOT_JUDGED
-        return Finding("locate", outcome, why, ALLOWS, "python -m parity gate --locate")
+        look, refused = "python -m parity gate --locate", policy.locate.when_absent is Absent.REFUSE
+        return absent("locate", refused, (), allows=allows, look=look, why=why)
     by_file = {(one.model, one.variant): one for one in found}
     faults, problems, fine = [], [], []
     for subject in subjects:
         one = by_file.get((subject.model, subject.variant))
         if one is None or one.problem:
             problems.append(f"{subject.name}: {one.problem if one else 'not looked at'}")
-        elif one.sha256 != _sha256(subject):
+        elif one.sha256 != subject.sha256:
             problems.append(
                 f"{subject.name}: looked at was {one.sha256[:16]}, measured was "
-                f"{_sha256(subject)[:16]}"
+                f"{subject.sha256[:16]}"
             )
         elif one.first:
             faults.append(f"{subject.name}: {one.sentence}")
         else:
             fine.append(f"{subject.name}: {one.sentence}")
     if problems and not faults:
-        return Finding("locate", Outcome.COULD_NOT, problems[0], ALLOWS, LOOK, tuple(problems))
-    return verdict("locate", [*faults, *problems], saw=" ".join(fine), allows=ALLOWS, look=LOOK)
-
-
-def _sha256(subject: JudgedFile) -> str:
-    return str(subject.said("file", "sha256"))
+        return Finding("locate", Outcome.COULD_NOT, problems[0], allows, LOCATE, tuple(problems))
+    return verdict("locate", [*faults, *problems], saw=" ".join(fine), allows=allows, look=LOCATE)

@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Iterator, Mapping
 
 from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile
-from trufor_onnx.parity.gate.findings import Finding, Outcome, verdict, with_unjudged
 from trufor_onnx.parity.gate.policy import Absent, Policy
 from trufor_onnx.parity.results.contestant import Contestant
+from trufor_onnx.parity.results.findings import Finding, absent, verdict, with_unjudged
 from trufor_onnx.parity.results.limits import Scale, is_cleared, scales, verdict_of
 from trufor_onnx.parity.results.rows import REFUTED, SOURCE, Group, Report, Row, Status
 from trufor_onnx.parity.results.sketch import Outputs, differing, recorded, who_of
@@ -33,7 +33,7 @@ def outputs_rule(evidence: Evidence, policy: Policy) -> Finding:  # noqa: ARG001
         (problem for subject in evidence.subjects for problem in _outputs(subject)),
         saw=f"{sum(len(_expected(s)) for s in evidence.subjects)} outputs, there on every case",
         allows="every output that the lock and PyTorch have, finite, on every case and provider",
-        look=f"python -m parity report {evidence.report_name} --format markdown",
+        look=f"python -m parity report {evidence.report_path} --format markdown",
     )
 
 
@@ -190,17 +190,17 @@ def references_rule(evidence: Evidence, policy: Policy) -> Finding:
     earlier = evidence.outputs
     if not earlier:
         why = "no earlier release was named"
-        return Finding("references", Outcome.NOT_JUDGED, why, allows, AGAIN)
+        return absent("references", False, (), allows=allows, look=AGAIN, why=why)
     report = evidence.report
-    now = recorded(report, evidence.report_name) if report else Outputs("", {})
+    now = recorded(report, str(evidence.report_path)) if report else Outputs("", {})
     problems: list[str] = []
-    absent: list[str] = []
+    missing: list[str] = []
     held: list[str] = []
     for model, about in report.models.items() if report else ():
         who = who_of(about)
         if who is None or who not in now.networks:
             if evidence.computes(model):
-                absent.append(f"{model}: the report does not say what the network computes")
+                missing.append(f"{model}: the report does not say what the network computes")
             continue
         same = [old for old in earlier if who in old.networks]
         others = {other for old in earlier for other in old.versions(who[0])} - {who}
@@ -208,7 +208,7 @@ def references_rule(evidence: Evidence, policy: Policy) -> Finding:
             if others:
                 held.append(_changed(model, who, sorted(others)))
             elif evidence.knows(model):
-                absent.append(f"{model}: the baseline does not say what the network computed")
+                missing.append(f"{model}: the baseline does not say what the network computed")
             else:
                 held.append(f"{model}: new")
             continue
@@ -220,11 +220,10 @@ def references_rule(evidence: Evidence, policy: Policy) -> Finding:
         if counts:
             held.append(f"{model}: {counts} outputs as before")
         else:
-            absent.append(f"{model}: no picture in common with the last release")
-    if absent and not problems:
+            missing.append(f"{model}: no picture in common with the last release")
+    if missing and not problems:
         refused = limits.when_absent is Absent.REFUSE
-        outcome = Outcome.COULD_NOT if refused else Outcome.NOT_JUDGED
-        return Finding("references", outcome, absent[0], allows, AGAIN, tuple(absent))
+        return absent("references", refused, missing, allows=allows, look=AGAIN)
     return verdict("references", problems, saw="; ".join(held), allows=allows, look=LOOK)
 
 

@@ -10,14 +10,14 @@ from typing import Any
 
 from trufor_onnx.chunking.external_data import beside, is_plain, whole_digest
 from trufor_onnx.chunking.folders import default_folder, open_folder
-from trufor_onnx.documents import canonical
+from trufor_onnx.documents import below, canonical
 from trufor_onnx.errors import ChunkingError, ExportError
 from trufor_onnx.export.networks.registry import find
 from trufor_onnx.export.networks.spec import TIMM_PREFIX
 from trufor_onnx.files import sha256_file
-from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile, below
-from trufor_onnx.parity.gate.findings import Finding, Outcome, verdict
+from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile
 from trufor_onnx.parity.gate.policy import Absent, Policy, WeightsRule
+from trufor_onnx.parity.results.findings import Finding, absent, verdict
 from trufor_onnx.parity.results.rows import AS_LOCKED, PROVEN, named, said
 
 STAND_IN = "stand-in"
@@ -56,19 +56,18 @@ def contract_rule(evidence: Evidence, policy: Policy) -> Finding:  # noqa: ARG00
 
 def digests_rule(evidence: Evidence, policy: Policy) -> Finding:
     """Report, lock and file on the disk (or its pieces) are of the same bytes."""
-    absent: list[str] = []
-    problems = [p for subject in evidence.subjects for p in _digests(subject, absent)]
+    missing: list[str] = []
+    problems = [p for subject in evidence.subjects for p in _digests(subject, missing)]
     problems += _timed(evidence)
     allows = "one digest in the report, in the lock and on the disk"
     look = "python -m export MODEL, then measure anew; sha256sum onnx_models/*.onnx"
-    if absent and not problems:
+    if missing and not problems:
         refused = policy.digests.when_absent is Absent.REFUSE
-        outcome = Outcome.COULD_NOT if refused else Outcome.NOT_JUDGED
-        return Finding("digests", outcome, absent[0], allows, look, tuple(absent))
+        return absent("digests", refused, missing, allows=allows, look=look)
     return verdict(
         "digests",
         problems,
-        saw="; ".join(f"{s.name}: {str(_sha256(s))[:16]}" for s in evidence.subjects),
+        saw="; ".join(f"{s.name}: {s.sha256[:16]}" for s in evidence.subjects),
         allows=allows,
         look=look,
     )
@@ -134,7 +133,7 @@ def _contract(subject: JudgedFile) -> Iterator[str]:
         yield f"{subject.name}: nothing says how pictures enter"
 
 
-def _digests(subject: JudgedFile, absent: list[str]) -> Iterator[str]:
+def _digests(subject: JudgedFile, missing: list[str]) -> Iterator[str]:
     name, path = subject.name, subject.path
     if path is None:
         yield f"{name}: the report's file name is no plain file name"
@@ -143,7 +142,7 @@ def _digests(subject: JudgedFile, absent: list[str]) -> Iterator[str]:
         yield subject.lock_problem or f"{name}: {path.with_suffix('.lock.json')} is not there"
         return
     pairs = (
-        ("file", _sha256(subject), below(subject.lock, "file", "sha256")),
+        ("file", subject.sha256, below(subject.lock, "file", "sha256")),
         ("size", subject.said("file", "size_bytes"), below(subject.lock, "file", "size_bytes")),
         ("weights", subject.said("weights", "digest"), below(subject.lock, "weights", "digest")),
         ("variant", subject.variant, subject.lock["variant"]),
@@ -156,10 +155,10 @@ def _digests(subject: JudgedFile, absent: list[str]) -> Iterator[str]:
         yield f"{name}: the files beside it with its tensors are others in the lock"
     found = _on_disk(path)
     if found is None:
-        absent.append(f"{name}: neither {path} nor its pieces are there")
+        missing.append(f"{name}: neither {path} nor its pieces are there")
         return
-    if found[1] != _sha256(subject):
-        yield f"{name}: {found[0]} is {found[1][:16]}, measured was {str(_sha256(subject))[:16]}"
+    if found[1] != subject.sha256:
+        yield f"{name}: {found[0]} is {found[1][:16]}, measured was {subject.sha256[:16]}"
     yield from _beside(subject, path)
 
 
@@ -198,7 +197,3 @@ def _on_disk(path: Path) -> tuple[str, str] | None:
     except (OSError, ChunkingError) as error:
         return str(path), f"unreadable ({error})"
     return None
-
-
-def _sha256(subject: JudgedFile) -> object:
-    return subject.said("file", "sha256")

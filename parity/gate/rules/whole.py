@@ -6,17 +6,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
+from trufor_onnx.documents import below
 from trufor_onnx.errors import ExportError
 from trufor_onnx.export.networks.registry import find
 from trufor_onnx.export.networks.spec import TIMM_PREFIX
-from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile, below
-from trufor_onnx.parity.gate.findings import Finding, verdict
+from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile
 from trufor_onnx.parity.gate.policy import Policy
 from trufor_onnx.parity.inputs.looks import different
 from trufor_onnx.parity.inputs.made import KINDS, MADE_PREFIX, is_made
 from trufor_onnx.parity.inputs.shapes import BUNDLE, admitted_shapes
 from trufor_onnx.parity.results.contestant import Contestant
-from trufor_onnx.parity.results.rows import SOURCE, Report, Row, Status
+from trufor_onnx.parity.results.findings import Finding, verdict
+from trufor_onnx.parity.results.rows import SOURCE, Report, Row, Status, files_of
 from trufor_onnx.parity.results.summary import summarise
 from trufor_onnx.parity.results.tolerances import tolerances_digest
 
@@ -153,7 +154,7 @@ def complete_rule(evidence: Evidence, policy: Policy) -> Finding:
         problems(),
         saw=f"every case was compared on {', '.join(required)}; nothing is newly absent",
         allows=f"all on {', '.join(required)}; elsewhere, what the baseline lacks too",
-        look=f"python -m parity report {evidence.report_name} --format markdown",
+        look=f"python -m parity report {evidence.report_path} --format markdown",
     )
 
 
@@ -183,9 +184,7 @@ def _stale_seed(evidence: Evidence, subject: JudgedFile) -> Iterator[str]:
 
 def _files(about: object) -> set[object]:
     """Digests of all files of a network in a report."""
-    variants = below(about, "variants")
-    of_variants = variants.values() if isinstance(variants, dict) else ()
-    return {below(entry, "file", "sha256") for entry in (about, *of_variants)}
+    return {below(entry, "file", "sha256") for entry in (about, *files_of(about))}
 
 
 def _lost(subject: JudgedFile, evidence: Evidence) -> Iterator[str]:

@@ -12,18 +12,18 @@ from trufor_onnx.parity.report.html.elements import (
     Markup,
     duration,
     el,
-    figure,
     mebibytes,
     percent,
     ratio,
     state,
     table,
 )
+from trufor_onnx.parity.results.statistics import Spread
 from trufor_onnx.parity.results.timing import (
     BenchReport,
+    Figures,
     LatencyFigures,
     MemoryFigures,
-    Spread,
     TimingOutcome,
 )
 
@@ -134,15 +134,15 @@ def _latency(row: LatencyFigures) -> tuple[Child | Cell, ...]:
         _who(row),
         Cell(f"{row.height}×{row.width}", row.height * row.width),
         state(row.outcome.value),
-        *(figure(duration(value), value) for value in times),
-        figure(percent(row.noise_floor), row.noise_floor),
+        *(Cell(duration(value), value) for value in times),
+        Cell(percent(row.noise_floor), row.noise_floor),
         _ratio(row.ratio, row.is_baseline),
         _verdict(row),
         *(
-            figure(duration(min(found, default=None)), min(found, default=None))
+            Cell(duration(min(found, default=None)), min(found, default=None))
             for found in (sessions, firsts)
         ),
-        figure(str(summary.samples if summary else 0), summary.samples if summary else None),
+        Cell(str(summary.samples if summary else 0), summary.samples if summary else None),
         row.reason,
     )
 
@@ -153,7 +153,7 @@ def _memory(row: MemoryFigures) -> tuple[Child | Cell, ...]:
         Cell(f"{row.height}×{row.width}", row.height * row.width),
         state(row.outcome.value),
         *(
-            figure(mebibytes(size), size)
+            Cell(mebibytes(size), size)
             for size in (row.peak_bytes, row.baseline_bytes, row.added_bytes)
         ),
         row.reason,
@@ -162,12 +162,10 @@ def _memory(row: MemoryFigures) -> tuple[Child | Cell, ...]:
 
 def _ratio(found: Spread | None, is_baseline: bool) -> Cell:
     if is_baseline:
-        return figure("baseline", 1.0)
+        return Cell("baseline", 1.0)
     if found is None:
-        return figure(ABSENT, None)
-    return figure(
-        f"{ratio(found.estimate)} ({ratio(found.low)}–{ratio(found.high)})", found.estimate
-    )
+        return Cell(ABSENT, None)
+    return Cell(f"{ratio(found.estimate)} ({ratio(found.low)}–{ratio(found.high)})", found.estimate)
 
 
 def _verdict(row: LatencyFigures) -> str:
@@ -178,11 +176,11 @@ def _verdict(row: LatencyFigures) -> str:
     return "faster" if row.ratio.estimate < 1 else "slower"
 
 
-def _who(row: LatencyFigures | MemoryFigures) -> str:
+def _who(row: Figures) -> str:
     return f"{row.contestant.model} {row.contestant.name}"
 
 
-def _short(row: LatencyFigures | MemoryFigures) -> str:
+def _short(row: Figures) -> str:
     """What there is room for in a chart: what goes without saying is left out."""
     who = row.contestant
     usual = {"portable", "source", "cpu"}

@@ -92,11 +92,6 @@ class Cell:
     number: bool = True
 
 
-def figure(shown: str, value: float | None) -> Cell:
-    """A figure as text, with the value that it is sorted by."""
-    return Cell(shown, value)
-
-
 def table(
     caption: str,
     header: Sequence[str],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from trufor_onnx.documents import mapping
 from trufor_onnx.parity.report.html.elements import (
     ABSENT,
     Cell,
@@ -12,13 +13,12 @@ from trufor_onnx.parity.report.html.elements import (
     Markup,
     count,
     el,
-    figure,
     mebibytes,
     state,
     table,
 )
 from trufor_onnx.parity.report.sentences import placement_lines
-from trufor_onnx.parity.report.tables import ORDER
+from trufor_onnx.parity.report.text import ORDER
 from trufor_onnx.parity.results.rows import Group, Report, Row, Status
 
 APART = ("placement",)  # shown in a section of its own
@@ -39,16 +39,16 @@ def placement_section(report: Report) -> Markup:
     """Which provider computed how many nodes. What was not profiled is not known, and said so."""
     rows: list[tuple[Child | Cell, ...]] = []
     for model, given in report.models.items():
-        placement = _mapping(given.get("placement"))
+        placement = mapping(given.get("placement"))
         if not placement:
-            unknown = figure(ABSENT, None)
+            unknown = Cell(ABSENT, None)
             rows.append((model, ABSENT, state("not run"), unknown, unknown, "not profiled"))
         for provider, found in placement.items():
-            placed = _mapping(found)
-            shares = _mapping(placed.get("time_share"))
-            lost = _mapping(placed.get("fell_back_ops"))
+            placed = mapping(found)
+            shares = mapping(placed.get("time_share"))
+            lost = mapping(placed.get("fell_back_ops"))
             elsewhere = ", ".join(f"{name} {number}" for name, number in lost.items()) or "none"
-            for name, number in _mapping(placed.get("nodes")).items():
+            for name, number in mapping(placed.get("nodes")).items():
                 rows.append(
                     (model, provider, name, _number(number), _share(shares.get(name)), elsewhere)
                 )
@@ -60,7 +60,7 @@ def placement_section(report: Report) -> Markup:
 def provenance_section(report: Report) -> Iterator[Markup]:
     """Of each model everything that the report says: file, weights, digests, preprocessing."""
     for model, given in report.models.items():
-        file, weights = _mapping(given.get("file")), _mapping(given.get("weights"))
+        file, weights = mapping(given.get("file")), mapping(given.get("weights"))
         size = file.get("size_bytes")
         yield el("h3", model)
         yield el(
@@ -99,19 +99,15 @@ def flat(document: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, s
             )
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
 def _number(value: object) -> Cell:
-    return figure(str(value), float(value) if isinstance(value, int | float) else None)
+    return Cell(str(value), float(value) if isinstance(value, int | float) else None)
 
 
 def _share(value: object) -> Cell:
     return (
-        figure(f"{100 * value:.1f} %", value)
+        Cell(f"{100 * value:.1f} %", value)
         if isinstance(value, int | float)
-        else figure(ABSENT, None)
+        else Cell(ABSENT, None)
     )
 
 

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
 
-from trufor_onnx.parity.inputs.made import is_made
 from trufor_onnx.parity.report.html.costs import latency_section, memory_section
 from trufor_onnx.parity.report.html.elements import Child, Markup, count, el, join, state
 from trufor_onnx.parity.report.html.gallery import without_pictures, worst_images
-from trufor_onnx.parity.report.html.gate import Gate, gate_section
+from trufor_onnx.parity.report.html.gate import gate_section
 from trufor_onnx.parity.report.html.origin import (
     failed_outputs,
     pairs,
@@ -27,8 +26,9 @@ from trufor_onnx.parity.report.html.results import (
     ratio_chart,
     rows_tables,
 )
+from trufor_onnx.parity.results.findings import Decision
 from trufor_onnx.parity.results.rows import SCHEMA_VERSION, Report, Status
-from trufor_onnx.parity.results.summary import fewest_different
+from trufor_onnx.parity.results.summary import count_cases
 from trufor_onnx.parity.results.timing import BenchReport
 
 LIGHT = {
@@ -134,7 +134,7 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def page(report: Report, *, gate: Gate | None = None, bench: BenchReport | None = None) -> str:
+def page(report: Report, *, gate: Decision | None = None, bench: BenchReport | None = None) -> str:
     """The page as one file that loads nothing.
 
     Args:
@@ -176,7 +176,7 @@ def page(report: Report, *, gate: Gate | None = None, bench: BenchReport | None 
 
 
 def _sections(
-    report: Report, gate: Gate | None, bench: BenchReport | None
+    report: Report, gate: Decision | None, bench: BenchReport | None
 ) -> Iterator[tuple[str, str, Child]]:
     yield "gate", "Release gate, rule by rule", gate_section(gate)
     found = problems_section(report)
@@ -211,7 +211,9 @@ def _worst(report: Report) -> list[Child]:
     return [el("p", note), shown, more]
 
 
-def _header(report: Report, gate: Gate | None, sections: list[tuple[str, str, Child]]) -> Markup:
+def _header(
+    report: Report, gate: Decision | None, sections: list[tuple[str, str, Child]]
+) -> Markup:
     links = [el("li", el("a", title, href=f"#{name}")) for name, title, _ in sections]
     return el(
         "header",
@@ -246,11 +248,7 @@ def _label(weights: object) -> object:
 
 
 def _facts(report: Report) -> Iterator[tuple[str, Child]]:
-    yield "images", len({row.image for row in report.rows})
-    yield "different images", fewest_different(report)
-    others = {(row.model, row.image) for row in report.shape_rows}
-    yield "shape cases", sum(not is_made(image) for _, image in others)
-    yield "made pictures", sum(is_made(image) for _, image in others)
+    yield from count_cases(report).items()
     counts = {status: sum(row.status is status for row in report.all_rows) for status in Status}
     for status, number in counts.items():
         yield TILES[status], number

@@ -14,13 +14,12 @@ from trufor_onnx.parity.report.html.elements import (
     count,
     el,
     error,
-    figure,
     ratio,
     state,
     table,
     tick,
 )
-from trufor_onnx.parity.report.tables import ORDER, most_telling
+from trufor_onnx.parity.report.text import ORDER, most_telling
 from trufor_onnx.parity.results.rows import SOURCE, Group, Report, Row, Status
 
 MOST_ROWS = 2000
@@ -68,7 +67,7 @@ def groups_table(groups: Sequence[Group]) -> Markup:
                 group.cases,
                 _backend(group),
                 _status(group.status),
-                figure(str(group.rows), group.rows),
+                Cell(str(group.rows), group.rows),
                 _error(group.mean),
                 _error(own.get(_subject(group))),
                 _ratio(group.accuracy_ratio),
@@ -219,8 +218,8 @@ def _is_candidate(group: Group) -> bool:
 
 
 def _error(value: float | None) -> Cell:
-    return figure(error(value), value)
+    return Cell(error(value), value)
 
 
 def _ratio(value: float | None) -> Cell:
-    return figure(ratio(value), value)
+    return Cell(ratio(value), value)

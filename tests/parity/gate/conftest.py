@@ -21,10 +21,11 @@ from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.files import atomic_write, sha256_file
 from trufor_onnx.parity.cli import main
 from trufor_onnx.parity.gate.evidence import gather
-from trufor_onnx.parity.gate.findings import Decision, Finding
 from trufor_onnx.parity.gate.judge import judge
 from trufor_onnx.parity.gate.policy import Policy, load_policy
 from trufor_onnx.parity.results.contestant import Contestant
+from trufor_onnx.parity.results.findings import Decision, Finding
+from trufor_onnx.parity.results.statistics import noise_floor, paired_ratio
 from trufor_onnx.parity.results.timing import (
     BenchReport,
     LatencyFigures,
@@ -32,8 +33,6 @@ from trufor_onnx.parity.results.timing import (
     Series,
     TimedFile,
     TimingOutcome,
-    noise_floor,
-    paired_ratio,
     round_medians,
     summarise,
 )

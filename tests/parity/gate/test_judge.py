@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.parity.gate.conftest import of
-from trufor_onnx.parity.gate.findings import Decision, Finding, Outcome
 from trufor_onnx.parity.gate.policy import Policy
+from trufor_onnx.parity.results.findings import Decision, Finding, Outcome
 
 
 @pytest.mark.parametrize("rule", ["pieces", "memory", "latency", "digests", "placement"])

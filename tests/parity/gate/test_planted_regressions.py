@@ -27,8 +27,8 @@ from trufor_onnx.export.lock import encode, file_entry, lock_path, read_lock
 from trufor_onnx.export.models import noiseprint_pp
 from trufor_onnx.export.networks.spec import ModelSpec, TensorSpec
 from trufor_onnx.export.weights.sources import WeightsSource
-from trufor_onnx.parity.gate.findings import Outcome
 from trufor_onnx.parity.references.proving import Derived
+from trufor_onnx.parity.results.findings import Outcome
 from trufor_onnx.parity.results.rows import PROVEN
 
 Make = Callable[..., Any]

@@ -18,10 +18,10 @@ from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.files import sha256_bytes
 from trufor_onnx.parity.cli import main
 from trufor_onnx.parity.gate.evidence import Location, gather
-from trufor_onnx.parity.gate.findings import Finding, Outcome
 from trufor_onnx.parity.gate.judge import judge
 from trufor_onnx.parity.gate.policy import load_policy
 from trufor_onnx.parity.locate.run import located
+from trufor_onnx.parity.results.findings import Finding, Outcome
 
 
 def rule(release: Any, *found: Location, absent: str = "allow", asked: bool = True) -> Finding:

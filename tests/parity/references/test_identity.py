@@ -17,8 +17,9 @@ from trufor_onnx.export.lock import lock_path
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.export.weights.tensors import Weights
-from trufor_onnx.parity.references.identity import PROVEN, REFUTED, UNPROVEN, Identity, identify
+from trufor_onnx.parity.references.identity import Identity, identify
 from trufor_onnx.parity.references.proving import Rebuilder
+from trufor_onnx.parity.results.rows import PROVEN, REFUTED, UNPROVEN
 
 ExportedFile = Callable[[str], Path]
 

@@ -13,8 +13,8 @@ import pytest
 from trufor_onnx.errors import ExportError, ParityError
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.weights.sources import WeightsSource
-from trufor_onnx.parity.references.identity import PROVEN, REFUTED, UNPROVEN
 from trufor_onnx.parity.references.subject import Subject, make_subject
+from trufor_onnx.parity.results.rows import PROVEN, REFUTED, UNPROVEN
 
 GOLDEN = WeightsSource(stand_in="golden")
 

@@ -13,7 +13,7 @@ import pytest
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.parity.inputs.made import KINDS
-from trufor_onnx.parity.references import keys
+from trufor_onnx.parity.references import keys, networks
 from trufor_onnx.parity.references import supply as live
 from trufor_onnx.parity.runners.torch_runner import TorchRunner
 
@@ -154,7 +154,7 @@ def test_whatever_decides_a_reference_makes_another_key(
             pixels[0, 0, 0] ^= 1
             Image.fromarray(pixels).save(path)
     else:
-        monkeypatch.setattr(keys, "network", lambda spec: {"model": spec.name, "version": "2"})
+        monkeypatch.setattr(networks, "network", lambda spec: {"model": spec.name, "version": "2"})
     parity(*given, shapes=False)
     assert any(call.startswith("run tiny_np torch32") for call in calls)
 

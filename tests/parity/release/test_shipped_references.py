@@ -15,12 +15,12 @@ from trufor_onnx.documents import DIGEST, digest_of
 from trufor_onnx.errors import ParityError
 from trufor_onnx.files import sha256_file
 from trufor_onnx.parity.gate.evidence import gather
-from trufor_onnx.parity.gate.findings import Outcome
 from trufor_onnx.parity.gate.judge import judge
 from trufor_onnx.parity.release.assemble import Order, assemble
 from trufor_onnx.parity.release.verify import verify_release
 from trufor_onnx.parity.results import release_layout as layout
 from trufor_onnx.parity.results.container import StoredEntry, write_container
+from trufor_onnx.parity.results.findings import Outcome
 from trufor_onnx.parity.results.release_layout import encode, parse
 from trufor_onnx.parity.results.sketch import sketch
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from html import unescape
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -19,7 +17,6 @@ from trufor_onnx.parity.report.formats import (
     FORMATS,
     MOST_LINES,
     junit,
-    markdown,
     parse_formats,
     write_reports,
 )
@@ -185,101 +182,3 @@ def test_images_and_shapes_are_apart(make: Any) -> None:
         for name in ("images", "shapes")
     }
     assert told == {"images": "real/a.png: far", "shapes": "shape:2x2: farther"}
-
-
-def tables(page: str) -> list[list[list[str]]]:
-    """Every table as its rows of cells, read as Markdown reads them."""
-    found: list[list[list[str]]] = []
-    inside = False
-    for line in page.splitlines():
-        if line.startswith("| "):
-            if not inside:
-                found.append([])
-            found[-1].append([unescape(cell.strip()) for cell in line.strip("| ").split(" | ")])
-        inside = line.startswith("| ")
-    return found
-
-
-@pytest.mark.parametrize(
-    ("status", "mark"),
-    [
-        (Status.PASS, "✅ passed"),
-        (Status.FAIL, "failed"),
-        (Status.ERROR, "could not compare"),
-        (Status.NOT_RUN, "not run"),
-    ],
-)
-def test_the_first_line_is_the_verdict(make: Any, build: Any, status: Status, mark: str) -> None:
-    page = markdown(build([make.row(backend=SOURCE), make.row(status=status)]))
-    first = page.splitlines()[0]
-    assert first.startswith("# Parity: ") and mark in first
-    assert ("✅" in first) == (status is Status.PASS)
-
-
-def test_a_pass_says_what_was_compared(passing: Report) -> None:
-    page = markdown(passing)
-    assert "1 images (0 different), 0 shape cases, 0 made pictures; rows: 2 pass." in page
-    summary = tables(page)[0]
-    assert summary[0][0] == "model"
-    assert summary[3][:5] == ["net", "images", "map", "onnxruntime cpu", "1"]
-    assert "stand-in weights (seed golden); net.onnx, proven" in unescape(page)
-    assert "torch 2.13.0" in page and "gone" not in page
-    assert "What did not pass" not in page
-
-
-def test_what_did_not_pass_is_listed(mixed: Report) -> None:
-    page = unescape(markdown(mixed))
-    assert "fail: net bad on images, onnxruntime cpu: 1 of 1: real/a.png: mae 1 is over 0.1" in page
-    assert "error: gone.png net: damaged" in page
-    assert "not run: net map on images, onnxruntime cuda" in page
-    assert "no CUDA" in page
-
-
-def test_not_run_never_looks_like_passed(mixed: Report) -> None:
-    (row,) = [row for row in tables(markdown(mixed))[0] if row[3] == "onnxruntime cuda"]
-    assert row[-1] == "⏸️ **not run**"
-    assert row[5:9] == ["-", "-", "-", "-"]
-
-
-def test_decisions_and_the_worst_images_are_shown(make: Any, build: Any) -> None:
-    rows = [
-        make.row(image=f"{n}.png", mae=n * 1e-7, outcome={"flipped": n == 3, "difference": n * 0.1})
-        for n in range(1, 9)
-    ]
-    page = markdown(build(rows))
-    decisions, worst = tables(page)[1:3]
-    assert decisions[2] == ["net map", "images", "onnxruntime", "flipped 1, difference 0.8"]
-    assert [row[0] for row in worst[2:]] == [f"{n}.png" for n in (8, 7, 6, 5, 4)]
-
-
-def test_resumed_cases_are_told(make: Any, build: Any) -> None:
-    assert "7 cases were measured by an earlier" in markdown(build([make.row()], resumed_cases=7))
-
-
-def test_hostile_names_stay_in_their_cells(hostile: Report, hostile_names: tuple[str, ...]) -> None:
-    page = markdown(hostile)
-    assert page.replace("\n", "").isprintable()
-    for table in tables(page):
-        assert {len(row) for row in table} == {len(table[0])}
-    shown = {row[0] for row in tables(page)[0][2:]}
-    assert shown == {printable(name).strip() for name in hostile_names}
-    bare = re.sub(r"&#\d+;", "", page)
-    assert "<" not in bare and "`" not in bare and "[" not in bare
-    headings = [line for line in page.splitlines() if line.startswith("#")]
-    assert len(headings) == len({*headings}) <= 5
-
-
-def test_a_long_list_is_cut(make: Any, build: Any) -> None:
-    rows = [
-        make.row(image=f"{n}.png", status=Status.FAIL, reason=f"far {'x' * n}", mae=1.0)
-        for n in range(50)
-    ]
-    page = markdown(build(rows))
-    assert "more, all in parity.json" in page
-    assert len(page) < 6000
-
-
-def test_an_empty_report_is_not_run(build: Any) -> None:
-    page = markdown(build([]))
-    assert page.startswith("# Parity: ⏸️ **not run**")
-    assert "nothing was compared" in page

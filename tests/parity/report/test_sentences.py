@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from trufor_onnx.parity.report.formats import markdown
 from trufor_onnx.parity.report.sentences import (
     MOST_OPERATORS,
     backend_name,
@@ -16,7 +15,7 @@ from trufor_onnx.parity.report.sentences import (
     problems,
     reference_lines,
 )
-from trufor_onnx.parity.report.tables import lines_below
+from trufor_onnx.parity.report.text import lines_below, markdown
 from trufor_onnx.parity.results.rows import SOURCE, Report, Status
 
 CUDA = {

@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 
 from trufor_onnx.parity.report.timing import bench_markdown, bench_tables, lines_below, ratio_text
+from trufor_onnx.parity.results.statistics import Spread
 from trufor_onnx.parity.results.timing import (
     BenchReport,
     LatencyFigures,
     MemoryFigures,
-    Spread,
     TimingOutcome,
 )
 from trufor_onnx.parity.timing.contest import compared

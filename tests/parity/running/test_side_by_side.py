@@ -15,9 +15,8 @@ from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.parity.inputs.cases import Case
 from trufor_onnx.parity.inputs.image_sets import find_images
 from trufor_onnx.parity.inputs.shapes import shape_cases
-from trufor_onnx.parity.references.identity import REFUTED
 from trufor_onnx.parity.references.subject import Subject, make_subject
-from trufor_onnx.parity.results.rows import SOURCE, Status
+from trufor_onnx.parity.results.rows import REFUTED, SOURCE, Status
 from trufor_onnx.parity.runners.onnxruntime_runner import OnnxRuntimeRunner
 from trufor_onnx.parity.runners.torch_runner import TorchRunner
 from trufor_onnx.parity.running import side_by_side as bench

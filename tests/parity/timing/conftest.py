@@ -12,15 +12,14 @@ import pytest
 from onnx import TensorProto, helper
 
 from trufor_onnx.parity.results.contestant import Contestant
+from trufor_onnx.parity.results.statistics import Spread, noise_floor
 from trufor_onnx.parity.results.timing import (
     BenchReport,
     LatencyFigures,
     MemoryFigures,
     Series,
-    Spread,
     TimedFile,
     TimingOutcome,
-    noise_floor,
     summarise,
 )
 from trufor_onnx.parity.timing.plan import ONNXRUNTIME, Task

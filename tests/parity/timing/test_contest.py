@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -269,7 +269,7 @@ def test_a_worker_ends_with_its_parent_and_leaves_ctrl_c_to_it(task: Any) -> Non
     command = [sys.executable, "-m", process.MODULE]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None and child.stdout is not None
-        line = {"do": "open", "task": task().document()}
+        line = {"do": "open", "task": asdict(task())}
         child.stdin.write(json.dumps(line).encode() + b"\n")
         child.stdin.flush()
         assert "session_ns" in json.loads(child.stdout.readline())
@@ -292,7 +292,7 @@ def test_what_a_library_prints_does_not_come_between_the_answers(task: Any) -> N
         "worker.Stand.answer = noisy\n"
         "sys.exit(worker.main())\n"
     )
-    line = json.dumps({"do": "open", "task": task().document()}) + "\n"
+    line = json.dumps({"do": "open", "task": asdict(task())}) + "\n"
     done = subprocess.run(
         [sys.executable, "-c", script], input=line, capture_output=True, text=True, check=True
     )

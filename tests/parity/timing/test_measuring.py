@@ -19,8 +19,7 @@ from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.parity.cli import main
 from trufor_onnx.parity.inputs.cases import ImageFile, fit
 from trufor_onnx.parity.inputs.image_sets import find_images
-from trufor_onnx.parity.results.timing import BenchReport, TimingOutcome
-from trufor_onnx.parity.results.timing_file import read_bench
+from trufor_onnx.parity.results.timing import BenchReport, TimingOutcome, read_bench
 from trufor_onnx.parity.timing import measuring
 from trufor_onnx.parity.timing import measuring as files
 from trufor_onnx.parity.timing import measuring as inputs

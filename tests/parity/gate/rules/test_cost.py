@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.parity.gate.conftest import of
-from trufor_onnx.parity.gate.findings import Outcome
 from trufor_onnx.parity.gate.policy import Policy
+from trufor_onnx.parity.results.findings import Outcome
 
 Make = Callable[..., Any]
 

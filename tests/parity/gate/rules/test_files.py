@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.parity.gate.conftest import of
-from trufor_onnx.parity.gate.findings import Outcome
+from trufor_onnx.parity.results.findings import Outcome
 
 Make = Callable[..., Any]
 

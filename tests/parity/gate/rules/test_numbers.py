@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.parity.gate.conftest import of
-from trufor_onnx.parity.gate.findings import Outcome
 from trufor_onnx.parity.gate.policy import Policy
+from trufor_onnx.parity.results.findings import Outcome
 
 
 def test_a_larger_error_than_the_baseline_s(good: Any, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 from tests.parity.gate.conftest import of
 from trufor_onnx.export.lock import lock_path
 from trufor_onnx.files import sha256_file
-from trufor_onnx.parity.gate.findings import Outcome
 from trufor_onnx.parity.gate.policy import Policy
+from trufor_onnx.parity.results.findings import Outcome
 from trufor_onnx.parity.results.rows import AS_LOCKED, PROVEN
 
 Make = Callable[..., Any]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from trufor_onnx.parity.report.html.costs import latency_section, memory_section
 from trufor_onnx.parity.report.html.elements import join
 from trufor_onnx.parity.results.contestant import Contestant
+from trufor_onnx.parity.results.statistics import Spread
 from trufor_onnx.parity.results.timing import (
     BenchReport,
     LatencyFigures,
     MemoryFigures,
     Series,
-    Spread,
     TimingOutcome,
     summarise,
 )

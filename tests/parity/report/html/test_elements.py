@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trufor_onnx.parity.report.html import elements as words
-from trufor_onnx.parity.report.html.elements import Cell, Markup, el, figure, join, table
+from trufor_onnx.parity.report.html.elements import Cell, Markup, el, join, table
 from trufor_onnx.parity.report.html.page import LIGHT
 from trufor_onnx.parity.results.rows import Status
 
@@ -67,7 +67,7 @@ def test_joined_with_text_markup_is_text_again() -> None:
 
 
 def test_heads_caption_and_region() -> None:
-    found = table("a caption", ("name", "value"), [("x", figure("1.0e-06", 1e-6))])
+    found = table("a caption", ("name", "value"), [("x", Cell("1.0e-06", 1e-6))])
     assert "<caption><span>a caption</span></caption>" in found
     assert '<th scope="col">name</th><th scope="col" class="n">value</th>' in found
     assert '<th scope="row" class="short">x</th>' in found

@@ -15,10 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trufor_onnx.parity.gate.findings import Decision, Finding, Outcome
-from trufor_onnx.parity.gate.judge import json_text
-from trufor_onnx.parity.gate.policy import load_policy
-from trufor_onnx.parity.report.html.gate import Gate, Rule, read_gate
+from trufor_onnx.parity.gate.judge import document, read_decision
 from trufor_onnx.parity.report.html.page import (
     BACKGROUNDS,
     DARK,
@@ -28,6 +25,7 @@ from trufor_onnx.parity.report.html.page import (
     css,
     page,
 )
+from trufor_onnx.parity.results.findings import Decision, Finding, Outcome
 from trufor_onnx.parity.results.rows import SOURCE, Report, Status
 
 VOID = {"meta", "img", "br", "link", "col"}
@@ -102,8 +100,8 @@ def test_no_name_from_json_becomes_a_tag(make: Any, build: Any, text: str) -> No
     def shape(name: str) -> list[tuple[str, tuple[str, ...]]]:
         row = make.row(model=name, image=name, output=name, status=Status.FAIL, reason=name)
         report = build([row], (name,), environment={name: [name], "processor": name})
-        rule = Rule(name, name, name, name, name, name, (name, name))
-        found = Page(page(report, gate=Gate(name, (rule,), name, name)))
+        rule = Finding(name, Outcome.FAIL, name, name, name, (name, name), name)
+        found = Page(page(report, gate=Decision((rule,), name, name, name)))
         return [(tag, tuple(attributes)) for tag, attributes in found.elements]
 
     # Short and long names differ in whether they may wrap, not in elements.
@@ -173,14 +171,14 @@ def decision(digest: str) -> str:
         Finding("size", Outcome.FAIL, "too big", "2 MB", "look", ("a", "b")),
         Finding("latency", Outcome.NOT_JUDGED, "no bench", "", ""),
     )
-    return json_text(Decision(findings, "p" * 64, digest), load_policy(None))
+    return json.dumps(document(Decision(findings, "p" * 64, digest)))
 
 
 def test_the_gates_decision_is_shown_the_worst_first(passing: Report, tmp_path: Path) -> None:
     path = tmp_path / "gate.json"
     digest = passing.document()["digest"]
     path.write_text(decision(digest))
-    text = page(passing, gate=read_gate(path, digest))
+    text = page(passing, gate=read_decision(path, digest))
     section = text[text.index('id="gate"') :]
     places = [section.index(f"<b>{name}</b>") for name in ("size", "latency", "report")]
     assert places == sorted(places)
@@ -195,7 +193,7 @@ def test_a_release_s_decision_is_read_too(passing: Report, tmp_path: Path) -> No
         del rule["look"]
     path = tmp_path / "gate.json"
     path.write_text(json.dumps(document))
-    text = page(passing, gate=read_gate(path, digest))
+    text = page(passing, gate=read_decision(path, digest))
     assert "Released all the same: <b>&lt;b&gt;the only machine</b>" in text
     assert "look closer" not in text
 
@@ -207,9 +205,23 @@ def test_what_is_no_decision_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "gate.json"
     path.write_text(content)
     with pytest.raises(ParityError, match=r"gate\.json"):
-        read_gate(path, "x")
+        read_decision(path, "x")
     with pytest.raises(ParityError, match="cannot be read"):
-        read_gate(tmp_path / "none.json", "x")
+        read_decision(tmp_path / "none.json", "x")
+
+
+@pytest.mark.parametrize(
+    "change", [{"verdict": "pass"}, {"exit_code": 0}, {"stopped_by": []}, {"stopped_by": None}]
+)
+def test_a_decision_that_contradicts_its_rules_is_refused(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    from trufor_onnx.errors import ParityError
+
+    path = tmp_path / "gate.json"
+    path.write_text(json.dumps(json.loads(decision("a" * 64)) | change))
+    with pytest.raises(ParityError, match="not the one that its rules give"):
+        read_decision(path, "a" * 64)
 
 
 def test_a_decision_on_another_report_is_refused(tmp_path: Path) -> None:
@@ -218,7 +230,7 @@ def test_a_decision_on_another_report_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "gate.json"
     path.write_text(decision("a" * 64))
     with pytest.raises(ParityError, match="another report"):
-        read_gate(path, "b" * 64)
+        read_decision(path, "b" * 64)
     assert json.loads(path.read_text())["report_sha256"] == "a" * 64
 
 

@@ -1,4 +1,4 @@
-"""What a rule found, and what all of them together mean."""
+"""What the gate's rules found, and what all of them together mean."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from trufor_onnx.console import EXIT_COULD_NOT, EXIT_FAILED, EXIT_OK
+
+WORDS = {EXIT_OK: "pass", EXIT_FAILED: "fail", EXIT_COULD_NOT: "could not compare"}
 
 
 class Outcome(StrEnum):
@@ -29,6 +31,7 @@ class Finding:
         allows: what may be there.
         look: how to look closer: a command or a place.
         details: everything that is wrong, one a line.
+        reason: why the policy has the rule.
     """
 
     rule: str
@@ -37,6 +40,7 @@ class Finding:
     allows: str
     look: str
     details: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,13 @@ class Decision:
         findings: in the order of the policy.
         policy_sha256: the digest of what the policy said.
         report_sha256: the report's own digest ("" where it has none that holds).
+        although: why a release went out all the same, or "".
     """
 
     findings: tuple[Finding, ...]
     policy_sha256: str
     report_sha256: str
+    although: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -62,6 +68,11 @@ class Decision:
         if Outcome.COULD_NOT in outcomes or Outcome.PASS not in outcomes:
             return EXIT_COULD_NOT
         return EXIT_OK
+
+    @property
+    def verdict(self) -> str:
+        """``pass``, ``fail`` or ``could not compare``."""
+        return WORDS[self.exit_code]
 
     @property
     def stopped_by(self) -> tuple[str, ...]:
@@ -85,6 +96,23 @@ def verdict(rule: str, problems: Iterable[str], *, saw: str, allows: str, look: 
         return Finding(rule, Outcome.PASS, saw, allows, look)
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return Finding(rule, Outcome.FAIL, found[0] + more, allows, look, found)
+
+
+def absent(
+    rule: str, refused: bool, missing: Sequence[str], *, allows: str, look: str, why: str = ""
+) -> Finding:
+    """A rule that has nothing to judge, or not all: "could not compare" where that is refused.
+
+    Args:
+        rule: the rule's name.
+        refused: whether the policy refuses that.
+        missing: what is missing, a sentence each.
+        allows: what may be there.
+        look: how to look closer.
+        why: what it saw, where that is not the first of them.
+    """
+    outcome = Outcome.COULD_NOT if refused else Outcome.NOT_JUDGED
+    return Finding(rule, outcome, why or missing[0], allows, look, tuple(missing))
 
 
 def with_unjudged(found: Finding, unjudged: Sequence[str], saw: str) -> Finding:
