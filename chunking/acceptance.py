@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from trufor_onnx.chunking.causes import impostor, is_zero, line_ends_added, no_model
-from trufor_onnx.chunking.folders import LOCK_SUFFIX, MANIFEST_SUFFIX, MODEL_SUFFIX
+from trufor_onnx.chunking.folders import (
+    LOCK_SUFFIX,
+    MANIFEST_SUFFIX,
+    MODEL_SUFFIX,
+    JoinedPieces,
+    OpenFile,
+)
 from trufor_onnx.chunking.framing import missing_part, records
 from trufor_onnx.chunking.manifest import MANIFEST_NAME, Manifest, load
-from trufor_onnx.chunking.sources import JoinedPieces, OpenFile
 from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import (
     ChunkingError,

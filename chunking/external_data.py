@@ -6,11 +6,13 @@ and the bytes lie inside of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trufor_onnx.chunking.folders import opened
 from trufor_onnx.chunking.framing import (
     BYTES,
     TENSOR_EXTERNAL_DATA,
@@ -19,7 +21,6 @@ from trufor_onnx.chunking.framing import (
     Walker,
     external_tensors,
 )
-from trufor_onnx.chunking.sources import opened
 from trufor_onnx.errors import ChunkingError, ExportError, FramingError
 from trufor_onnx.files import sha256_bytes, sha256_file
 
@@ -131,11 +132,21 @@ def external_files(path: Path) -> dict[str, Path]:
         ExternalFileError: a file beside it is missing or not safe.
         ExportError: it is no readable ONNX file.
     """
+    with readable(path), opened(path, follow_link=True) as file:
+        return places(path, file)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Say of what cannot be read as an ONNX file inside the block that it is none.
+
+    Raises:
+        ExportError: with the reason.
+    """
     try:
-        with opened(path, follow_link=True) as file:
-            return places(path, file)
-    except (ChunkingError, OSError) as error:
-        reason = error.problem if isinstance(error, ChunkingError) else error.strerror
+        yield
+    except (ChunkingError, OSError, ValueError) as error:
+        reason = error.problem if isinstance(error, ChunkingError) else error
         raise ExportError(
             f"{path}: not a readable ONNX file ({reason})",
             hint="it may be truncated, or something else; export again",

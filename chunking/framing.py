@@ -108,6 +108,21 @@ class Walker:
         """The content of a BYTES field, or its first ``limit`` bytes."""
         return self._source.read_at(field.body, min(field.end - field.body, limit))
 
+    def text(self, field: Field) -> str:
+        """The content of a BYTES field as text; of a longer one than a name its beginning."""
+        return self.content(field, MAX_NAME_BYTES).decode("utf-8", "backslashreplace")
+
+    def numbers(self, field: Field) -> Iterator[int]:
+        """The packed VARINT numbers that fill a BYTES field.
+
+        Raises:
+            FramingError: one is cut off or overlong.
+        """
+        position = field.body
+        while position < field.end:
+            value, position = self._varint(position, field.end)
+            yield value
+
     def _varint(self, position: int, end: int) -> tuple[int, int]:
         """The number at ``position`` and the offset after it."""
         index = position - self._base
@@ -225,13 +240,13 @@ def external_tensors(source: RandomAccess) -> list[Field]:
 def _name(walker: Walker, tensor: Field) -> str:
     """The name of an initializer; a sparse one has that of its values."""
     _expect_message(tensor, "initializer")
-    name = b""
+    name = ""
     for field in walker.fields(tensor.body, tensor.end):
         if field.wire == BYTES and field.number == TENSOR_NAME:
-            name = walker.content(field, MAX_NAME_BYTES)
+            name = walker.text(field)
         elif tensor.number == GRAPH_SPARSE_INITIALIZER and field.number == SPARSE_VALUES:
             return _name(walker, field)
-    return _text(name)
+    return name
 
 
 class _ExternalTensors:
@@ -239,7 +254,7 @@ class _ExternalTensors:
 
     def __init__(self, walker: Walker) -> None:
         self._walker = walker
-        self._first: bytes | None = None
+        self._first: str | None = None
         self.found: list[Field] = []
 
     def look_into(self, message: Field, kind: str, depth: int = 1) -> None:
@@ -258,18 +273,18 @@ class _ExternalTensors:
         """Raise `ExternalDataError` if one was found."""
         if self._first is not None:
             raise ExternalDataError(
-                f"the tensor {_text(self._first)!a} keeps its values in another file, which "
+                f"the tensor {self._first!a} keeps its values in another file, which "
                 "the pieces would not hold",
                 hint="save the model as one file: onnx.save(onnx.load(PATH), PATH)",
             )
 
     def _look_at_tensor(self, tensor: Field) -> None:
-        location, name = 0, b""
+        location, name = 0, ""
         for field in self._walker.fields(tensor.body, tensor.end):
             if field.number == TENSOR_LOCATION and field.wire == VARINT:
                 location = field.value & 0xFFFFFFFF  # an enum is read as 32 bits; the last counts
             elif field.number == TENSOR_NAME and field.wire == BYTES:
-                name = self._walker.content(field, MAX_NAME_BYTES)
+                name = self._walker.text(field)
         if location == EXTERNAL:
             self.found.append(tensor)
             self._first = name if self._first is None else self._first
@@ -278,7 +293,3 @@ class _ExternalTensors:
 def _expect_message(field: Field, kind: str) -> None:
     if field.wire != BYTES:
         raise FramingError(f"the {kind} at byte {field.start} is no message")
-
-
-def _text(name: bytes) -> str:
-    return name.decode("utf-8", "backslashreplace")

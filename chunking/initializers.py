@@ -18,11 +18,14 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from trufor_onnx.chunking.external_data import place_of, places
+from trufor_onnx.chunking.external_data import place_of, places, readable
+from trufor_onnx.chunking.folders import OpenFile, opened
 from trufor_onnx.chunking.framing import (
     BYTES,
     EXTERNAL,
     GRAPH_INITIALIZER,
+    GRAPH_NODE,
+    GRAPH_OUTPUT,
     MODEL_GRAPH,
     TENSOR_LOCATION,
     TENSOR_NAME,
@@ -32,46 +35,40 @@ from trufor_onnx.chunking.framing import (
     Walker,
     records,
 )
-from trufor_onnx.chunking.sources import OpenFile, opened
-from trufor_onnx.errors import ChunkingError, ExportError, FramingError
+from trufor_onnx.errors import FramingError
+from trufor_onnx.files import BLOCK_BYTES
 
 # What says who made a file, and nothing of what it computes: names, texts, metadata.
 MODEL_ABOUT = (2, 3, 4, 5, 6, 14)
 GRAPH_NAME, GRAPH_DOC, GRAPH_METADATA = 2, 10, 16
 GRAPH_ABOUT = (GRAPH_NAME, GRAPH_INITIALIZER, GRAPH_DOC, GRAPH_METADATA)
 NODE_OUTPUT, NODE_TYPE, NODE_DOC, NODE_METADATA = 2, 4, 6, 9
-GRAPH_NODE, GRAPH_OUTPUT = 1, 12
 OTHER_PARTS = {11: "input", 12: "output", 13: "value_info", 14: "quantization", 15: "sparse"}
 TENSOR_DIMS, TENSOR_TYPE, TENSOR_RAW = 1, 2, 9
 FLOATS, INT32S, INT64S, DOUBLES, UINT64S = 4, 5, 7, 10, 11
-LONGEST_NAME = 1024
-BLOCK_BYTES = 1 << 20
-# data_type: the field that holds values which are not raw, and their little-endian kind.
-_FLOAT, _UINT8, _INT8, _UINT16, _INT16, _INT32, _INT64 = 1, 2, 3, 4, 5, 6, 7
-_BOOL, _FLOAT16, _DOUBLE, _UINT32, _UINT64, _COMPLEX64, _COMPLEX128 = 9, 10, 11, 12, 13, 14, 15
-_BFLOAT16 = 16
-COMPLEX = (_COMPLEX64, _COMPLEX128)
+COMPLEX = (14, 15)  # kinds whose values are pairs
+# Of a kind (``data_type``) the field that holds values which are not raw, and their form.
 VALUES: dict[int, tuple[int, str]] = {
-    _FLOAT: (FLOATS, "<f4"),
-    _COMPLEX64: (FLOATS, "<f4"),
-    _DOUBLE: (DOUBLES, "<f8"),
-    _COMPLEX128: (DOUBLES, "<f8"),
-    _BOOL: (INT32S, "<u1"),
-    _UINT8: (INT32S, "<u1"),
-    _INT8: (INT32S, "<i1"),
-    _UINT16: (INT32S, "<u2"),
-    _INT16: (INT32S, "<i2"),
-    _FLOAT16: (INT32S, "<u2"),
-    _BFLOAT16: (INT32S, "<u2"),
-    _INT32: (INT32S, "<i4"),
-    _INT64: (INT64S, "<i8"),
-    _UINT32: (UINT64S, "<u4"),
-    _UINT64: (UINT64S, "<u8"),
+    1: (FLOATS, "<f4"),
+    2: (INT32S, "<u1"),
+    3: (INT32S, "<i1"),
+    4: (INT32S, "<u2"),
+    5: (INT32S, "<i2"),
+    6: (INT32S, "<i4"),
+    7: (INT64S, "<i8"),
+    9: (INT32S, "<u1"),  # bool
+    10: (INT32S, "<u2"),  # float16
+    11: (DOUBLES, "<f8"),
+    12: (UINT64S, "<u4"),
+    13: (UINT64S, "<u8"),
+    14: (FLOATS, "<f4"),
+    15: (DOUBLES, "<f8"),
+    16: (INT32S, "<u2"),  # bfloat16
 }
 
 
 class Bytes(RandomAccess, Protocol):
-    """A file on disk (`chunking.sources.OpenFile`) or in memory (`InMemory`)."""
+    """A file on disk (`chunking.folders.OpenFile`) or in memory (`InMemory`)."""
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
         """Fill the buffer from ``offset``; returns the number of bytes, fewer at the end."""
@@ -146,37 +143,21 @@ def read_contents(path: Path) -> Contents:
     Raises:
         ExportError: it is no readable ONNX file, or keeps weights where they cannot be taken from.
     """
-    try:
-        with ExitStack() as stack:
-            file = stack.enter_context(opened(path, follow_link=True))
-            for _ in records(file):
-                pass
-            external = places(path, file)
-            beside = {
-                name: stack.enter_context(opened(place, follow_link=True))
-                for name, place in external.items()
-            }
-            return _contents(file, beside, external)
-    except (ChunkingError, OSError, ValueError) as error:
-        reason = error.problem if isinstance(error, ChunkingError) else error
-        raise ExportError(
-            f"{path}: not a readable ONNX file ({reason})",
-            hint="it may be truncated, or something else; export again",
-        ) from error
+    with readable(path), ExitStack() as stack:
+        file = stack.enter_context(opened(path, follow_link=True))
+        for _ in records(file):
+            pass
+        external = places(path, file)
+        beside = {
+            name: stack.enter_context(opened(place, follow_link=True))
+            for name, place in external.items()
+        }
+        return _contents(file, beside, external)
 
 
 def contents_of(data: bytes) -> Contents:
     """The same of a file in memory, whose weights are all inside of it."""
     return _contents(InMemory(data), {}, {})
-
-
-def initializer_digests(path: Path) -> dict[str, str]:
-    """SHA-256 of the values of every initializer of an ONNX file's graph, by name.
-
-    Raises:
-        ExportError: as `read_contents`.
-    """
-    return {name: tensor.sha256 for name, tensor in read_contents(path).initializers.items()}
 
 
 def _contents(
@@ -215,14 +196,11 @@ def _node(file: Bytes, walker: Walker, node: Field) -> Part:
         for field in walker.fields(node.body, node.end)
         if field.number not in (NODE_DOC, NODE_METADATA)
     ]
-    said = [_text(walker, fields, number) for number in (NODE_TYPE, NODE_OUTPUT)]
+    said = [
+        next((walker.text(f) for f in fields if f.number == number and f.wire == BYTES), "")
+        for number in (NODE_TYPE, NODE_OUTPUT)
+    ]
     return Part(" -> ".join(said), _digest(file, fields))
-
-
-def _text(walker: Walker, fields: Collection[Field], number: int) -> str:
-    given = [f for f in fields if f.number == number and f.wire == BYTES]
-    data = walker.content(given[0], LONGEST_NAME) if given else b""
-    return data.decode("utf-8", "backslashreplace")
 
 
 def _digest(file: Bytes, fields: Collection[Field]) -> str:
@@ -239,24 +217,29 @@ def _tensor(
 ) -> tuple[str, Tensor]:
     """The name of an initializer, and what it is."""
     fields = list(walker.fields(tensor.body, tensor.end))
-    names = [walker.content(f, LONGEST_NAME) for f in fields if f.number == TENSOR_NAME]
-    name = names[-1].decode("utf-8", "backslashreplace") if names else ""
+    name = next((walker.text(f) for f in reversed(fields) if f.number == TENSOR_NAME), "")
     kinds = [field.value for field in fields if field.number == TENSOR_TYPE]
     kind = kinds[-1] if kinds else 0
-    dims = tuple(_numbers(file, [f for f in fields if f.number == TENSOR_DIMS]))
+    dims = tuple(_numbers(walker, [f for f in fields if f.number == TENSOR_DIMS]))
+    number, width = VALUES.get(kind, (0, ""))
+    count = math.prod(dims) * (2 if kind in COMPLEX else 1)
     where = [field.value & 0xFFFFFFFF for field in fields if field.number == TENSOR_LOCATION]
     if where and where[-1] == EXTERNAL:
-        return name, Tensor(kind, dims, _external(walker, tensor, name, kind, dims, beside))
+        size = count * np.dtype(width).itemsize if number else None
+        return name, Tensor(kind, dims, _external(walker, tensor, name, list(dims), size, beside))
     raw = [field for field in fields if field.number == TENSOR_RAW and field.wire == BYTES]
     if raw:
         return name, Tensor(kind, dims, _range_digest(file, raw[-1].body, raw[-1].end))
-    number, width = VALUES.get(kind, (0, ""))
     if not number:
         raise FramingError(f"the initializer {name!a} holds no numbers")
-    values = list(_values(file, [f for f in fields if f.number == number], number))
-    if len(values) != math.prod(dims) * (2 if kind in COMPLEX else 1):  # complex: pairs
+    given = [field for field in fields if field.number == number]
+    if number in (FLOATS, DOUBLES):
+        values = list(_floats(file, given, np.dtype("<f4" if number == FLOATS else "<f8")))
+    else:
+        values = list(_numbers(walker, given))
+    if len(values) != count:
         raise FramingError(f"the initializer {name!a} has {len(values)} values for {list(dims)}")
-    wide = np.array(values, np.uint64 if number in (INT32S, INT64S, UINT64S) else width)
+    wide = np.array(values, width if number in (FLOATS, DOUBLES) else np.uint64)
     # A negative number is written as the 64 bits of its two's complement.
     return name, Tensor(kind, dims, sha256(wide.astype(np.dtype(width)).tobytes()).hexdigest())
 
@@ -265,59 +248,38 @@ def _external(
     walker: Walker,
     tensor: Field,
     name: str,
-    kind: int,
-    dims: tuple[int, ...],
+    dims: list[int],
+    size: int | None,
     beside: Mapping[str, OpenFile],
 ) -> str:
-    """The digest of values in a file beside the ONNX file."""
+    """The digest of values in a file beside the ONNX file; ``size`` is theirs, if it is known."""
     place = place_of(walker, tensor)
     file = beside[place.location]
-    number, width = VALUES.get(kind, (0, ""))
-    if number:
-        values = math.prod(dims) * (2 if kind in COMPLEX else 1)
-        expected = values * np.dtype(width).itemsize
-        if place.length not in (None, expected):
-            raise FramingError(
-                f"the initializer {name!a} has {place.length} bytes for {list(dims)}"
-            )
-    elif place.length is None:
+    length = place.length if size is None else size
+    if length is None:
         raise FramingError(f"the initializer {name!a} says no length, of a kind without a size")
-    else:
-        expected = place.length
-    if place.offset + expected > file.size:
+    if place.length not in (None, length):
+        raise FramingError(f"the initializer {name!a} has {place.length} bytes for {dims}")
+    if place.offset + length > file.size:
         raise FramingError(f"the initializer {name!a} lies beyond the end of {place.location}")
-    return _range_digest(file, place.offset, place.offset + expected)
+    return _range_digest(file, place.offset, place.offset + length)
 
 
-def _values(file: Bytes, fields: list[Field], number: int) -> Iterator[Any]:
-    if number not in (FLOATS, DOUBLES):
-        yield from _numbers(file, fields)
-        return
-    kind = np.dtype("<f4" if number == FLOATS else "<f8")
+def _floats(file: Bytes, fields: list[Field], kind: np.dtype[Any]) -> Iterator[Any]:
+    """Floating numbers, one a field or packed."""
     for field in fields:
         start = field.body if field.wire == BYTES else field.end - kind.itemsize
         yield from np.frombuffer(file.read_at(start, field.end - start), kind)
 
 
-def _numbers(file: Bytes, fields: list[Field]) -> Iterator[int]:
+def _numbers(walker: Walker, fields: list[Field]) -> Iterator[int]:
     """Integers, one a field or packed."""
     for field in fields:
         if field.wire == VARINT:
             yield field.value & 0xFFFFFFFFFFFFFFFF
         elif field.wire == BYTES:
-            yield from _packed(file.read_at(field.body, field.end - field.body))
-
-
-def _packed(data: bytes) -> Iterator[int]:
-    value = shift = 0
-    for byte in data:
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            yield value & 0xFFFFFFFFFFFFFFFF
-            value = shift = 0
-    if shift:
-        raise FramingError("a number is cut off")
+            for number in walker.numbers(field):
+                yield number & 0xFFFFFFFFFFFFFFFF
 
 
 def _range_digest(file: Bytes, start: int, end: int) -> str:

@@ -8,10 +8,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from trufor_onnx.chunking.folders import open_folder
+from trufor_onnx.chunking.folders import JoinedPieces, open_folder
 from trufor_onnx.chunking.framing import RandomAccess, records
 from trufor_onnx.chunking.manifest import MAX_PIECES, Chunker, Manifest, Piece, release_id
-from trufor_onnx.chunking.sources import JoinedPieces
 from trufor_onnx.errors import ChunkingError, FramingError
 from trufor_onnx.files import format_size
 

@@ -12,10 +12,16 @@ from typing import BinaryIO
 
 from trufor_onnx.chunking.acceptance import begins_with, check_against_lock, check_content, locks_of
 from trufor_onnx.chunking.causes import impostor, is_zero
-from trufor_onnx.chunking.folders import PieceFolder, default_folder, open_folder
+from trufor_onnx.chunking.folders import (
+    JoinedPieces,
+    OpenFile,
+    PieceFolder,
+    default_folder,
+    open_folder,
+    opened,
+)
 from trufor_onnx.chunking.manifest import Manifest, WholeFile, release_id
 from trufor_onnx.chunking.pipeline import HashingCopy, OnBytes, Writeback
-from trufor_onnx.chunking.sources import JoinedPieces, OpenFile, opened
 from trufor_onnx.chunking.verifying import FaultKind, IntegrityError, misplaced, verify
 from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import (

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import BinaryIO
 
-from trufor_onnx.chunking.sources import OpenFile
+from trufor_onnx.chunking.folders import OpenFile
 from trufor_onnx.errors import SourceChangedError
 from trufor_onnx.files import BLOCK_BYTES
 

@@ -18,7 +18,7 @@ from trufor_onnx.chunking.acceptance import (
     locks_of,
     still_needed,
 )
-from trufor_onnx.chunking.folders import PieceFolder, default_folder, folder_lock
+from trufor_onnx.chunking.folders import OpenFile, PieceFolder, default_folder, folder_lock, opened
 from trufor_onnx.chunking.git import protect
 from trufor_onnx.chunking.inspecting import DEFAULT_MAX, DEFAULT_TARGET, FIXED, CutPlan, plan_cuts
 from trufor_onnx.chunking.manifest import (
@@ -33,7 +33,6 @@ from trufor_onnx.chunking.manifest import (
     release_id,
 )
 from trufor_onnx.chunking.pipeline import HashingCopy, OnBytes
-from trufor_onnx.chunking.sources import OpenFile, opened
 from trufor_onnx.chunking.verifying import PIECE_NAME, find_unlisted
 from trufor_onnx.errors import (
     ChunkingError,

@@ -15,11 +15,16 @@ from pathlib import Path
 
 from trufor_onnx.chunking.acceptance import still_needed
 from trufor_onnx.chunking.causes import FETCH_AGAIN, wrong_content
-from trufor_onnx.chunking.folders import PieceFolder, listed_in, manifests_in, open_folder
+from trufor_onnx.chunking.folders import (
+    JoinedPieces,
+    PieceFolder,
+    listed_in,
+    manifests_in,
+    open_folder,
+)
 from trufor_onnx.chunking.inspecting import METHODS, VERSION, map_tensors, plan_cuts
 from trufor_onnx.chunking.manifest import Manifest, Piece, release_id, shown
 from trufor_onnx.chunking.pipeline import OnBytes, workers
-from trufor_onnx.chunking.sources import JoinedPieces
 from trufor_onnx.errors import ChunkingError, UnsafeFileError, command
 from trufor_onnx.files import (
     BLOCK_BYTES,

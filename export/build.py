@@ -63,27 +63,22 @@ class Built:
         data: the ONNX file's bytes.
         document: its lock.
         nodes: how many nodes its graph has.
-        warnings: what could not be checked, a sentence each.
         outside: the file beside it with its weights, or None where it has them itself.
+        decisions: what `trace` had to say of Python decisions by sizes or values.
+        warnings: what could not be checked, a sentence each.
     """
 
     data: bytes
     document: dict[str, Any]
     nodes: int
+    outside: Outside | None
+    decisions: tuple[str, ...]
     warnings: tuple[str, ...] = ()
-    outside: Outside | None = None
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A graph with its weights, all transforms done.
-
-    Attributes:
-        proto: the graph.
-        document: its lock, but for the file.
-        outside: weights that it refers to in a file beside it, or None.
-        decisions: what `trace` had to say of Python decisions by sizes or values.
-    """
+    """A graph with its weights, all transforms done; its document is not yet of a file."""
 
     proto: onnx.ModelProto
     document: dict[str, Any]
@@ -211,8 +206,7 @@ def rebuild_file(spec: ModelSpec, weights: Weights, *, variant: str, opset: int)
             f"{spec.name}: {finished.outside.size:,} bytes, which are not made in memory again",
             hint="a lock that somebody signed can be trusted: parity gate --release",
         )
-    data: bytes = finished.proto.SerializeToString(deterministic=True)
-    return _built(spec, data, finished.document, recipe, len(finished.proto.graph.node))
+    return _built(spec, recipe, finished)
 
 
 def build_proto(
@@ -260,7 +254,7 @@ def build_proto(
         model, spec, weights, provenance, variant=variant.name, transforms=changes
     )
     stage("checking the graph")
-    outside = move_out(model, lock.data_path(Path(_file_name(spec, variant))).name)
+    outside = move_out(model, lock.data_path(_onnx_name(spec, variant)).name)
     with foreign(f"{spec.name}: checking the graph", hint=TRANSFORM_HINT):
         proto = to_checked_proto(model, spec, document)
     return Finished(proto, document, outside, tuple(decisions))
@@ -318,36 +312,32 @@ def _build(
     stage: Stage,
 ) -> Built:
     finished = build_proto(spec, module, weights, variant=variant, opset=opset, stage=stage)
-    document, outside, decisions = finished.document, finished.outside, finished.decisions
-    nodes = len(finished.proto.graph.node)
-    data: bytes = finished.proto.SerializeToString(deterministic=True)
+    built = _built(spec, variant, finished)
     del finished
     gc.collect()  # graphs refer to themselves, and to the weights
     stage("checking the file against the network")
     warnings = self_check(
-        data,
+        built.data,
         spec,
         module,
         worst=variant.worst_relative,
-        decisions=decisions,
-        outside=outside,
+        decisions=built.decisions,
+        outside=built.outside,
     )
-    return _built(spec, data, document, variant, nodes, warnings, outside)
+    return dataclasses.replace(built, warnings=warnings)
 
 
-def _built(
-    spec: ModelSpec,
-    data: bytes,
-    document: dict[str, Any],
-    variant: Variant,
-    nodes: int,
-    warnings: tuple[str, ...] = (),
-    outside: Outside | None = None,
-) -> Built:
-    name = _file_name(spec, variant)
+def _built(spec: ModelSpec, variant: Variant, finished: Finished) -> Built:
+    data: bytes = finished.proto.SerializeToString(deterministic=True)
+    name, outside = _onnx_name(spec, variant).name, finished.outside
     file: dict[str, Any] = {"name": name, "size_bytes": len(data), "sha256": sha256_bytes(data)}
     file |= {"external": [outside.entry()]} if outside else {}
-    return Built(data, {**document, "file": file}, nodes, warnings, outside)
+    document = {**finished.document, "file": file}
+    return Built(data, document, len(finished.proto.graph.node), outside, finished.decisions)
+
+
+def _onnx_name(spec: ModelSpec, variant: Variant) -> Path:
+    return Path(f"{file_stem(spec, variant.name)}.onnx")
 
 
 def _write(path: Path, built: Built, before: dict[str, Any] | None) -> None:

@@ -15,9 +15,8 @@ from typing import Any, TypeVar
 
 from trufor_onnx.chunking import framing as onnx_records
 from trufor_onnx.chunking.causes import pointer
-from trufor_onnx.chunking.folders import default_folder
+from trufor_onnx.chunking.folders import OpenFile, default_folder, opened
 from trufor_onnx.chunking.framing import BYTES, Field, Walker
-from trufor_onnx.chunking.sources import OpenFile, opened
 from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import ChunkingError, ExportError, LockError, UserError, command
 from trufor_onnx.export import lock

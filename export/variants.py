@@ -7,6 +7,7 @@ Which one to take: docs/variants.md.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     import torch
 
     from trufor_onnx.export.graph.provenance import GraphProvenance
+
+    # A module's class, and what takes its place: another ``forward``, no tensors of its own.
+    Classes = Mapping[type[torch.nn.Module], type[torch.nn.Module]]
 
 DEFAULT_OPSET = 17  # docs/decisions/opset.md
 PLAIN_OPSET = 11  # the opset of widely copied TruFor exports
@@ -54,7 +58,7 @@ class Variant:
         opset: the opset where the user chooses none.
         least_opset: the oldest opset that it can be written at.
         classes: ``"module:table"`` of classes that compute otherwise than the network's, the same
-            thing (`export.models.rewriting`); imported only when it is used. "" for none.
+            thing (see `rewrite`); imported only when it is used. "" for none.
         models: the networks that it is made for; empty: all.
         worst_relative: what `export.graph.self_check` allows, as a share of an output's range.
         release: whether it may be shipped; else it is for benchmarks.
@@ -79,11 +83,22 @@ class Variant:
         """
         if not self.classes:
             return module
-        from trufor_onnx.export.models.rewriting import concerns, rewrite
-
         module_name, _, table = self.classes.partition(":")
         classes = getattr(importlib.import_module(module_name), table)
         return rewrite(spec.build(), classes) if concerns(module, classes) else module
+
+
+def concerns(module: torch.nn.Module, classes: Classes) -> bool:
+    """Whether a part of the network is of one of the classes."""
+    return any(type(part) in classes for part in module.modules())
+
+
+def rewrite(module: torch.nn.Module, classes: Classes) -> torch.nn.Module:
+    """Exchange classes in place: parameters keep their names and values."""
+    for part in module.modules():
+        if type(part) in classes:
+            part.__class__ = classes[type(part)]
+    return module
 
 
 PLAIN = Variant(
@@ -99,7 +114,7 @@ PORTABLE = Variant(
     DEFAULT_VARIANT,
     "standard operators, simplified: runs in any ONNX runtime",
     (clean, fold_batchnorm, fold_transpose, simplify, clean),
-    classes="trufor_onnx.export.models.rewriting:REWRITTEN",
+    classes="trufor_onnx.export.models.fusion:REWRITTEN",
 )
 ORT = Variant(
     "ort",
@@ -121,7 +136,7 @@ INT8 = Variant(
     "8-bit convolutions where a measured error budget allows them; else refused",
     (*PORTABLE.transforms, int8),
     models=("noiseprint_pp",),
-    # The check's noise is outside of the pictures' ranges; `transforms.int8` judges by pictures.
+    # The check's noise is outside of the pictures' ranges; the transform judges by pictures.
     worst_relative=0.5,
 )
 VARIANTS = {variant.name: variant for variant in (PLAIN, PORTABLE, ORT, FP16, INT8)}

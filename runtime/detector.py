@@ -39,9 +39,7 @@ GIB = 1 << 30
 # Peak bytes of the detector's run beside its weights, as measured (docs/runtime.md): so many a
 # pixel, and so many a squared pixel where the graph writes its attention out. There the first
 # stage has a token a 4 x 4 pixels and a key a 32 x 32, in float32, scores and softmax.
-PER_PIXEL = {FUSED: 450.0}
-PER_PIXEL_OTHER = 2200.0
-PER_SQUARE = {FUSED: 0.0}
+PER_PIXEL_FUSED, PER_PIXEL_OTHER = 450.0, 2200.0
 PER_SQUARE_OTHER = 2 * 4 / (16 * 1024)
 MODELS = Path("onnx_models")
 CONTRACT = Preprocessing()  # rgb / 256; the detector's graph normalises by itself
@@ -85,9 +83,9 @@ def estimate(height: int, width: int, variant: str) -> int:
         variant: of the detector's file.
     """
     pixels = float(height * width)
-    square = PER_SQUARE.get(variant, PER_SQUARE_OTHER)
-    linear = PER_PIXEL.get(variant, PER_PIXEL_OTHER)
-    return int(linear * pixels + square * pixels * pixels)
+    if variant == FUSED:
+        return int(PER_PIXEL_FUSED * pixels)
+    return int(PER_PIXEL_OTHER * pixels + PER_SQUARE_OTHER * pixels * pixels)
 
 
 def require_memory(height: int, width: int, variant: str, limit: int | None) -> None:

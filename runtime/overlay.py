@@ -15,30 +15,9 @@ from trufor_onnx.runtime.detector import Analysis
 
 LEVELS = 256
 
-INFERNO = (
-    "000004",
-    "1b0c41",
-    "4a0c6b",
-    "781c6d",
-    "a52c60",
-    "cf4446",
-    "ed6925",
-    "fb9b06",
-    "f7d13d",
-    "fcffa4",
-)
-VIRIDIS = (
-    "440154",
-    "482878",
-    "3e4989",
-    "31688e",
-    "26828e",
-    "1f9e89",
-    "35b779",
-    "6ece58",
-    "b5de2b",
-    "fde725",
-)
+# Colours as six hexadecimal digits, evenly spaced over 0..1.
+INFERNO = "000004 1b0c41 4a0c6b 781c6d a52c60 cf4446 ed6925 fb9b06 f7d13d fcffa4"
+VIRIDIS = "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725"
 
 Table = npt.NDArray[np.uint8]
 PANEL = 512  # pixels of a panel's longer side
@@ -53,14 +32,10 @@ Pixels = npt.NDArray[np.uint8]
 _ENLARGE = Image.Resampling.NEAREST  # pixels as they are
 
 
-def table(anchors: tuple[str, ...]) -> Table:
-    """(256, 3) uint8: the colours of 0..1 in equal steps.
-
-    Args:
-        anchors: colours as six hexadecimal digits, evenly spaced over 0..1.
-    """
-    known = np.array([list(bytes.fromhex(anchor)) for anchor in anchors], np.float64)
-    places = np.linspace(0.0, 1.0, len(anchors))
+def table(anchors: str) -> Table:
+    """(256, 3) uint8: the colours of 0..1 in equal steps, such as `INFERNO` names."""
+    known = np.frombuffer(bytes.fromhex(anchors), np.uint8).reshape(-1, 3)
+    places = np.linspace(0.0, 1.0, len(known))
     wanted = np.linspace(0.0, 1.0, LEVELS)
     channels = [np.interp(wanted, places, known[:, channel]) for channel in range(3)]
     return np.stack(channels, axis=1).round().astype(np.uint8)
@@ -100,7 +75,7 @@ def draw_overlay(rgb: Pixels, analysis: Analysis) -> Image.Image:
         ("The same over the image", "", mixed),
         ("How far to trust it", "0 not at all, 1 fully", conf_panel),
     )
-    bars = ((), INFERNO, (), VIRIDIS)
+    bars = ("", INFERNO, "", VIRIDIS)
     cell = (max(size[0], LEAST_PANEL), size[1])
     beside = 4 if size[1] > size[0] * 1.25 else 2
     top = _title_height(analysis)
@@ -156,7 +131,7 @@ def _bar(
     draw: ImageDraw.ImageDraw,
     place: tuple[int, int],
     width: int,
-    anchors: tuple[str, ...],
+    anchors: str,
 ) -> None:
     """A colour bar with its values under it."""
     width = max(width, LEAST_PANEL)

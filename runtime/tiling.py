@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,46 +25,30 @@ Map = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """A stretch of rows or columns.
 
     Attributes:
-        start: the first one whose output is kept.
-        stop: the one after the last that is kept.
-        cut_start: the first one that is read.
-        cut_stop: the one after the last that is read.
+        read: of the image, with the border.
+        write: of the map, what is kept.
+        keep: of the tile's own output, the same.
     """
 
-    start: int
-    stop: int
-    cut_start: int
-    cut_stop: int
-
-    @property
-    def read(self) -> slice:
-        """Of the image."""
-        return slice(self.cut_start, self.cut_stop)
-
-    @property
-    def write(self) -> slice:
-        """Of the map."""
-        return slice(self.start, self.stop)
-
-    @property
-    def keep(self) -> slice:
-        """Of the tile's own output."""
-        return slice(self.start - self.cut_start, self.stop - self.cut_start)
+    read: slice
+    write: slice
+    keep: slice
 
 
 def spans(length: int, tile: int) -> list[Span]:
     """Cut ``length`` pixels into stretches of nearly one size, at most ``tile`` each."""
     count = math.ceil(length / tile)
     edges = [index * length // count for index in range(count + 1)]
-    return [
-        Span(start, stop, max(0, start - BORDER), min(length, stop + BORDER))
-        for start, stop in itertools.pairwise(edges)
-    ]
+    found = []
+    for start, stop in itertools.pairwise(edges):
+        first, last = max(0, start - BORDER), min(length, stop + BORDER)
+        kept = slice(start - first, stop - first)
+        found.append(Span(slice(first, last), slice(start, stop), kept))
+    return found
 
 
 def tiles(height: int, width: int, tile: int) -> Iterator[tuple[Span, Span]]:

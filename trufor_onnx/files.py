@@ -34,6 +34,7 @@ _HINTS = {
     errno.EPERM: "change its permissions, or choose another place with --out",
     errno.EROFS: "the file system is read-only: choose another place with --out",
     errno.ENOENT: "check the path; a missing folder is made with: mkdir -p FOLDER",
+    errno.EEXIST: "a file stands there: choose another place with --out",
     errno.ENOTDIR: "a part of the path is a file: choose another place with --out",
     errno.EISDIR: "it is a folder: give the path of a file",
     errno.EFBIG: "the file system or a limit (ulimit -f) allows no file of this size",

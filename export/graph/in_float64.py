@@ -24,7 +24,8 @@ erf = np.vectorize(math.erf, otypes=[np.float64])
 MOST_VALUES = 3 * 256 * 256  # of an input: onnx's own implementation is slow, and takes memory
 LARGEST_FILE = 1 << 30  # bytes
 STEP = 8  # nodes whose results are kept at once
-FLOATS = {"FLOAT", "FLOAT16", "BFLOAT16"}
+FLOAT, FLOAT16, DOUBLE, BFLOAT16 = 1, 10, 11, 16  # of onnx.proto
+NARROW = (FLOAT, FLOAT16, BFLOAT16)
 Feeds = Mapping[str, npt.NDArray[Any]]
 Outputs = dict[str, npt.NDArray[Any]]
 
@@ -168,8 +169,8 @@ def _widen(graph: onnx.GraphProto) -> None:
     for tensor in graph.initializer:
         _widen_tensor(tensor)
     for value in (*graph.input, *graph.output, *graph.value_info):
-        if value.type.tensor_type.elem_type in _narrow():
-            value.type.tensor_type.elem_type = _double()
+        if value.type.tensor_type.elem_type in NARROW:
+            value.type.tensor_type.elem_type = DOUBLE
     _widen_nodes(graph.node)
 
 
@@ -183,34 +184,19 @@ def _widen_nodes(nodes: Any) -> None:
                 _widen_tensor(attribute.t)
             elif attribute.type == onnx.AttributeProto.GRAPH:
                 _widen(attribute.g)
-            elif attribute.name == "to" and attribute.i == onnx.TensorProto.FLOAT:
-                attribute.i = _double()  # a cast to float16 stays: that is the file's own rounding
+            elif attribute.name == "to" and attribute.i == FLOAT:
+                attribute.i = DOUBLE  # a cast to float16 stays: that is the file's own rounding
             elif attribute.name in ("value_float", "value_floats") and node.op_type == "Constant":
-                given = attribute.f if attribute.name == "value_float" else list(attribute.floats)
-                attribute.CopyFrom(onnx.helper.make_attribute("value", _array(given)))
-
-
-def _array(given: Any) -> onnx.TensorProto:
-    import onnx
-
-    return onnx.numpy_helper.from_array(np.asarray(np.float32(given), dtype=np.float64))
+                given = [attribute.f] if attribute.name == "value_float" else list(attribute.floats)
+                wide = np.asarray(given, np.float32).astype(np.float64)
+                wide = wide.reshape(()) if attribute.name == "value_float" else wide
+                value = onnx.numpy_helper.from_array(wide)
+                attribute.CopyFrom(onnx.helper.make_attribute("value", value))
 
 
 def _widen_tensor(tensor: onnx.TensorProto) -> None:
     import onnx
 
-    if tensor.data_type in _narrow():
+    if tensor.data_type in NARROW:
         wide = onnx.numpy_helper.to_array(tensor).astype(np.float64)
         tensor.CopyFrom(onnx.numpy_helper.from_array(wide, tensor.name))
-
-
-def _narrow() -> set[int]:
-    import onnx
-
-    return {onnx.TensorProto.DataType.Value(name) for name in FLOATS}
-
-
-def _double() -> int:
-    import onnx
-
-    return int(onnx.TensorProto.DOUBLE)

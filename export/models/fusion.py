@@ -13,6 +13,7 @@ from trufor_onnx.export.models.attention import join_heads, split_heads, to_grid
 
 CROSS_NORM_EPS = 1e-5
 BATCH_NORM_EPS = 1e-5
+STEP = 0.125  # a power of two; sums of its multiples are exact in float32 up to 2,097,152
 CHANNEL_SHARE = SPATIAL_SHARE = 0.5  # of each kind of weight in a rectification
 
 
@@ -121,6 +122,22 @@ class CrossAttention(nn.Module):
         return join_heads(rgb_out, like=rgb), join_heads(extra_out, like=extra)
 
 
+def split(numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Float32 numbers as the nearest multiple of `STEP`, and the rest; nothing is lost."""
+    coarse = torch.round(numbers * (1.0 / STEP)) * STEP
+    return coarse, numbers - coarse
+
+
+class PortableCrossAttention(CrossAttention):
+    """Sums the multiples of a step without an error, and the small rests beside them."""
+
+    def _scores(self, rows: Tensor) -> Tensor:
+        """(B, heads, h, d, d) products of each row to their sum, but for a constant a column."""
+        coarse, rest = (part.sum(2) for part in split(rows))
+        # The greatest is taken out here, where it is exact; the softmax does not see it.
+        return (coarse - coarse.amax(-2, keepdim=True)) + rest
+
+
 class CrossPath(nn.Module):
     """Half of each branch's projected channels go through cross attention, half go around it."""
 
@@ -184,3 +201,7 @@ class FeatureFusion(nn.Module):
         grids = self.cross(to_grid(rgb), to_grid(extra))
         fused: Tensor = self.channel_emb(to_maps(torch.cat(grids, dim=-1)))
         return fused
+
+
+# What takes the place of a class in portable files: `export.variants.rewrite`.
+REWRITTEN = {CrossAttention: PortableCrossAttention}

@@ -28,7 +28,7 @@ from trufor_onnx.export.models.fusion import (
     FeatureFusion,
     FeatureRectification,
 )
-from trufor_onnx.export.models.mit_b2 import STAGES, MiTB2
+from trufor_onnx.export.models.mit_b2 import STAGES, MiTB2, check_images
 from trufor_onnx.export.models.ort_block import (
     OrtAttention,
     OrtBlock,
@@ -36,7 +36,6 @@ from trufor_onnx.export.models.ort_block import (
     pointwise,
     to_tokens,
 )
-from trufor_onnx.export.models.rewriting import Classes, check_images
 from trufor_onnx.export.models.trufor import FORGED, PRISTINE, TruFor, TruForHead
 
 # Channels. At 512 and 256 tokens the C x C products in float64 took 9 ms, keys and values 3.
@@ -247,7 +246,7 @@ class OrtTruForHead(TruForHead):
         return answers(self, image, np)
 
 
-REWRITTEN: Classes = {
+REWRITTEN: dict[type[nn.Module], type[nn.Module]] = {
     Block: OrtBlock,
     Attention: OrtAttention,
     FeedForward: OrtFeedForward,

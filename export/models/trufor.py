@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from trufor_onnx.export.models.decoder import Decoder, resize, score_features
-from trufor_onnx.export.models.mit_b2 import EncoderConfig, MiTB2
+from trufor_onnx.export.models.mit_b2 import EncoderConfig, MiTB2, check_images
 from trufor_onnx.export.models.noiseprint_pp import NoiseprintConfig, NoiseprintPP
-from trufor_onnx.export.models.rewriting import check_images
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)

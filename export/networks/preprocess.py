@@ -100,11 +100,6 @@ def read_image(path: Path, *, largest_pixels: int = LARGEST_PIXELS) -> LoadedIma
     return decode(data, str(path), largest_pixels=largest_pixels)
 
 
-def decode_rgb(data: bytes, name: str) -> npt.NDArray[np.uint8]:
-    """The pixels of an encoded picture: (H, W, 3) uint8, upright. See `decode`."""
-    return decode(data, name).rgb
-
-
 def decode(data: bytes, name: str, *, largest_pixels: int = LARGEST_PIXELS) -> LoadedImage:
     """Decode an encoded picture to 8-bit RGB, never resized, never recompressed.
 

@@ -7,9 +7,7 @@ nobody makes one by accident.
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import shutil
 import stat
 import zipfile
 import zlib
@@ -18,9 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from trufor_onnx.errors import ExportError
-from trufor_onnx.files import atomic_writer
+from trufor_onnx.files import BLOCK_BYTES, atomic_writer, check_space, explained
 
-BLOCK_BYTES = 1 << 20
 _ENCRYPTED = 0x1  # bit 0 of a member's flags (PKWARE APPNOTE 4.4.4)
 
 
@@ -90,25 +87,16 @@ def extract_member(
         The SHA-256 of what was written.
 
     Raises:
-        ArchiveError: it is damaged or larger than ``max_bytes``, or the disk is full. The old
-            ``destination`` is then as it was.
+        ArchiveError: it is damaged or larger than ``max_bytes``.
+        StorageError: it cannot be written. The old ``destination`` is then as it was.
     """
-    free = shutil.disk_usage(destination.parent).free
-    if info.file_size > free:
-        raise _disk_full(destination, info.file_size)
     digest = hashlib.sha256()
-    try:
+    with explained("write", destination, needed=info.file_size):
+        check_space(destination.parent, info.file_size)
         with atomic_writer(destination) as stream:
             for block in _blocks(archive, info, max_bytes):
                 digest.update(block)
                 stream.write(block)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _disk_full(destination, info.file_size) from error
-        raise ArchiveError(
-            f"{destination}: cannot be written: {error.strerror}",
-            hint="choose a folder that you may write to",
-        ) from error
     return digest.hexdigest()
 
 
@@ -147,10 +135,3 @@ def _blocks(archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int) -> 
         raise ArchiveError(f"{where}: cannot be unpacked: {error}", hint=hint) from error
     if seen != info.file_size:
         raise ArchiveError(f"{where}: {seen:,} bytes, not {info.file_size:,}", hint=hint)
-
-
-def _disk_full(destination: Path, size: int) -> ArchiveError:
-    return ArchiveError(
-        f"{destination}: the disk is full ({size:,} bytes are needed)",
-        hint="free some space or choose another folder, then run the command again",
-    )

@@ -6,18 +6,17 @@ run sees without the network that the right file is there.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from trufor_onnx.chunking.folders import folder_lock
 from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import ExportError
 from trufor_onnx.export.weights import archive
@@ -29,7 +28,7 @@ from trufor_onnx.export.weights.transfer import (
     silent,
     transfer,
 )
-from trufor_onnx.files import BLOCK_BYTES, atomic_write, fsync_folder, sha256_file
+from trufor_onnx.files import atomic_write, explained, fsync_folder, sha256_file
 
 WEIGHTS_TERMS = (
     "The TruFor weights are by GRIP-UNINA and licensed for nonprofit, informational use only; "
@@ -43,6 +42,8 @@ PUBLISHED = {
 }
 BY_DIGEST, BY_RECEIPT = "its SHA-256", "the receipt of the published archive"
 LARGEST_RECEIPT = 1 << 16  # bytes
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -109,14 +110,9 @@ def read_receipt(path: Path) -> dict[str, Any]:
 
 def md5_file(path: Path) -> str:
     """The MD5 of a file's content: a publisher's checksum, not a protection against forgers."""
-    digest = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as stream:
-        while block := stream.read(BLOCK_BYTES):
-            digest.update(block)
+        digest = hashlib.file_digest(stream, partial(hashlib.md5, usedforsecurity=False))
     return digest.hexdigest()
-
-
-log = logging.getLogger(__name__)
 
 
 class DownloadError(ExportError):
@@ -160,13 +156,16 @@ def fetch_weights(
         sleep: waits between tries.
 
     Raises:
-        DownloadError: no source gave the published archive; another run is at it; a file of
-            unknown origin is in the way. An incomplete download is kept and continued next time.
-        ArchiveError: the archive cannot be unpacked, or the disk is full.
+        DownloadError: no source gave the published archive, or a file of unknown origin is in the
+            way. An incomplete download is kept and continued next time.
+        ArchiveError: the archive cannot be unpacked.
+        StorageError: another run is at it, or the file system refused.
     """
     urls = [url] if isinstance(url, str) else list(url or [publication.url])
     target = out / publication.file_name
-    with _only_one(out):
+    with explained("write to", out):
+        out.mkdir(parents=True, exist_ok=True)
+    with explained("write to", out), folder_lock(out, exclusive=True):
         sha256 = _verified(target)
         if sha256 is not None:
             return FetchedWeights(target, sha256, 0, already_there=True)
@@ -257,10 +256,10 @@ def _verified(target: Path) -> str | None:
     """The SHA-256 of a file that is there and right, or None where it must be fetched."""
     if not target.exists():
         return None
+    receipt = read_receipt(target)
     try:
-        receipt = parse_json(receipt_path(target).read_bytes())
         size, sha256 = int(receipt["size"]), str(receipt["sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise DownloadError(
             f"{target}: is there, but not from this command, so it is not touched",
             hint=f"use it with --weights {target}, or move it away and run again",
@@ -269,27 +268,6 @@ def _verified(target: Path) -> str | None:
         return sha256
     log.warning("%s: damaged since it was fetched; fetching it again", target)
     return None
-
-
-@contextmanager
-def _only_one(out: Path) -> Iterator[None]:
-    """Make the folder and keep a second download out of it for as long as the block runs."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(out, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-        finally:
-            os.close(descriptor)
-    except BlockingIOError as error:
-        hint = "wait for it to end; nothing was changed"
-        raise DownloadError(f"{out}: another download is under way", hint=hint) from error
-    except OSError as error:
-        raise DownloadError(
-            f"{error.filename or out}: {error.strerror or error}",
-            hint="choose a folder that you may write to with --out",
-        ) from error
 
 
 def _wrong_digest(where: str, found: str, publication: Publication, hint: str) -> DownloadError:

@@ -6,27 +6,26 @@ A part is continued only when the server confirms that it still has that version
 
 from __future__ import annotations
 
-import errno
 import http.client
 import io
 import json
 import logging
 import re
-import shutil
 import ssl
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
 from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import ExportError
-from trufor_onnx.files import atomic_write
+from trufor_onnx.files import atomic_write, check_space, explained
 
 Progress = Callable[[int, int | None], None]
+"""Called with the bytes there are so far and the bytes in all (None: the server does not say)."""
+
 BLOCK_BYTES = 1 << 18
 TIMEOUT_S = 30.0
 TRIES = 4
@@ -34,6 +33,8 @@ FIRST_PAUSE_S = 1.0
 REAL_PROGRESS_BYTES = 1 << 20  # a try that brought this much does not count as a failed one
 TRY_AGAIN_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 USER_AGENT = "trufor-onnx"
+
+log = logging.getLogger(__name__)
 
 
 def opener() -> urllib.request.OpenerDirector:
@@ -114,11 +115,6 @@ def known_version(url: str, part: Path) -> Version | None:
     return version if version.url == url and version.validator() and not too_long else None
 
 
-log = logging.getLogger(__name__)
-
-"""Called with the bytes there are so far and the bytes in all (None: the server does not say)."""
-
-
 def silent(done: int, total: int | None) -> None:
     """A `Progress` that shows nothing."""
 
@@ -167,7 +163,8 @@ def transfer(
     system. A failed try is repeated after 1, 2, 4 ... seconds.
 
     Raises:
-        TransferError: no network, a refusal by the server, a full disk. The part is kept.
+        TransferError: no network, or a refusal by the server. The part is kept.
+        StorageError: the part cannot be written, which no second try mends.
     """
     if not url.lower().startswith(("http://", "https://")):
         raise TransferError(f"{url}: not an http or https address", hint="check the spelling")
@@ -230,10 +227,10 @@ def _one_try(url: str, part: Path, tally: _Tally, timeout_s: float) -> tuple[int
             discard(part)
             raise _CutShortError("the file on the server has changed")
         if start == 0:
-            with _disk(part):
+            with explained("write", part):
                 start_anew(part, version)
-        if total is not None and total - start > shutil.disk_usage(part.parent).free:
-            raise _disk_full(part, total - start)
+        if total is not None:
+            check_space(part.parent, total - start)
         size = _receive(response, part, start, total, tally)
         return size, response.headers.get("Content-Type", "")
 
@@ -244,11 +241,11 @@ def _receive(
     """Append the body to the part, which has ``start`` bytes; returns the part's size."""
     size = start
     tally.add(0, size, total)
-    with _disk(part):
+    with explained("write", part):
         stream = part.open("ab", buffering=0)
     with stream:
         while block := response.read1(BLOCK_BYTES):
-            with _disk(part):
+            with explained("write", part):
                 _write_all(stream, block)
             size += len(block)
             tally.add(len(block), size, total)
@@ -264,31 +261,9 @@ def _write_all(stream: io.FileIO, block: bytes) -> None:
         rest = rest[stream.write(rest) :]
 
 
-@contextmanager
-def _disk(part: Path) -> Iterator[None]:
-    """Tell a fault of the disk, which no second try mends, from one of the network."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _disk_full(part) from error
-        raise TransferError(
-            f"{part}: cannot be written: {error.strerror}",
-            hint="choose a folder that you may write to",
-        ) from error
-
-
 def _gave_up(url: str, problem: str) -> TransferError:
     return TransferError(
         f"{url}: {problem}",
         hint="check the network and the proxy settings (http_proxy, https_proxy, no_proxy); "
         "run the command again to go on where it stopped",
-    )
-
-
-def _disk_full(part: Path, needed: int | None = None) -> TransferError:
-    amount = f" ({needed:,} bytes are needed)" if needed is not None else ""
-    return TransferError(
-        f"{part.parent}: the disk is full{amount}",
-        hint="free some space and run the command again to go on, or choose another folder",
     )

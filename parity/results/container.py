@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 import numpy.typing as npt
 
-from trufor_onnx.chunking.sources import OpenFile
+from trufor_onnx.chunking.folders import OpenFile
 from trufor_onnx.documents import canonical, parse_json
 from trufor_onnx.errors import ChunkingError, ParityError
 from trufor_onnx.files import open_regular

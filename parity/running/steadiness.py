@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trufor_onnx.chunking.framing import MODEL_GRAPH, Walker
-from trufor_onnx.chunking.initializers import GRAPH_NODE
-from trufor_onnx.chunking.sources import OpenFile, opened
+from trufor_onnx.chunking.folders import OpenFile, opened
+from trufor_onnx.chunking.framing import GRAPH_NODE, MODEL_GRAPH, Walker
 from trufor_onnx.errors import ChunkingError, ParityError, first_few
 from trufor_onnx.export.graph.repeatable import ALWAYS, DROPOUTS, random_operators
 from trufor_onnx.parity.results.metrics import mean_absolute_error

@@ -28,8 +28,8 @@ from trufor_onnx.chunking import (
     verify,
 )
 from trufor_onnx.chunking.cli import main
+from trufor_onnx.chunking.folders import opened
 from trufor_onnx.chunking.framing import missing_part
-from trufor_onnx.chunking.sources import opened
 from trufor_onnx.files import sha256_file
 
 Make = Callable[..., bytes]

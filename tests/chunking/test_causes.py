@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from trufor_onnx.chunking.causes import Cause, wrong_content
-from trufor_onnx.chunking.sources import opened
+from trufor_onnx.chunking.folders import opened
 
 Make = Callable[..., bytes]
 SIZE = 3 << 20  # large enough for some CR LF pairs in random bytes

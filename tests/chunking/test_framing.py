@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.chunking.conftest import Buffer, outside
+from trufor_onnx.chunking.folders import opened
 from trufor_onnx.chunking.framing import (
     BYTES,
     FIXED32,
@@ -27,7 +28,6 @@ from trufor_onnx.chunking.framing import (
     Walker,
     records,
 )
-from trufor_onnx.chunking.sources import opened
 from trufor_onnx.errors import ExternalDataError, FramingError
 
 Make = Callable[..., bytes]

@@ -11,9 +11,14 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.chunking.conftest import outside
-from trufor_onnx.chunking.initializers import initializer_digests, read_contents
+from trufor_onnx.chunking.initializers import read_contents
 from trufor_onnx.errors import ExportError
 from trufor_onnx.export.graph.provenance import array_digest
+
+
+def initializer_digests(path: Path) -> dict[str, str]:
+    """SHA-256 of the values of every initializer of an ONNX file's graph, by name."""
+    return {name: tensor.sha256 for name, tensor in read_contents(path).initializers.items()}
 
 
 def graph(name: str = "g", initializer: TensorProto | None = None) -> onnx.GraphProto:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from trufor_onnx.chunking import pipeline
 from trufor_onnx.chunking import pipeline as writeback
+from trufor_onnx.chunking.folders import OpenFile, opened
 from trufor_onnx.chunking.pipeline import HashingCopy, Writeback
-from trufor_onnx.chunking.sources import OpenFile, opened
 from trufor_onnx.errors import SourceChangedError, StorageError
 
 

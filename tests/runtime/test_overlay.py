@@ -61,7 +61,7 @@ def test_the_warning_is_in_it(analysis: Analysis, draw: Draw) -> None:
 def test_both_colour_bars_are_whole(analysis: Analysis, draw: Draw) -> None:
     found = np.asarray(draw_overlay(draw(40, 64), analysis))
     for anchors in (INFERNO, VIRIDIS):
-        for anchor in (anchors[0], anchors[-1]):
+        for anchor in (anchors[:6], anchors[-6:]):
             assert has(found, tuple(bytes.fromhex(anchor)))
 
 
@@ -92,11 +92,11 @@ def test_levels_are_the_nearest(value: float) -> None:
 
 
 @pytest.mark.parametrize("anchors", [INFERNO, VIRIDIS])
-def test_tables_grow_lighter_all_the_way(anchors: tuple[str, ...]) -> None:
+def test_tables_grow_lighter_all_the_way(anchors: str) -> None:
     """So they can be read without seeing colours, and in print."""
     light = table(anchors).astype(float) @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(light) > -0.5).all()
     assert light[-1] - light[0] > 150
     assert tuple(coloured(np.zeros((1, 1), np.float32), table(anchors))[0, 0]) == tuple(
-        bytes.fromhex(anchors[0])
+        bytes.fromhex(anchors[:6])
     )

@@ -21,17 +21,17 @@ Draw = Callable[..., npt.NDArray[np.uint8]]
 @given(length=st.integers(1, 400), tile=st.integers(1, 500))
 def test_spans_cover_every_pixel_once(length: int, tile: int) -> None:
     found = spans(length, tile)
-    covered = [place for span in found for place in range(span.start, span.stop)]
+    covered = [place for span in found for place in range(span.write.start, span.write.stop)]
     assert covered == list(range(length))
     for span in found:
-        assert 1 <= span.stop - span.start <= tile
+        assert 1 <= span.write.stop - span.write.start <= tile
         # A full border, or the image's own edge.
-        assert span.cut_start == max(0, span.start - BORDER)
-        assert span.cut_stop == min(length, span.stop + BORDER)
+        assert span.read.start == max(0, span.write.start - BORDER)
+        assert span.read.stop == min(length, span.write.stop + BORDER)
 
 
 def test_spans_are_of_nearly_one_size() -> None:
-    sizes = {span.stop - span.start for span in spans(1025, 512)}
+    sizes = {span.write.stop - span.write.start for span in spans(1025, 512)}
     assert max(sizes) - min(sizes) <= 1
 
 

@@ -17,8 +17,8 @@ from trufor_onnx.export.models import ort as ort_encoder
 from trufor_onnx.export.models.attention import Block
 from trufor_onnx.export.models.mit_b2 import MiTB2
 from trufor_onnx.export.models.ort import REWRITTEN
-from trufor_onnx.export.models.rewriting import rewrite
 from trufor_onnx.export.models.trufor import TruFor, TruForConfig
+from trufor_onnx.export.variants import rewrite
 
 EXACT = 1e-11  # sums of a few hundred float64 numbers of size 1 to 100, in two orders
 

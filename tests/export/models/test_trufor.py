@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from trufor_onnx.export.models.rewriting import InputShapeError
+from trufor_onnx.export.models.mit_b2 import InputShapeError
 from trufor_onnx.export.models.trufor import TruFor, TruForConfig, TruForHead
 
 EXACT = 1e-11  # a few hundred operations on float64 numbers of size 1

@@ -22,7 +22,7 @@ from trufor_onnx.errors import PreprocessError
 from trufor_onnx.export.networks import preprocess
 from trufor_onnx.export.networks import preprocess as heif
 from trufor_onnx.export.networks.preprocess import decode as decode_picture
-from trufor_onnx.export.networks.preprocess import decode_rgb, read_image, to_input
+from trufor_onnx.export.networks.preprocess import read_image, to_input
 from trufor_onnx.export.networks.spec import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 Pixels = npt.NDArray[np.uint8]
@@ -40,7 +40,7 @@ def encode(pixels: Pixels | Image.Image, kind: str = "PNG", **options: Any) -> b
 
 
 def decode(data: bytes) -> Pixels:
-    found = decode_rgb(data, "picture")
+    found = decode_picture(data, "picture").rgb
     assert found.dtype == np.uint8
     assert found.ndim == 3
     assert found.shape[2] == 3

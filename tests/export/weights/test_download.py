@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from trufor_onnx.errors import StorageError
 from trufor_onnx.export.weights import archive
 from trufor_onnx.export.weights.archive import ArchiveError
 from trufor_onnx.export.weights.download import (
@@ -235,7 +236,7 @@ def test_disk_full_while_unpacking_keeps_the_download(make_server, tmp_path, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(archive, "atomic_writer", full_disk)
-        with pytest.raises(ArchiveError, match="the disk is full") as caught:
+        with pytest.raises(StorageError, match="no space left") as caught:
             fetch(tmp_path, server)
     assert "free some space" in caught.value.hint
     assert names(tmp_path) == ["weights.zip.part", "weights.zip.part.json"]
@@ -269,7 +270,7 @@ def test_second_download_at_the_same_time_is_refused(make_server, tmp_path):
 
     def meanwhile(*_):
         if not problems:
-            with pytest.raises(DownloadError, match="another download is under way") as caught:
+            with pytest.raises(StorageError, match="another process is working in") as caught:
                 fetch(tmp_path, server)
             problems.append(caught.value)
 
@@ -280,7 +281,7 @@ def test_second_download_at_the_same_time_is_refused(make_server, tmp_path):
 
 def test_folder_that_is_a_file(make_server, tmp_path):
     (tmp_path / "weights").write_bytes(b"")
-    with pytest.raises(DownloadError, match="weights: ") as caught:
+    with pytest.raises(StorageError, match="weights: ") as caught:
         fetch(tmp_path / "weights", make_server(content=ARCHIVE))
     assert "--out" in caught.value.hint
 

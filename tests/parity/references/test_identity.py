@@ -160,9 +160,9 @@ def test_a_lock_that_calls_other_values_copies_is_found_out(
     tensor = next(t for t in proto.graph.initializer if t.name in copies)
     tensor.raw_data = bytes(len(tensor.raw_data))
     onnx.save(proto, file)
-    from trufor_onnx.chunking.initializers import initializer_digests
+    from trufor_onnx.chunking.initializers import read_contents
 
-    digest = initializer_digests(file)[tensor.name]
+    digest = read_contents(file).initializers[tensor.name].sha256
 
     def follow(document: dict[str, Any]) -> None:
         for entry in document["initializers"]:
