@@ -33,6 +33,7 @@ from trufor_onnx.parity.references.store import open_cache
 from trufor_onnx.parity.report.formats import FORMATS, JSON, write_reports
 from trufor_onnx.parity.results.findings import Decision
 from trufor_onnx.parity.results.rows import Group, Report, Row, Status, as_written
+from trufor_onnx.parity.results.tolerances import read_tolerances
 from trufor_onnx.parity.running.run import RunPlan, run_parity
 from trufor_onnx.providers import parse_providers
 
@@ -127,6 +128,7 @@ def compare(
     seed: int | None = None,
     threads: int = 0,
     cache: bool = True,
+    tolerances: WhereFrom | None = None,
 ) -> ParityReport:
     """Measure how far a file is from the float64 network, beside PyTorch float32.
 
@@ -141,6 +143,7 @@ def compare(
         seed: of those; None: one that follows from the files.
         threads: threads of an operator; 0 leaves the backend's choice.
         cache: take references that were computed before, and keep new ones.
+        tolerances: a TOML file of limits of your own networks, each with its reason.
 
     Raises:
         ParityError: nothing could be compared.
@@ -165,6 +168,7 @@ def compare(
         seed=seed,
         variants=(ours.variant if ours else DEFAULT_VARIANT,),
         cache=open_cache() if cache else None,
+        tolerances=read_tolerances(None if tolerances is None else Path(tolerances)),
     )
     return ParityReport(as_written(run_parity(plan)), path.parent)
 
@@ -175,6 +179,7 @@ def gate(
     policy: WhereFrom | None = None,
     baselines: Sequence[WhereFrom] = (),
     bench: WhereFrom | None = None,
+    tolerances: WhereFrom | None = None,
 ) -> Decision:
     """May this file go out? Read anew from the report's figures, never from its verdicts.
 
@@ -183,6 +188,7 @@ def gate(
         policy: a TOML file of rules that differ from the default policy.
         baselines: earlier releases: their folders, reports or bundles of references.
         bench: a ``bench.json``.
+        tolerances: the file of limits that the report was made under; without it the gate stops.
 
     Returns:
         The decision: ``exit_code`` 0 released, 1 a rule failed, 2 could not be judged;
@@ -199,7 +205,8 @@ def gate(
             bench=None if bench is None else Path(bench),
             baselines=[Path(path) for path in baselines],
         )
-        return judge(evidence, load_policy(None if policy is None else Path(policy)))
+        own = read_tolerances(None if tolerances is None else Path(tolerances))
+        return judge(evidence, load_policy(None if policy is None else Path(policy)), own)
 
 
 def _known(spec: ModelSpec | str) -> ModelSpec:

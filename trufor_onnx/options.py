@@ -107,6 +107,12 @@ SHARED: dict[str, dict[str, Any]] = {
     ),
     "--compare-to": _of("NAME", "variant or backend that others are compared with", default=""),
     "--policy": _of("FILE.toml", "rules that differ from the default policy", type=Path),
+    "--tolerances": _of(
+        "LIMITS.toml",
+        "limits of your own networks, in the form of parity/results/tolerances.toml; the report "
+        "names the file, and the gate wants it too",
+        type=Path,
+    ),
     "--release": _of(
         "DIR",
         "a signed release: its locks are trusted where nothing derived the files again",

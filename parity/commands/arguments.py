@@ -13,6 +13,7 @@ from trufor_onnx.options import REPORT, add_option, add_options, add_weights_opt
 from trufor_onnx.parity.inputs.shapes import require_seed
 from trufor_onnx.parity.references.identity import candidates_of
 from trufor_onnx.parity.references.store import add_cache_arguments, cache_of
+from trufor_onnx.parity.results.tolerances import read_tolerances
 from trufor_onnx.parity.running.run import RunPlan
 from trufor_onnx.providers import parse_providers
 
@@ -28,6 +29,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--onnx-models")
     add_variants(parser)
     add_option(parser, "--reference", ": all references come from it; torch is not needed")
+    add_option(parser, "--tolerances")
     add_cache_arguments(parser)
     parser.add_argument(
         "--no-resume",
@@ -72,7 +74,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_gate_options(parser: argparse.ArgumentParser) -> None:
     """What a report is judged by, and with: the same for the gate and a release."""
-    add_options(parser, "--bench", "--baseline", "--policy")
+    add_options(parser, "--bench", "--baseline", "--policy", "--tolerances")
     add_option(parser, "--onnx-models", old=("--models-dir",))
     add_options(parser, "--release", "--key")
 
@@ -100,6 +102,7 @@ def plan_of(args: argparse.Namespace) -> RunPlan:
         variants=tuple(name for name in args.variant.split(",") if name),
         cache=None if args.reference else cache_of(args),
         bundle=args.reference,
+        tolerances=read_tolerances(args.tolerances),
     )
 
 

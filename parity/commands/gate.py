@@ -14,6 +14,7 @@ from trufor_onnx.parity.gate.judge import document, judge, lines
 from trufor_onnx.parity.gate.policy import load_policy
 from trufor_onnx.parity.locate.run import located
 from trufor_onnx.parity.release.verify import signed_locks
+from trufor_onnx.parity.results.tolerances import read_tolerances
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         source = WeightsSource(args.weights, args.stand_in)
         found = located(evidence, source, args.images, args.candidate)
         evidence = replace(evidence, located=found)
-    decision = judge(evidence, policy)
+    decision = judge(evidence, policy, read_tolerances(args.tolerances))
     if args.json:
         print(text_of(document(decision)), end="")
     else:

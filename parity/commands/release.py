@@ -14,6 +14,7 @@ from trufor_onnx.parity.gate.policy import load_policy
 from trufor_onnx.parity.release.assemble import Order, assemble
 from trufor_onnx.parity.release.signing import LOCAL_BUILDER
 from trufor_onnx.parity.results import release_layout as layout
+from trufor_onnx.parity.results.tolerances import read_tolerances
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
             trusted=args.release,
             key=args.key,
             references=args.reference,
+            tolerances=read_tolerances(args.tolerances),
         )
     )
     for line in lines(made.decision, explain=False):

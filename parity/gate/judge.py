@@ -28,6 +28,7 @@ from trufor_onnx.parity.gate.rules.whole import (
     tolerances_rule,
 )
 from trufor_onnx.parity.results.findings import Decision, Finding, Outcome
+from trufor_onnx.parity.results.tolerances import OwnTolerances, using
 
 Rule = Callable[[Evidence, Policy], Finding]
 RULES: dict[str, Rule] = {
@@ -52,8 +53,20 @@ RULES: dict[str, Rule] = {
 assert list(RULES) == [field.name for field in fields(Policy)]
 
 
-def judge(evidence: Evidence, policy: Policy) -> Decision:
-    """Apply every rule; where the report itself does not hold, no other rule believes it."""
+def judge(evidence: Evidence, policy: Policy, own: OwnTolerances | None = None) -> Decision:
+    """Apply every rule; where the report itself does not hold, no other rule believes it.
+
+    Args:
+        evidence: what there is to judge.
+        policy: the rules.
+        own: limits of a user's networks. Those that a report says it was made under are not
+            believed: whoever judges it names them again.
+    """
+    with using(own):
+        return _judge(evidence, policy)
+
+
+def _judge(evidence: Evidence, policy: Policy) -> Decision:
     found: list[Finding] = []
     for name, rule in RULES.items():
         if evidence.report is None and name != "report":

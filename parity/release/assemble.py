@@ -29,6 +29,7 @@ from trufor_onnx.parity.results.release_layout import encode
 from trufor_onnx.parity.results.rows import RUNTIME
 from trufor_onnx.parity.results.sketch import bundled, unlike_report
 from trufor_onnx.parity.results.timing import read_bench
+from trufor_onnx.parity.results.tolerances import OwnTolerances
 from trufor_onnx.sessions import package_version
 
 
@@ -54,6 +55,7 @@ class Order:
         builder: who makes it, a URI.
         trusted: a signed release whose locks are trusted, or None.
         key: the public key that must have signed it.
+        tolerances: limits of a user's networks that the report was made under, or None.
     """
 
     version: str
@@ -72,6 +74,7 @@ class Order:
     trusted: Path | None = None
     key: Path | None = None
     references: Path | None = None
+    tolerances: OwnTolerances | None = None
 
     @property
     def bundle(self) -> Path | None:
@@ -111,7 +114,7 @@ def assemble(order: Order) -> Assembled:
         baselines=order.baselines,
         signed=signed_locks(order.trusted, order.key),
     )
-    decision = judge(evidence, order.policy)
+    decision = judge(evidence, order.policy, order.tolerances)
     if decision.exit_code and not order.although.strip():
         return Assembled(decision)
     paths = _whole_files(order, evidence)

@@ -42,12 +42,26 @@ def or_dash(value: float | None, form: str) -> str:
 def about_lines(report: Report) -> list[str]:
     """All that is to be said of a run's files, references and pictures, in this order."""
     return [
+        *tolerance_lines(report),
         *untrained_lines(report),
         *file_lines(report),
         *note_lines(report),
         *reference_lines(report),
         *case_lines(report),
     ]
+
+
+def tolerance_lines(report: Report) -> list[str]:
+    """Whose limits beside those of ``tolerances.toml``, and which of these they replace."""
+    own = report.environment.get("own_tolerances")
+    if own is None:
+        return []
+    given = mapping(own)
+    listed = [given.get(key) for key in ("entries", "of_shipped")]
+    names, shipped = ([str(n) for n in one] if isinstance(one, list) else [] for one in listed)
+    said = f"; of networks that are shipped with limits: {named(shipped)}" if shipped else ""
+    file = f"{given.get('file')} ({str(given.get('sha256'))[:16]})"
+    return [f"limits of its own, from {file}: {named(names)}{said}"]
 
 
 def file_lines(report: Report) -> list[str]:

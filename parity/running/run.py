@@ -30,7 +30,7 @@ from trufor_onnx.parity.results.environment import environment
 from trufor_onnx.parity.results.limits import settle
 from trufor_onnx.parity.results.rows import Report, Row
 from trufor_onnx.parity.results.summary import IMAGES, SHAPES, summarise, witnesses
-from trufor_onnx.parity.results.tolerances import tolerances_digest
+from trufor_onnx.parity.results.tolerances import OwnTolerances, tolerances_digest, using
 from trufor_onnx.parity.results.witness import KEY
 from trufor_onnx.parity.running.gallery import Gallery
 from trufor_onnx.parity.running.journal import Journal, case_key, model_fingerprint
@@ -57,6 +57,7 @@ class RunPlan:
         variants: which exported files of each network.
         cache: where references that were computed before are, and new ones go; None: nowhere.
         bundle: a file of references to use in place of torch, or None.
+        tolerances: a user's own, which stand before those of ``tolerances.toml``, or None.
     """
 
     models: tuple[str, ...]
@@ -73,6 +74,7 @@ class RunPlan:
     variants: tuple[str, ...] = (DEFAULT_VARIANT,)
     cache: ReferenceCache | None = None
     bundle: Path | None = None
+    tolerances: OwnTolerances | None = None
 
 
 class RunListener:
@@ -104,6 +106,7 @@ def run_parity(
     """
     _require_models(plan)
     with ExitStack() as stack:
+        stack.enter_context(using(plan.tolerances))
         bundle = stack.enter_context(closing(Bundle(plan.bundle))) if plan.bundle else None
         return _run(plan, listener or RunListener(), journal, bundle)
 
@@ -184,6 +187,7 @@ def _run(
                 "data_set": describe(files),
                 "shapes": plan.shapes,
                 "tolerances_sha256": tolerances_digest(),
+                **({"own_tolerances": plan.tolerances.document()} if plan.tolerances else {}),
             },
         ),
         models=documents,

@@ -36,6 +36,7 @@ FOOLED = "tests/parity/test_ways_to_be_fooled.py"
 
 ACCEPTANCE, ACCEPTED = "chunking/acceptance.py", "tests/chunking/test_acceptance.py"
 STAGED, HOOK = "parity/gate/staged.py", "tests/parity/gate/test_staged.py"
+FACED = "tests/trufor_onnx/test_face.py"
 PROVING, PROVED = "parity/references/proving.py", "tests/parity/references/test_proving.py"
 ORIGIN, RULES = "parity/gate/rules/origin.py", "tests/parity/gate/rules/test_origin.py"
 BESIDE, DATA = "chunking/external_data.py", "tests/chunking/test_external_data.py"
@@ -852,6 +853,34 @@ GUARDS = {
         '        if str(file.get("name")) not in measured:\n',
         "tests/parity/release/test_verify.py",
         "did_not_measure",
+    ),
+    "limits of its own, and none named to the gate": Guard(
+        "parity/results/tolerances.py",
+        'return ours if own is None else sha256_bytes(f"{ours} {own.sha256}".encode())',
+        "return ours",
+        FACED,
+        "own_limits_judge",
+    ),
+    "limits of a user's that are not looked at": Guard(
+        "parity/results/tolerances.py",
+        "entries = _entries() if own is None else {**_entries(), **own.entries}",
+        "entries = _entries()",
+        FACED,
+        "strict_limits",
+    ),
+    "a gate that judges by other limits than it was given": Guard(
+        "parity/gate/judge.py",
+        "    with using(own):\n",
+        "    with using(None):\n",
+        FACED,
+        "strict_limits",
+    ),
+    "limits of its own that no report says": Guard(
+        "parity/report/sentences.py",
+        "        *tolerance_lines(report),\n",
+        "",
+        FACED,
+        "own_limits_judge",
     ),
 }
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,10 @@ from trufor_onnx.errors import ExportError, ParityError
 from trufor_onnx.export.cli import main as export_command
 from trufor_onnx.export.networks import registry, users
 from trufor_onnx.parity.cli import main as parity
+from trufor_onnx.parity.results.findings import Outcome
+from trufor_onnx.parity.results.rows import SOURCE, Row
+from trufor_onnx.parity.results.summary import summarise
+from trufor_onnx.parity.results.tolerances import read_tolerances, tolerances_digest, using
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORK = """
@@ -51,6 +57,17 @@ report = tx.compare("my_net.py:build", exported, on="photos", providers=["cpu"])
 report.write("report", ["html", "markdown"])
 decision = tx.gate(report)
 print(report.status, decision.exit_code, *(f"{f.rule}={f.outcome}" for f in decision.findings))
+"""
+
+
+LIMITS = """
+[tolerance."detector/*/map"]
+mae = {limit}
+max_abs = {limit}
+row_ratio = 0.0
+accuracy_ratio = 9.0
+noise_floor = 0.0
+reason = "a measurement of ours"
 """
 
 
@@ -257,3 +274,81 @@ def test_the_package_imports_no_framework() -> None:
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         tx.nothing  # noqa: B018 - asking is the test
+
+
+def limits(limit: str) -> Path:
+    path = Path("limits.toml")
+    path.write_text(LIMITS.format(limit=limit))
+    return path
+
+
+def judged_by(path: Path) -> tx.ParityReport:
+    exported = tx.export(spec(), weights="plain.pth", out="models")
+    return tx.compare(spec(), exported, on="photos", tolerances=path)
+
+
+@pytest.mark.usefixtures("place")
+def test_own_limits_judge_the_run_and_the_gate_wants_them_too() -> None:
+    report = judged_by(limits("0.5"))
+    assert report.passed
+    (page,) = report.write("report", ["markdown"])[1:]
+    assert re.search(r"limits of its own, from limits.toml \(\w{16}\): detector/", page.read_text())
+    # The gate was not given them: what the report says of its own limits is not believed.
+    without = tx.gate(report)
+    assert "tolerances" in without.stopped_by
+    assert "limits.toml" in next(f.saw for f in without.findings if f.rule == "tolerances")
+    assert parity(["gate", "report/parity.json", "--onnx-models", "models"]) == 1
+    assert "tolerances" not in tx.gate(report, tolerances="limits.toml").stopped_by
+    given = ["--tolerances", "limits.toml", "--onnx-models", "models"]
+    assert parity(["gate", "report/parity.json", *given]) == 0
+    # And it judges by what it is given.
+    strict = tx.gate(report, tolerances=limits("1e-15"))
+    assert {"tolerances", "verdicts"} <= set(strict.stopped_by)
+
+
+@pytest.mark.usefixtures("place")
+def test_strict_limits_of_ones_own_fail() -> None:
+    report = judged_by(limits("1e-15"))
+    assert not report.passed
+    decision = tx.gate(report, tolerances="limits.toml")
+    found = {f.rule: f.outcome for f in decision.findings}
+    assert (found["tolerances"], found["verdicts"]) == (Outcome.PASS, Outcome.FAIL)
+
+
+@pytest.mark.usefixtures("place")
+def test_a_report_that_hides_its_limits_is_judged_by_ours() -> None:
+    """Errors that only limits of its own allow, and no word of these."""
+    report = judged_by(limits("0.5"))
+
+    def worse(rows: Iterable[Row]) -> tuple[Row, ...]:
+        return tuple(
+            row if row.backend == SOURCE else replace(row, mae=0.4, max_abs=0.4) for row in rows
+        )
+
+    images, shapes = worse(report.report.rows), worse(report.report.shape_rows)
+    with using(read_tolerances(Path("limits.toml"))):
+        groups = (*summarise(images, "images"), *summarise(shapes, "shapes"))
+    edited = replace(report.report, rows=images, shape_rows=shapes, groups=groups)
+    hidden = {**edited.environment, "tolerances_sha256": tolerances_digest()}
+    del hidden["own_tolerances"]
+    given = tx.gate(replace(report, report=edited), tolerances="limits.toml")
+    assert "verdicts" not in given.stopped_by
+    found = tx.gate(replace(report, report=replace(edited, environment=hidden)))
+    assert "tolerances" not in found.stopped_by and "verdicts" in found.stopped_by
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("without", ["reason", "mae"])
+def test_limits_need_a_reason(without: str) -> None:
+    lines = LIMITS.format(limit="1").splitlines()
+    Path("limits.toml").write_text("\n".join(x for x in lines if not x.startswith(without)))
+    with pytest.raises(ParityError, match=r"limits\.toml.*(incomplete|no reason)"):
+        tx.compare(spec(), "a.onnx", on="photos", weights="plain.pth", tolerances="limits.toml")
+
+
+@pytest.mark.usefixtures("place")
+def test_limits_of_a_shipped_network_are_said() -> None:
+    path = limits("1")
+    path.write_text(path.read_text().replace("detector/*/map", "trufor/*/map"))
+    own = read_tolerances(path)
+    assert own is not None and own.document()["of_shipped"] == ["trufor/*/map"]

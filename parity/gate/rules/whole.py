@@ -45,15 +45,21 @@ def tolerances_rule(evidence: Evidence, policy: Policy) -> Finding:  # noqa: ARG
     said = below(evidence.report.environment if evidence.report else {}, "tolerances_sha256")
     ours = tolerances_digest()
     problems = []
+    own = below(evidence.report.environment if evidence.report else {}, "own_tolerances")
+    file = below(own, "file")
+    beside = f" with {file} ({str(below(own, 'sha256'))[:16]})" if own is not None else ""
+    look = "read the change of parity/results/tolerances.toml, then measure anew"
     if said != ours:
         shown = said[:16] if isinstance(said, str) else "none"
-        problems = [f"made under tolerances {shown}, today's are {ours[:16]}"]
+        problems = [f"made under tolerances {shown}{beside}, this gate's are {ours[:16]}"]
+        if own is not None:
+            look = f"read {file}; if these limits are right, python -m parity gate --tolerances"
     return verdict(
         "tolerances",
         problems,
-        saw=f"made under today's tolerances, {ours[:16]}",
-        allows="the tolerances.toml that this gate has",
-        look="read the change of parity/results/tolerances.toml, then measure anew",
+        saw=f"made under this gate's tolerances{beside}, {ours[:16]}",
+        allows="the tolerances.toml that this gate has, and the file that it is given",
+        look=look,
     )
 
 
