@@ -19,11 +19,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from trufor_onnx.arrays import read_arrays
 from trufor_onnx.console import EXIT_OK, run_cli, stderr_console
 from trufor_onnx.export import check
 from trufor_onnx.export.build import ExportedFile, Stage, export_model
 from trufor_onnx.export.networks.registry import ENTRY_POINT_GROUP, find_typed, registered
 from trufor_onnx.export.networks.spec import EXPORTERS, ModelSpec
+from trufor_onnx.export.networks.users import set_example
 from trufor_onnx.export.replacing import DEFAULT_OUT
 from trufor_onnx.export.variants import (
     DEFAULT_OPSET,
@@ -120,6 +122,7 @@ def _export(argv: list[str]) -> int:
     )
     add_option(parser, "models")
     add_weights_options(parser)
+    add_option(parser, "--example")
     add_option(parser, "--out", default=OUT)
     add_option(parser, "--variant", "; see `python -m export list`", default=DEFAULT_VARIANT)
     text = f"{DEFAULT_OPSET} or newer (default: the variant's own)"
@@ -141,6 +144,8 @@ def _export(argv: list[str]) -> int:
     )
     args = parser.parse_args(argv)
     source = WeightsSource(args.weights, args.stand_in)
+    if args.example:
+        set_example(read_arrays(args.example)[0])
     own = {"exporter": args.exporter} if args.exporter else {}
     specs = [replace(find_typed(name), **own) for name in dict.fromkeys(args.models)]
     for spec in specs:
@@ -192,10 +197,14 @@ def _check(argv: list[str]) -> int:
     add_option(parser, "models", " (default: every lock in --onnx-models)", nargs="*")
     add_option(parser, "--onnx-models", old=("--out",))
     add_weights_options(parser)
+    add_option(parser, "--example")
     args = parser.parse_args(argv)
+    if args.example:
+        set_example(read_arrays(args.example)[0])
     console, source = stderr_console(), WeightsSource(args.weights, args.stand_in)
     findings = []
-    for path in check.locked_files(args.onnx_models, args.models):
+    models = [find_typed(name).name for name in args.models]
+    for path in check.locked_files(args.onnx_models, models):
         with _progress(console, path.name) as stage:
             finding = check.check_file(path, source, stage=stage)
         findings.append(finding)

@@ -506,6 +506,7 @@ OVER_SEVERAL = {
     "tests/test_workflows.py": ".github/workflows and the hooks",
     "tests/wrong_answers/test_wrong_answers.py": "set-ups through every command, each in a process",
     "tests/export/test_any_network.py": "exports of networks of other kinds",
+    "tests/parity/test_any_inputs.py": "networks of other inputs, by every command",
     "tests/parity/running/test_way.py": "one image's way to its row: files and opens",
     "tests/trufor_onnx/test_wheel.py": "the built wheel, in environments of its own",
     "tests/chunking/test_docs.py": "docs/chunking.md",

@@ -120,7 +120,7 @@ def compare(
     spec: ModelSpec | str,
     file: ExportedFile | WhereFrom,
     *,
-    on: WhereFrom,
+    on: WhereFrom = "",
     weights: WhereFrom | None = None,
     providers: Sequence[str] = ("cpu",),
     max_images: int | None = None,
@@ -129,6 +129,7 @@ def compare(
     threads: int = 0,
     cache: bool = True,
     tolerances: WhereFrom | None = None,
+    feeds: WhereFrom | None = None,
 ) -> ParityReport:
     """Measure how far a file is from the float64 network, beside PyTorch float32.
 
@@ -144,6 +145,8 @@ def compare(
         threads: threads of an operator; 0 leaves the backend's choice.
         cache: take references that were computed before, and keep new ones.
         tolerances: a TOML file of limits of your own networks, each with its reason.
+        feeds: in place of ``on``, inputs that are no pictures: a folder of ``.npz`` files, a
+            ``.jsonl`` manifest, or ``FILE.py:CALLABLE``.
 
     Raises:
         ParityError: nothing could be compared.
@@ -155,10 +158,13 @@ def compare(
     given = None if weights is None else Path(weights)
     if ours is None and given is None:
         raise ParityError(f"{path}: whose weights, nobody said", hint="weights='FILE.pth'")
+    if not on and feeds is None:
+        raise ParityError("nothing to compare on", hint="on='photos', or feeds='feeds'")
     plan = RunPlan(
         models=(spec.name,),
         source=ours.source if ours and given is None else WeightsSource(given),
         images=Path(on),
+        feeds="" if feeds is None else str(feeds),
         providers=tuple(parse_providers(",".join(providers))),
         most_images=max_images,
         candidates={} if ours else {spec.name: path},

@@ -86,6 +86,17 @@ SHARED: dict[str, dict[str, Any]] = {
         type=Path,
         default=IMAGES,
     ),
+    "--feeds": _of(
+        "FEEDS",
+        "inputs that are no pictures: a folder of .npz, .npy or .safetensors files, a .jsonl "
+        "manifest, or FILE.py:CALLABLE that makes them from a seed",
+        default="",
+    ),
+    "--example": _of(
+        "ARRAYS.npz",
+        "arrays as the network takes them: what a FILE.py:CALLABLE takes is found from it",
+        type=Path,
+    ),
     "--size": _of("HxW", "height x width of the input in pixels"),
     "--providers": _of(
         "LIST", "execution providers of ONNX Runtime, as cpu or cuda", default="cpu", once=True

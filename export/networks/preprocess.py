@@ -19,7 +19,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from trufor_onnx.errors import PreprocessError
-from trufor_onnx.export.networks.spec import Preprocessing
+from trufor_onnx.export.networks.spec import GREY, Preprocessing
 from trufor_onnx.files import read_regular, sha256_bytes
 
 FORMAT = "HEIF"
@@ -236,7 +236,7 @@ def _rgb(picture: Image.Image) -> npt.NDArray[np.uint8]:
 
 
 def to_input(rgb: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
-    """``(rgb / scale - mean) / std`` as (1, 3, H, W) float32, computed in float64, rounded once.
+    """``(rgb / scale - mean) / std`` as (1, C, H, W) float32, computed in float64, rounded once.
 
     Args:
         rgb: (H, W, 3) uint8.
@@ -250,6 +250,8 @@ def to_input(rgb: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> npt.ND
             f"an image must be (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}",
             hint="decode it with trufor_onnx.export.networks.preprocess.read_image",
         )
+    if preprocessing.channels == GREY:
+        rgb = np.asarray(Image.fromarray(np.ascontiguousarray(rgb)).convert(GREY))[:, :, None]
     # A table of the 256 possible values a channel is exact and quicker than the arithmetic.
     levels = np.arange(256, dtype=np.float64) / preprocessing.scale
     planes = [

@@ -17,6 +17,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 PIXEL_AXES = ("height", "width")  # their sizes are `ModelSpec.least_size` and ``trace_size``
 
+RGB, GREY = "RGB", "L"
+CHANNELS = {RGB: 3, GREY: 1}
+
 FLOATS = ("float32", "float64", "float16")
 DTYPES = (*FLOATS, "int64", "int32", "int16", "int8", "uint8", "bool")
 TIMM_PREFIX = "timm:"  # before a network's name: timm's
@@ -52,22 +55,38 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How 8-bit RGB becomes the first input: ``x = (rgb / scale - mean) / std``.
+    """How an 8-bit picture becomes the first input: ``x = (picture / scale - mean) / std``.
 
     Attributes:
         scale: what 8-bit values are divided by; 256 for TruFor (well-known ports use 255).
         mean: subtracted after scaling, a value a channel; zeros where the graph normalises.
         std: divided by, a value a channel.
+        channels: ``RGB``, or ``L``: one channel, the luma of ITU-R BT.601 as pillow computes it.
     """
 
     scale: float = 256.0
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    channels: str = RGB
+
+    def __post_init__(self) -> None:
+        """One value of mean and standard deviation a channel.
+
+        Raises:
+            ExportError: the channels are others, or the values are more or fewer.
+        """
+        count = CHANNELS.get(self.channels)
+        if count is None or len(self.mean) != count or len(self.std) != count:
+            raise ExportError(
+                f"a preprocessing of {self.channels} with {len(self.mean)} means and "
+                f"{len(self.std)} standard deviations",
+                hint="channels='RGB' with three of each, or 'L' with one",
+            )
 
     def document(self) -> dict[str, Any]:
         """The contract as it is written into ONNX files and reports."""
         return {
-            "channels": "RGB",
+            "channels": self.channels,
             "layout": "NCHW",
             "dtype": "float32",
             "scale": self.scale,

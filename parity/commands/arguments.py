@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 
 from trufor_onnx.errors import ParityError
+from trufor_onnx.export.networks import users
 from trufor_onnx.export.networks.registry import find_typed
 from trufor_onnx.export.networks.users import is_users
 from trufor_onnx.export.variants import DEFAULT_VARIANT
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.options import REPORT, add_option, add_options, add_weights_options
+from trufor_onnx.parity.inputs.feeds import example_of
 from trufor_onnx.parity.inputs.shapes import require_seed
 from trufor_onnx.parity.references.identity import candidates_of
 from trufor_onnx.parity.references.store import add_cache_arguments, cache_of
@@ -54,6 +56,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--models", required=True)
     add_weights_options(parser)
     add_option(parser, "--images")
+    add_option(parser, "--feeds", "; in place of --images")
     parser.add_argument("--max-images", type=int, metavar="N", help="only the first N images")
     parser.add_argument(
         "--pixel-scale",
@@ -91,6 +94,7 @@ def plan_of(args: argparse.Namespace) -> RunPlan:
         models=models_of(args),
         source=WeightsSource(args.weights, args.stand_in),
         images=args.images,
+        feeds=args.feeds,
         providers=tuple(parse_providers(args.providers)),
         most_images=args.max_images,
         candidates=candidates_of(args.candidate),
@@ -108,8 +112,15 @@ def plan_of(args: argparse.Namespace) -> RunPlan:
 
 def models_of(args: argparse.Namespace) -> tuple[str, ...]:
     """The networks' names, with blanks or commas between them; a user's own as it calls itself."""
+    use_example(args)
     names = (name for text in args.models for name in text.split(",") if name)
     return tuple(map(model_of, names))
+
+
+def use_example(args: argparse.Namespace) -> None:
+    """What a network of the user's takes is found from one of its feeds, where they are given."""
+    if getattr(args, "feeds", ""):
+        users.set_example(example_of(args.feeds))
 
 
 def model_of(name: str) -> str:

@@ -14,7 +14,7 @@ from trufor_onnx.console import EXIT_FAILED, EXIT_OK, printable, stderr_console
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.options import Value, add_option, add_weights_options
-from trufor_onnx.parity.commands.arguments import model_of
+from trufor_onnx.parity.commands.arguments import model_of, use_example
 from trufor_onnx.parity.locate.report import json_text, table, write
 from trufor_onnx.parity.locate.run import LocateListener, Question, locate
 
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_option(chosen, "--candidate", "; this one is looked into", default=None, action=Value)
     add_option(chosen, "--variant", "; MODEL.VARIANT.onnx is looked into", default="")
     add_option(parser, "--images", "; its first image is taken", old=("--image",))
+    add_option(parser, "--feeds", "; the first of them is taken, in place of an image")
     add_option(parser, "--size", "; cut from the image's middle (default: 96x128)")
     add_option(parser, "--onnx-models")
     add_option(parser, "--out", ": locate.json and locate.md")
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Locate and print. Exit code: 0 none above rounding, 1 found, 2 could not (an exception)."""
+    use_example(args)
     model = model_of(args.model)
     question = Question(
         model=model,
@@ -45,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
         image=args.images,
         size=_size(args.size),
         folder=args.onnx_models,
+        feeds=args.feeds,
     )
     with _View() as view:
         found = locate(question, view)

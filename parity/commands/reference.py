@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         cache=cache_of(args),
         folder=args.onnx_models,
+        feeds=args.feeds,
     )
     console = stderr_console()
     with console.status("references") as status:

@@ -22,7 +22,7 @@ from trufor_onnx.parity.gate.costs import (
     is_costs,
     unmeasured,
 )
-from trufor_onnx.parity.inputs.made import is_made
+from trufor_onnx.parity.inputs.cases import is_made
 from trufor_onnx.parity.results.rows import SOURCE, Report, Row, from_document
 from trufor_onnx.parity.results.sketch import ROUNDING, differing, recorded, who_of
 from trufor_onnx.parity.results.statistics import median_interval

@@ -6,7 +6,7 @@ key in the journal, what it shows, the pictures of the report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -19,10 +19,67 @@ import numpy.typing as npt
 from trufor_onnx.errors import ParityError, UserError
 from trufor_onnx.export.networks.preprocess import read_image, to_input
 from trufor_onnx.export.networks.spec import ModelSpec, Preprocessing
-from trufor_onnx.parity.inputs.made import Made
 
 Array = npt.NDArray[Any]
 Pixels = npt.NDArray[np.uint8]
+
+# Made pictures: a network that divides by a picture's own spread gives NaN on a flat one, and a
+# file that lost the epsilon beside the spread is found there and nowhere else. They are judged one
+# by one, never for the accuracy ratio: on a flat picture every pixel repeats one rounding, so the
+# ratio of two errors is chance (docs/decisions/cases.md).
+MADE_PREFIX = "made:"  # no file of a data set may be called so
+LEVELS = {"black": 0, "grey": 128, "white": 255}
+SATURATED = "saturated"
+KINDS = (*LEVELS, SATURATED)
+BLOCK = 8  # pixels a side of a block of one pure colour
+
+
+@dataclass(frozen=True)
+class Made:
+    """A picture without a file; it stands where a `parity.inputs.cases.ImageFile` does.
+
+    Attributes:
+        kind: ``black``, ``grey``, ``white`` or ``saturated``.
+        size: height and width.
+        label: none; a made picture is neither real nor fake.
+    """
+
+    kind: str
+    size: tuple[int, int]
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """``made:black``."""
+        return MADE_PREFIX + self.kind
+
+    def load(self) -> tuple[Pixels, str]:
+        """(H, W, 3) uint8 and the digest of the pixels."""
+        pixels = _saturated(self.size) if self.kind == SATURATED else _flat(self.size, self.kind)
+        return pixels, sha256(pixels.tobytes()).hexdigest()
+
+    def digest(self) -> str:
+        """The digest of the pixels."""
+        return self.load()[1]
+
+
+def is_made(image: str) -> bool:
+    """Whether a row of this image is about a made picture."""
+    return image.startswith(MADE_PREFIX)
+
+
+def _flat(size: tuple[int, int], kind: str) -> Pixels:
+    return np.full((*size, 3), LEVELS[kind], dtype=np.uint8)
+
+
+def _saturated(size: tuple[int, int]) -> Pixels:
+    """Blocks of the eight pure colours on the left, a checkerboard of black and white right."""
+    row, column = np.indices(size)
+    corner = (row // BLOCK + 3 * (column // BLOCK)) % 8
+    blocks = np.stack([(corner >> bit) & 1 for bit in range(3)], axis=2)
+    board = np.broadcast_to(((row + column) % 2)[:, :, np.newaxis], blocks.shape)
+    right = (column >= size[1] // 2)[:, :, np.newaxis]
+    return (np.where(right, board, blocks) * 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -144,11 +201,14 @@ class LoadedCase:
         case: which.
         pixels: (B, H, W, 3) uint8, cropped, mirrored and stacked as they are run.
         digests: SHA-256 of its files, in order; of a made picture that of its pixels.
+        given: arrays by the inputs' names, of a case that is no picture
+            (`parity.inputs.feeds`); its ``pixels`` are then the arrays' bytes.
     """
 
     case: Case
     pixels: Pixels
     digests: tuple[str, ...]
+    given: Mapping[str, Array] | None = None
 
     @property
     def name(self) -> str:
@@ -232,8 +292,8 @@ def make_feeds(
     pixels: Pixels,
     preprocessing: Preprocessing,
     noiseprint: Callable[[Pixels], Array] | None = None,
-) -> dict[str, npt.NDArray[np.float32]]:
-    """The inputs for a batch of images; every backend gets the same float32 numbers.
+) -> dict[str, Array]:
+    """The inputs for a batch of images; every backend gets the same numbers.
 
     Args:
         spec: the network.
@@ -253,7 +313,7 @@ def make_feeds(
             hint=f"the least is {spec.least_size} x {spec.least_size}",
         )
     image = np.concatenate([to_input(picture, preprocessing) for picture in pixels])
-    feeds = {spec.inputs[0].name: image}
+    feeds: dict[str, Array] = {spec.inputs[0].name: image.astype(spec.inputs[0].dtype, copy=False)}
     if spec.second_input == "noiseprint":
         if noiseprint is None:
             raise ParityError(f"{spec.name} needs a Noiseprint++ map", hint="a fault in the caller")

@@ -11,8 +11,7 @@ from typing import Any, NoReturn
 from trufor_onnx.documents import parse_json
 from trufor_onnx.errors import ParityError
 from trufor_onnx.finding import SUFFIXES, images_below, is_image_name, is_pattern, matching
-from trufor_onnx.parity.inputs.cases import ImageFile
-from trufor_onnx.parity.inputs.made import MADE_PREFIX, is_made
+from trufor_onnx.parity.inputs.cases import MADE_PREFIX, ImageFile, is_made
 
 LABELS = ("real", "fake")
 LARGEST = 64 << 20  # bytes

@@ -15,8 +15,7 @@ from trufor_onnx.documents import canonical
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.files import sha256_bytes
-from trufor_onnx.parity.inputs.cases import Case, ImageFile
-from trufor_onnx.parity.inputs.made import KINDS, Made
+from trufor_onnx.parity.inputs.cases import KINDS, Case, ImageFile, Made
 
 SHAPE_PREFIX = "shape:"
 # Sizes that are drawn: sides in pixels, batches.

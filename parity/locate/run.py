@@ -19,6 +19,7 @@ from trufor_onnx.export.weights.tensors import Weights
 from trufor_onnx.files import sha256_file
 from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile, Location
 from trufor_onnx.parity.inputs.cases import Case, Pixels, make_feeds
+from trufor_onnx.parity.inputs.feeds import find_feeds, given_feeds
 from trufor_onnx.parity.inputs.image_sets import find_images
 from trufor_onnx.parity.locate.candidate import (
     Output,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     import onnx
 
 Array = npt.NDArray[Any]
+HALF = "float16"
 DEFAULT_SIZE = (96, 128)  # not square: rows and columns cannot be taken for each other
 
 
@@ -60,6 +62,7 @@ class Question:
         image: an image, or a data set of which the first image is taken.
         size: height and width of the crop from its middle, or None for a small one.
         folder: where exported files are.
+        feeds: inputs that are no pictures, in place of the image; the first of them is taken.
     """
 
     model: str
@@ -69,6 +72,7 @@ class Question:
     image: Path = Path("sample_dataset")
     size: tuple[int, int] | None = None
     folder: Path = Path("onnx_models")
+    feeds: str = ""
 
 
 class LocateListener:
@@ -95,12 +99,23 @@ def locate(question: Question, listener: LocateListener | None = None) -> Locate
     """
     listener = listener or LocateListener()
     subject = _subject(question, listener.say)
+    if subject.spec.inputs[0].dtype == HALF:
+        raise ParityError(
+            f"{subject.spec.name}: a network in half precision cannot be looked into: each of its "
+            "parts rounds more than a float32 does",
+            hint="look into a file of the same network in float32",
+        )
     opened = load(subject.path)
-    picture = find_images(question.image, most=1)[0]
-    size = question.size or size_of(opened) or _default_size(subject.spec)
-    pixels = Case(picture.name, (picture,), size).load().pixels
-    noiseprint = None if subject.noiseprint is None else _noiseprint(subject.noiseprint)
-    feeds = make_feeds(subject.spec, pixels, subject.preprocessing, noiseprint)
+    if question.feeds:
+        case: Case = find_feeds(question.feeds, most=1)[0]
+        feeds = given_feeds(subject.spec, case.load().given or {}, subject.preprocessing)
+    else:
+        picture = find_images(question.image, most=1)[0]
+        size = question.size or size_of(opened) or _default_size(subject.spec)
+        case = Case(picture.name, (picture,), size)
+        noiseprint = None if subject.noiseprint is None else _noiseprint(subject.noiseprint)
+        pixels = case.load().pixels
+        feeds = make_feeds(subject.spec, pixels, subject.preprocessing, noiseprint)
     entries, whole = enter(subject.path, opened, feeds, subject.spec, subject.preprocessing)
     listener.say("reference in float64")
     with Store() as store:
@@ -117,7 +132,7 @@ def locate(question: Question, listener: LocateListener | None = None) -> Locate
         file=subject.identity.file,
         proof=subject.identity.proof,
         weights=subject.weights.label,
-        image=picture.name,
+        image=case.name,
         shapes={name: array.shape for name, array in feeds.items()},
         origins=origins.counts(),
         parts=tuple(replace(p, share=s) for p, s in zip(parts, found, strict=True)),

@@ -127,9 +127,10 @@ def record(
     import torch
 
     recorder = Recorder(Tape(store), module)
+    tensors = {name: torch.from_numpy(array) for name, array in feeds.items()}
     inputs = [
-        recorder.add_input(name, torch.from_numpy(array).to(torch.float64))
-        for name, array in feeds.items()
+        recorder.add_input(name, given.double() if given.is_floating_point() else given)
+        for name, given in tensors.items()
     ]
     shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
     hint = "choose another size with --size"
@@ -139,8 +140,8 @@ def record(
         _scopes(module, recorder.stack),
         recorder,
     ):
-        given = module(*inputs)
-    return recorder.finish(output_tensors(spec, given, kind=ParityError))
+        returned = module(*inputs)
+    return recorder.finish(output_tensors(spec, returned, kind=ParityError))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from trufor_onnx.parity.inputs.cases import Array, Case, LoadedCase, Pixels, make_feeds
+from trufor_onnx.parity.inputs.feeds import given_feeds
 from trufor_onnx.parity.references.keys import Key, made_by, unkept
 from trufor_onnx.parity.references.networks import Network
 from trufor_onnx.parity.references.store import ReferenceCache, Tally
@@ -80,6 +81,8 @@ def feeds_of(loaded: LoadedCase, network: Network, outputs: OutputsOf) -> Feeds:
 
     A second input is the float64 output of the network's extractor on the same pixels.
     """
+    if loaded.given is not None:
+        return given_feeds(network.spec, loaded.given, network.preprocessing)
     extractor = network.extractor
 
     def noiseprint(pixels: Pixels) -> Array:

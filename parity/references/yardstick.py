@@ -43,17 +43,20 @@ class Yardstick:
         runner: the network in float32.
         kernel: ``onednn`` or ``native``.
         errors: mean absolute error against float64 on the trial, by kernel and output.
+        precision: ``float16`` for networks that are in half precision themselves.
     """
 
     runner: TorchRunner
     kernel: str
     errors: dict[str, dict[str, float]]
+    precision: str = "float32"
 
     def document(self) -> dict[str, object]:
         """As the report has it."""
         import torch
 
-        return {
+        own = {} if self.precision == "float32" else {"precision": self.precision}
+        return own | {
             "convolution_kernel": self.kernel,
             "instructions": torch.backends.cpu.get_cpu_capability(),
             "threads": torch.get_num_threads(),
@@ -80,7 +83,8 @@ def choose_yardstick(
     errors = {ONEDNN: _errors(spec, plain, feeds, reference)}
     native = TorchRunner(spec, weights, precision=32, threads=threads, kernel=NATIVE)
     if native.replaced == 0:
-        return Yardstick(plain, ONEDNN, errors)
+        own = "float16" if spec.inputs[0].dtype == "float16" else "float32"
+        return Yardstick(plain, ONEDNN, errors, own)
     errors[NATIVE] = _errors(spec, native, feeds, reference)
     worse = clearly_worse(errors[ONEDNN], errors[NATIVE])
     return Yardstick(native if worse else plain, NATIVE if worse else ONEDNN, errors)
@@ -127,6 +131,9 @@ def require_reproducible(
     """
     with TorchRunner(spec, weights, precision=64, threads=threads) as again:
         repeated, narrower = again.watched(feeds)
+        if not _same(outputs, repeated):
+            # Where it is watched, torch takes recurrent layers apart, and rounds otherwise.
+            repeated = again.run(feeds)
     for name, array in outputs.items():
         if not np.array_equal(array, repeated[name], equal_nan=True):
             raise ParityError(
@@ -145,6 +152,10 @@ def require_reproducible(
             "a reference that is coarser than the file cannot judge it",
         )
     return said
+
+
+def _same(one: Outputs, other: Outputs) -> bool:
+    return all(np.array_equal(one[name], other[name], equal_nan=True) for name in one)
 
 
 def machine(*, threads: int) -> dict[str, Any]:

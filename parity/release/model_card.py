@@ -12,7 +12,7 @@ from trufor_onnx.documents import below
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.weights.download import BY_RECEIPT, WEIGHTS_TERMS, publication_of
 from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile
-from trufor_onnx.parity.inputs.made import is_made
+from trufor_onnx.parity.inputs.cases import is_made
 from trufor_onnx.parity.report.sentences import or_dash
 from trufor_onnx.parity.report.text import environment_line
 from trufor_onnx.parity.results.findings import Decision

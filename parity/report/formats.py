@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 from trufor_onnx.console import printable
 from trufor_onnx.errors import ParityError
 from trufor_onnx.files import atomic_write
-from trufor_onnx.parity.inputs.made import is_made
+from trufor_onnx.parity.inputs.cases import is_made
 from trufor_onnx.parity.report.html.page import page
 from trufor_onnx.parity.report.sentences import UNSAID
 from trufor_onnx.parity.report.text import markdown

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trufor_onnx.parity.inputs.made import LEVELS, MADE_PREFIX, is_made
+from trufor_onnx.parity.inputs.cases import LEVELS, MADE_PREFIX, is_made
 from trufor_onnx.parity.results.comparison import label_problem
 from trufor_onnx.parity.results.metrics import LABELS, Errors, flip_problem, measure
 from trufor_onnx.parity.results.rows import SOURCE, Row, Status, Values

@@ -9,9 +9,8 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from trufor_onnx.export.graph.in_float64 import MOST_VALUES
-from trufor_onnx.parity.inputs.cases import Case
+from trufor_onnx.parity.inputs.cases import Case, is_made
 from trufor_onnx.parity.inputs.looks import different
-from trufor_onnx.parity.inputs.made import is_made
 from trufor_onnx.parity.results.contestant import Contestant
 from trufor_onnx.parity.results.limits import by_place, is_cleared, slack
 from trufor_onnx.parity.results.metrics import LABELS, LABELS_FLOOR, accuracy_ratio, worst_outcome

@@ -25,7 +25,8 @@ from trufor_onnx.parity.runners.base import Feeds, Outputs
 if TYPE_CHECKING:
     import onnx
 
-FLOAT32 = "tensor(float)"
+# As ONNX Runtime writes types, where numpy writes them otherwise.
+KINDS = {"float32": "tensor(float)", "float64": "tensor(double)"}
 NEAR = 0.01  # relative: 1 / 255 and 1 / 256 are not told apart, both undo what the run did
 LONGEST_START = 8  # nodes between the input and the network
 MAP_HINT = (
@@ -89,10 +90,11 @@ def require_inputs(path: Path, spec: ModelSpec, inputs: Sequence[Port]) -> None:
     for port in inputs:
         tensor, where = wanted[port.name], f"{path}: its input {port.name}"
         _require_axes(where, port, tensor)
-        if port.kind != FLOAT32:
+        given = KINDS.get(tensor.dtype, f"tensor({tensor.dtype})")
+        if port.kind != given:
             whole = "int" in port.kind
             raise ParityError(
-                f"{where} is {port.kind}, the run gives tensor(float)",
+                f"{where} is {port.kind}, the run gives {given}",
                 hint=BYTES_HINT
                 if whole
                 else "keep its inputs and outputs float32, as our fp16 "

@@ -15,6 +15,7 @@ from trufor_onnx.export.variants import DEFAULT_OPSET, DEFAULT_VARIANT, VARIANTS
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.files import atomic_writer
 from trufor_onnx.parity.inputs.cases import Case, make_feeds
+from trufor_onnx.parity.inputs.feeds import find_feeds, smallest
 from trufor_onnx.parity.inputs.image_sets import find_images
 from trufor_onnx.parity.inputs.looks import telling
 from trufor_onnx.parity.inputs.shapes import drawn_cases, from_weights, made_cases, shape_cases
@@ -47,6 +48,7 @@ class BundlePlan:
         cache: where references are that were computed before, or None.
         folder: where exported files are; for each variant whose lock is there, and for the
             portable one, the bundle says what the file must be.
+        feeds: inputs that are no pictures, in place of the data set; "": none.
     """
 
     models: tuple[str, ...]
@@ -60,6 +62,7 @@ class BundlePlan:
     seed: int | None = None
     cache: ReferenceCache | None = None
     folder: Path = Path("onnx_models")
+    feeds: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,18 +121,26 @@ class _Bundling:
 
     def entries(self) -> Iterator[StoredEntry]:
         plan = self._plan
-        images = find_images(plan.images, most=plan.most_images)
+        given = find_feeds(plan.feeds, most=plan.most_images, seed=plan.seed) if plan.feeds else []
+        images = [] if given else find_images(plan.images, most=plan.most_images)
         for name in dict.fromkeys(plan.models):
             self._say(f"{name}: finding weights")
             subject = make_network(
                 name, plan.source, pixel_scale=plan.pixel_scale, cache=plan.cache
             )
             spec = find(name)
-            usable = telling(images, wanted=2, size=spec.fixed_size)
-            shapes = shape_cases(spec, usable)
             seed = from_weights(spec, subject.weights.digest) if plan.seed is None else plan.seed
-            held = {image.name: image for image in usable}
-            singles = [Case(i.name, (held.get(i.name, i),)) for i in images]
+            cases: list[Case] = [*given]
+            if given:
+                trial: Case = smallest(given)
+            else:
+                usable = telling(images, wanted=2, size=spec.fixed_size)
+                shapes = shape_cases(spec, usable)
+                trial = trial_case(shapes)
+                held = {image.name: image for image in usable}
+                cases += [Case(i.name, (held.get(i.name, i),)) for i in images]
+                cases += [*shapes, *drawn_cases(spec, usable, seed)] if plan.shapes else []
+                cases += made_cases(spec)
             supply = LiveSupply(subject, cache=plan.cache, threads=plan.threads)
             try:
                 for member in (subject, subject.extractor):
@@ -137,11 +148,10 @@ class _Bundling:
                         yield from self._once(_facts(member))
                 yield from self._rebuilds(subject)
                 self._say(f"{name}: proving the reference reproducible")
-                feeds = supply.open(trial_case(shapes))
+                feeds = supply.open(trial)
                 yield from self._once(_proof(subject, supply, feeds))
                 yield from self._once(_seed(subject, seed))
-                drawn = [*shapes, *drawn_cases(spec, usable, seed)] if plan.shapes else []
-                for case in [*singles, *drawn, *made_cases(spec)]:
+                for case in cases:
                     self._say(f"{name}: {case.name}")
                     yield from self._case(subject, supply, case)
             finally:

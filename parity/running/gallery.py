@@ -92,12 +92,12 @@ class Gallery:
         """Draw what is among the worst so far. Called while a case's arrays are there.
 
         Args:
-            loaded: an image as it is; crops of the shape matrix are not drawn.
+            loaded: an image as it is; crops of the shape matrix and arrays are not drawn.
             rows: one backend's rows of it.
             reference: the float64 network's outputs.
             candidate: the backend's.
         """
-        if loaded.case.size is not None:
+        if loaded.case.size is not None or loaded.given is not None:
             return
         for row in rows:
             if row.backend == SOURCE or row.output not in reference:

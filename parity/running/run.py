@@ -11,6 +11,7 @@ from trufor_onnx.errors import ParityError, UserError
 from trufor_onnx.export.variants import DEFAULT_VARIANT
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.parity.inputs.cases import Case, HeldImage
+from trufor_onnx.parity.inputs.feeds import find_feeds, smallest
 from trufor_onnx.parity.inputs.image_sets import describe, find_images
 from trufor_onnx.parity.inputs.looks import Looks, document, telling
 from trufor_onnx.parity.inputs.shapes import (
@@ -58,6 +59,7 @@ class RunPlan:
         cache: where references that were computed before are, and new ones go; None: nowhere.
         bundle: a file of references to use in place of torch, or None.
         tolerances: a user's own, which stand before those of ``tolerances.toml``, or None.
+        feeds: inputs that are no pictures, in place of the data set: `find_feeds`; "": none.
     """
 
     models: tuple[str, ...]
@@ -75,6 +77,7 @@ class RunPlan:
     cache: ReferenceCache | None = None
     bundle: Path | None = None
     tolerances: OwnTolerances | None = None
+    feeds: str = ""
 
 
 class RunListener:
@@ -114,7 +117,8 @@ def run_parity(
 def _run(
     plan: RunPlan, listener: RunListener, journal: Journal | None, bundle: Bundle | None
 ) -> Report:
-    files = find_images(plan.images, most=plan.most_images)
+    given = find_feeds(plan.feeds, most=plan.most_images, seed=plan.seed) if plan.feeds else []
+    files = [] if given else find_images(plan.images, most=plan.most_images)
     held: dict[str, HeldImage] = {}
     rows: list[Row] = []
     shape_rows: list[Row] = []
@@ -134,21 +138,28 @@ def _run(
             say=listener.say,
         )
         fixed = subject.spec.fixed_size
-        usable = telling([held.get(f.name, f) for f in files], wanted=2, size=fixed)
-        # Shapes are cut from these: they stay in memory, and no other picture does.
-        held = {image.name: image for image in usable}
         looks = Looks(fixed)
-        shapes = shape_cases(subject.spec, usable)
-        seed = _seed(plan, subject, bundle) if plan.shapes and not fixed else None
-        singles = [Case(f.name, (held.get(f.name, f),)) for f in files]
-        others = _others(plan, subject, shapes, usable, seed)
+        singles: list[Case] = [*given]
+        others: list[Case] = []
+        seed = None
+        if given:  # sizes and batches are what they are, and no picture is made for them
+            trial: Case = smallest(given)
+        else:
+            usable = telling([held.get(f.name, f) for f in files], wanted=2, size=fixed)
+            # Shapes are cut from these: they stay in memory, and no other picture does.
+            held = {image.name: image for image in usable}
+            shapes = shape_cases(subject.spec, usable)
+            seed = _seed(plan, subject, bundle) if plan.shapes and not fixed else None
+            singles = [Case(f.name, (held.get(f.name, f),)) for f in files]
+            others = _others(plan, subject, shapes, usable, seed)
+            trial = trial_case(shapes)
         turns = ((rows, singles), (shape_rows, others))
         listener.model(name, sum(len(cases) for _, cases in turns))
         listener.say(f"{name}: proving the reference reproducible")
         with Bench(
             subject,
             plan.providers,
-            trial_case(shapes),
+            trial,
             threads=plan.threads,
             supply=_supply(plan, subject, bundle),
             observer=gallery.see,
@@ -184,7 +195,8 @@ def _run(
             threads=plan.threads,
             settings={
                 "providers": {p.name: dict(p.options) for p in plan.providers},
-                "data_set": describe(files),
+                "data_set": {"feeds": len(given)} if given else describe(files),
+                **({"feeds": Path(plan.feeds).name} if given else {}),
                 "shapes": plan.shapes,
                 "tolerances_sha256": tolerances_digest(),
                 **({"own_tolerances": plan.tolerances.document()} if plan.tolerances else {}),
@@ -268,7 +280,10 @@ def _measured(
     except UserError as error:
         return [bench.unusable(case, error)]
     if looks is not None:
-        looks.add(case.name, loaded.pixels[0], loaded.sha256)
+        if loaded.given is None:
+            looks.add(case.name, loaded.pixels[0], loaded.sha256)
+        else:
+            looks.add_given(case.name, loaded)
     if journal is None:
         return list(bench.rows(loaded))
     key = case_key(fingerprint, loaded)

@@ -37,6 +37,7 @@ FOOLED = "tests/parity/test_ways_to_be_fooled.py"
 ACCEPTANCE, ACCEPTED = "chunking/acceptance.py", "tests/chunking/test_acceptance.py"
 STAGED, HOOK = "parity/gate/staged.py", "tests/parity/gate/test_staged.py"
 FACED = "tests/trufor_onnx/test_face.py"
+FEEDS = "tests/parity/inputs/test_feeds.py"
 PROVING, PROVED = "parity/references/proving.py", "tests/parity/references/test_proving.py"
 ORIGIN, RULES = "parity/gate/rules/origin.py", "tests/parity/gate/rules/test_origin.py"
 BESIDE, DATA = "chunking/external_data.py", "tests/chunking/test_external_data.py"
@@ -637,12 +638,12 @@ GUARDS = {
         "parity/running/run.py",
         ", *made_cases(subject.spec)]",
         "]",
-        "tests/parity/inputs/test_made.py",
+        "tests/parity/inputs/test_cases.py",
         "nan_on_a_flat_picture",
     ),
     "a gate without made pictures": Guard(
         "parity/gate/rules/whole.py",
-        "            if lacking:\n",
+        "            if lacking and _takes_a_picture(subject):\n",
         "            if False:\n",
         "tests/parity/gate/rules/test_whole.py",
         "made_pictures_are_among_the_cases",
@@ -881,6 +882,34 @@ GUARDS = {
         "",
         FACED,
         "own_limits_judge",
+    ),
+    "constant inputs that count as different ones": Guard(
+        "parity/inputs/looks.py",
+        "        look = Look(name, loaded.sha256, digest, flat, digest)\n",
+        "        look = Look(name, loaded.sha256, digest, False, digest)\n",
+        FEEDS,
+        "constant_inputs",
+    ),
+    "feeds of another type, cast in silence": Guard(
+        "parity/inputs/feeds.py",
+        "    if not same_kind or (",
+        "    if False and (",
+        FEEDS,
+        "what_the_network_does_not_take",
+    ),
+    "a file outside of the manifest's folder": Guard(
+        "parity/inputs/feeds.py",
+        'if inside.is_absolute() or ".." in inside.parts or "\\\\" in given:',
+        "if False:",
+        FEEDS,
+        "a_manifest_that_gives_no_inputs",
+    ),
+    "feeds of one length only": Guard(
+        "parity/gate/rules/whole.py",
+        "return min(least, FEEDS_SHAPES if free else 1)",
+        "return 1",
+        "tests/parity/test_any_inputs.py",
+        "one_length",
     ),
 }
 

@@ -20,7 +20,7 @@ import torch
 from trufor_onnx.export.networks.registry import NOISEPRINT_PP
 from trufor_onnx.export.networks.spec import Preprocessing
 from trufor_onnx.parity.cli import main
-from trufor_onnx.parity.inputs.made import KINDS
+from trufor_onnx.parity.inputs.cases import KINDS
 
 # Where the table was made: oneDNN's kernels for AVX-512 as the yardstick. On other processors
 # both PyTorch and ONNX Runtime add up in another order, so every figure moves; by how much was

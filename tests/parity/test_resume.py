@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from trufor_onnx.parity.inputs.made import is_made
+from trufor_onnx.parity.inputs.cases import is_made
 from trufor_onnx.parity.results.rows import Row
 from trufor_onnx.parity.running import side_by_side as bench
 from trufor_onnx.parity.running.journal import NAME

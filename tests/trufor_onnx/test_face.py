@@ -21,7 +21,7 @@ from PIL import Image
 import trufor_onnx as tx
 from trufor_onnx.errors import ExportError, ParityError
 from trufor_onnx.export.cli import main as export_command
-from trufor_onnx.export.networks import registry, users
+from trufor_onnx.export.networks import infer, registry, users
 from trufor_onnx.parity.cli import main as parity
 from trufor_onnx.parity.results.findings import Outcome
 from trufor_onnx.parity.results.rows import SOURCE, Row
@@ -176,9 +176,8 @@ def test_a_script(place: Path) -> None:
 def test_what_was_assumed_is_said(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         found = users.users_spec("my_net.py:build")
-    assert "my_net: assumed: RGB / 255 in, float32, any size; out: edges (batch, 4, height" in (
-        caplog.text
-    )
+    assumed = "RGB / 255 in, float32, any size from 1 x 1 on; out: edges (batch, 4, height"
+    assert f"my_net: assumed: {assumed}" in caplog.text
     assert [t.name for t in found.outputs] == ["edges", "level"]
     assert found.outputs[1].axes == ("batch", 4)
 
@@ -195,7 +194,7 @@ class Fixed(torch.nn.Module):
 
 
 def test_a_network_of_one_size_is_found_out() -> None:
-    found = users.infer_spec(Fixed(), "fixed", "here:Fixed")
+    found = infer.infer_spec(Fixed(), "fixed", "here:Fixed")
     assert found.fixed_size == (224, 224)
     assert found.inputs[0].axes == ("batch", 3, 224, 224)
     assert found.outputs[0].axes == ("batch", 5)

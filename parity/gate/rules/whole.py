@@ -12,8 +12,8 @@ from trufor_onnx.export.networks.registry import find
 from trufor_onnx.export.networks.spec import TIMM_PREFIX
 from trufor_onnx.parity.gate.evidence import Evidence, JudgedFile
 from trufor_onnx.parity.gate.policy import Policy
+from trufor_onnx.parity.inputs.cases import KINDS, MADE_PREFIX, is_made
 from trufor_onnx.parity.inputs.looks import different
-from trufor_onnx.parity.inputs.made import KINDS, MADE_PREFIX, is_made
 from trufor_onnx.parity.inputs.shapes import BUNDLE, admitted_shapes
 from trufor_onnx.parity.results.contestant import Contestant
 from trufor_onnx.parity.results.findings import Finding, verdict
@@ -21,6 +21,7 @@ from trufor_onnx.parity.results.rows import SOURCE, Report, Row, Status, files_o
 from trufor_onnx.parity.results.summary import summarise
 from trufor_onnx.parity.results.tolerances import tolerances_digest
 
+FEEDS_SHAPES = 3  # of a network whose sizes are free and that takes more than a picture
 JUDGED = ("status", "reason")  # of a group: what follows from the tolerances, not from the rows
 
 
@@ -86,7 +87,7 @@ def cases_rule(evidence: Evidence, policy: Policy) -> Finding:
                 yield f"{subject.name}: {shapes} shapes were measured"
             ran = {row.image for row in subject.rows}
             lacking = [kind for kind in KINDS if MADE_PREFIX + kind not in ran]
-            if lacking:
+            if lacking and _takes_a_picture(subject):
                 yield f"{subject.name}: made pictures were not run: {', '.join(lacking)}"
             if least.fresh_seed:
                 stale = list(_stale_seed(evidence, subject))
@@ -103,20 +104,37 @@ def cases_rule(evidence: Evidence, policy: Policy) -> Finding:
         found,
         saw=f"{min(counts, default=0)} different images and {min(shapes, default=0)} shapes{drawn}",
         allows=f"{least.least_images} images and {least.least_shapes} shapes or more (of a network "
-        "with a fixed size all that it takes)",
+        f"with a fixed size all that it takes, of inputs that are no pictures {FEEDS_SHAPES})",
         look=_more_cases(few, least.least_images),
     )
 
 
 def _shapes_wanted(subject: JudgedFile, least: int) -> int:
     """The policy's number, or as many as a network of a fixed size can be measured at."""
-    inputs = below(subject.lock, "inputs")
-    axes: object = below(inputs[0], "axes") if isinstance(inputs, list) and inputs else None
+    inputs = _inputs(subject)
+    if not _takes_a_picture(subject):
+        free = any(isinstance(axis, str) for axes in inputs for axis in axes[1:])
+        return min(least, FEEDS_SHAPES if free else 1)
+    admitted = admitted_shapes(inputs[0]) if inputs else None
+    return least if admitted is None else min(least, admitted)
+
+
+def _inputs(subject: JudgedFile) -> list[list[int | str]]:
+    """The axes of a network's inputs that are given to it; of a stranger's, as its lock says."""
+    listed = below(subject.lock, "inputs")
+    found = [below(one, "axes") for one in listed] if isinstance(listed, list) else []
     if not subject.model.startswith(TIMM_PREFIX):  # timm would be imported, and torch with it
         with suppress(ExportError):  # a network of somebody else's package: the lock alone speaks
-            axes = find(subject.model).inputs[0].axes
-    admitted = admitted_shapes(axes) if isinstance(axes, list | tuple) else None
-    return least if admitted is None else min(least, admitted)
+            spec = find(subject.model)
+            given = spec.inputs[:-1] if spec.second_input else spec.inputs
+            found = [list(tensor.axes) for tensor in given]
+    return [list(axes) if isinstance(axes, list) else [] for axes in found]
+
+
+def _takes_a_picture(subject: JudgedFile) -> bool:
+    """Whether pictures are all that it takes; where nothing is known of its inputs, they are."""
+    inputs = _inputs(subject)
+    return not inputs or (len(inputs) == 1 and (not inputs[0] or inputs[0][1:2] in ([1], [3])))
 
 
 def _more_cases(few: set[str], least_images: int) -> str:
@@ -172,8 +190,10 @@ def _images(evidence: Evidence, subject: JudgedFile) -> tuple[int, int]:
 
 
 def _shapes(evidence: Evidence, subject: JudgedFile) -> set[str]:
-    """The shapes that were measured."""
+    """The shapes that were measured; of a network that takes more than a picture, its feeds'."""
     measured = [row for row in subject.rows if row.mae is not None and not is_made(row.image)]
+    if not _takes_a_picture(subject):
+        return {str(row.shape) for row in measured}
     return {row.image for row in measured} - {r.image for r in _of_images(evidence, measured)}
 
 

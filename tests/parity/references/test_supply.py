@@ -12,7 +12,7 @@ import pytest
 
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.weights.sources import WeightsSource
-from trufor_onnx.parity.inputs.made import KINDS
+from trufor_onnx.parity.inputs.cases import KINDS
 from trufor_onnx.parity.references import keys, networks
 from trufor_onnx.parity.references import supply as live
 from trufor_onnx.parity.runners.torch_runner import TorchRunner

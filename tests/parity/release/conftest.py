@@ -13,7 +13,7 @@ import pytest
 from tests.onnx_bytes import onnx_bytes
 from trufor_onnx.export.lock import encode, file_entry, lock_path
 from trufor_onnx.parity.gate.policy import load_policy
-from trufor_onnx.parity.inputs.made import KINDS
+from trufor_onnx.parity.inputs.cases import KINDS
 from trufor_onnx.parity.release.assemble import Order, assemble
 from trufor_onnx.parity.results.rows import SOURCE, Report, json_text
 from trufor_onnx.parity.results.summary import summarise

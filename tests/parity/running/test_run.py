@@ -13,7 +13,7 @@ from PIL import Image
 
 from trufor_onnx.errors import ParityError
 from trufor_onnx.export.weights.sources import WeightsSource
-from trufor_onnx.parity.inputs.made import KINDS
+from trufor_onnx.parity.inputs.cases import KINDS
 from trufor_onnx.parity.references import supply
 from trufor_onnx.parity.results.rows import Row
 from trufor_onnx.parity.runners.torch_runner import TorchRunner

@@ -15,7 +15,7 @@ from trufor_onnx.errors import ExportError
 from trufor_onnx.parity.gate.evidence import gather
 from trufor_onnx.parity.gate.policy import Policy
 from trufor_onnx.parity.gate.rules.whole import cases_rule
-from trufor_onnx.parity.inputs.made import is_made
+from trufor_onnx.parity.inputs.cases import is_made
 from trufor_onnx.parity.results.findings import Outcome
 from trufor_onnx.parity.results.rows import Group, Row
 from trufor_onnx.parity.results.summary import summarise
