@@ -8,6 +8,7 @@ sizes far above those that are compared with the graph can be looked at.
 from __future__ import annotations
 
 import copy
+import gc
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
@@ -93,7 +94,8 @@ class Watch:
                 return follow
             return None
 
-        before = sys.gettrace()
+        before, collects = sys.gettrace(), gc.isenabled()
+        gc.disable()  # what others do when memory is collected is no way of the network
         try:
             with (
                 foreign(WATCHING, hint=""),
@@ -108,6 +110,8 @@ class Watch:
             return None
         finally:
             sys.settrace(before)
+            if collects:
+                gc.enable()
         return frozenset(reached)
 
     def where(self, way: Way, known: set[Way]) -> str:

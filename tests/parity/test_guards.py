@@ -911,6 +911,13 @@ GUARDS = {
         "tests/parity/test_any_inputs.py",
         "one_length",
     ),
+    "a collection of memory that is taken for a way of the network": Guard(
+        "export/graph/other_ways.py",
+        "        gc.disable()  # what",
+        "        pass  # what",
+        "tests/export/graph/test_self_check.py",
+        "others_do",
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,10 @@ from trufor_onnx.errors import ExportError
 from trufor_onnx.export.build import Built, build_file, export_model
 from trufor_onnx.export.graph import in_float64
 from trufor_onnx.export.graph import self_check as module_under_test
+from trufor_onnx.export.graph.other_ways import Watch
 from trufor_onnx.export.graph.rounding import distance
 from trufor_onnx.export.graph.self_check import self_check
+from trufor_onnx.export.graph.trace import trace_sizes
 from trufor_onnx.export.networks.spec import Judged, ModelSpec, TensorSpec
 from trufor_onnx.export.weights.sources import WeightsSource
 
@@ -441,6 +444,32 @@ def test_another_way_at_larger_sizes(manner: str, where: str) -> None:
     ) as refusal:
         build_file(spec, SEED)
     assert where in refusal.value.problem
+
+
+def test_what_others_do_when_memory_is_collected_is_no_way_of_the_network() -> None:
+    """Hypothesis notes each collection, for one, in code that is not torch's."""
+    turns: list[str] = []
+    ways = set()
+
+    def collected(*_: object) -> None:
+        turns.append("at the first way" if not ways else "at another")
+        if ways:
+            turns.append("a line that is new")
+
+    spec = small("Seen", builder_arguments={"manner": "harmless"})
+    watch = Watch.of(spec, spec.build())
+    assert watch is not None
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(collected)
+    gc.set_threshold(1)
+    try:
+        for _ in range(3):
+            ways.add(watch.way(trace_sizes(spec)))
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(collected)
+    assert len(ways) == 1 and None not in ways
+    assert turns and gc.isenabled()
 
 
 def test_another_way_that_is_the_same_computation_is_no_fault() -> None:
