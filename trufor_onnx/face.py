@@ -24,11 +24,13 @@ from trufor_onnx.errors import ParityError
 from trufor_onnx.export.build import ExportedFile, export_model
 from trufor_onnx.export.networks.registry import find_typed, offer
 from trufor_onnx.export.networks.spec import ModelSpec
+from trufor_onnx.export.networks.users import set_example
 from trufor_onnx.export.variants import DEFAULT_VARIANT
 from trufor_onnx.export.weights.sources import WeightsSource
 from trufor_onnx.parity.gate.evidence import gather
 from trufor_onnx.parity.gate.judge import judge
 from trufor_onnx.parity.gate.policy import load_policy
+from trufor_onnx.parity.inputs.feeds import example_of
 from trufor_onnx.parity.references.store import open_cache
 from trufor_onnx.parity.report.formats import FORMATS, JSON, write_reports
 from trufor_onnx.parity.results.findings import Decision
@@ -90,6 +92,7 @@ def export(
     variant: str = DEFAULT_VARIANT,
     opset: int | None = None,
     replace: bool = False,
+    example: WhereFrom | None = None,
 ) -> ExportedFile:
     """Export a network: the same bytes on every run, every weight proven to be the checkpoint's.
 
@@ -101,6 +104,8 @@ def export(
         variant: how the graph is made.
         opset: the ONNX opset; the variant's own where None.
         replace: replace a file or a lock of other weights.
+        example: arrays in a file, from which it is found what a network that is no `ModelSpec`
+            takes.
 
     Raises:
         ExportError: the weights do not cover the network, or a check failed.
@@ -111,7 +116,7 @@ def export(
             "whose weights, nobody said",
             hint="weights='FILE.pth', or stand_in='golden' for made-up ones",
         )
-    spec = _known(spec)
+    spec = _known(spec, None if example is None else str(example))
     source = WeightsSource(None if weights is None else Path(weights), stand_in)
     return export_model(spec, source, Path(out), variant=variant, opset=opset, replace=replace)
 
@@ -152,7 +157,7 @@ def compare(
         ParityError: nothing could be compared.
         ExportError: the weights do not cover the network, or the file is no ONNX file.
     """
-    spec = _known(spec)
+    spec = _known(spec, None if feeds is None else str(feeds))
     ours = file if isinstance(file, ExportedFile) else None
     path = ours.path if ours else Path(str(file))
     given = None if weights is None else Path(weights)
@@ -215,5 +220,8 @@ def gate(
         return judge(evidence, load_policy(None if policy is None else Path(policy)), own)
 
 
-def _known(spec: ModelSpec | str) -> ModelSpec:
+def _known(spec: ModelSpec | str, example: str | None = None) -> ModelSpec:
+    """The network, which can then be found by its name; example: as ``--feeds`` takes it."""
+    if example is not None:
+        set_example(example_of(example))
     return find_typed(spec) if isinstance(spec, str) else offer(spec)

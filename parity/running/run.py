@@ -29,7 +29,7 @@ from trufor_onnx.parity.references.subject import Candidates, Subject, make_subj
 from trufor_onnx.parity.references.supply import LiveSupply, Supply, trial_case
 from trufor_onnx.parity.results.environment import environment
 from trufor_onnx.parity.results.limits import settle
-from trufor_onnx.parity.results.rows import Report, Row
+from trufor_onnx.parity.results.rows import RUNTIME, Report, Row
 from trufor_onnx.parity.results.summary import IMAGES, SHAPES, summarise, witnesses
 from trufor_onnx.parity.results.tolerances import OwnTolerances, tolerances_digest, using
 from trufor_onnx.parity.results.witness import KEY
@@ -255,6 +255,8 @@ def _others(
 def _require_models(plan: RunPlan) -> None:
     if not plan.models:
         raise ParityError("no model to compare", hint="name some with --models")
+    if plan.feeds and RUNTIME in plan.models:
+        raise ParityError("the runtime takes pictures", hint="--images in place of --feeds")
     unknown = [name for name in plan.candidates if name not in plan.models]
     if unknown:
         raise ParityError(

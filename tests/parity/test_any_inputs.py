@@ -15,6 +15,8 @@ import torch
 from onnx import numpy_helper
 from PIL import Image
 
+import trufor_onnx as tx
+from trufor_onnx.errors import ParityError
 from trufor_onnx.export.cli import main as export
 from trufor_onnx.export.networks import registry, users
 from trufor_onnx.parity.cli import main as parity
@@ -196,3 +198,17 @@ def test_feeds_of_one_length_are_too_few_for_a_release() -> None:
     given = ["--weights", "Text.pth", "--feeds", "same", "--out", "few"]
     assert parity(["run", "--models", "any_nets.py:Text", *given]) == 0
     assert parity(["gate", "few/parity.json"]) == 1
+
+
+def test_a_script() -> None:
+    weights("Text")
+    exported = tx.export("any_nets.py:Text", weights="Text.pth", out="script", example="text/0.npz")
+    report = tx.compare("any_nets.py:Text", exported, feeds="text", cache=False)
+    assert report.passed and tx.gate(report).exit_code == 0
+    with pytest.raises(ParityError, match="nothing to compare on"):
+        tx.compare("any_nets.py:Text", exported)
+
+
+def test_the_runtime_takes_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert parity(["run", "--models", "runtime", "--feeds", "wave"]) == 2
+    assert "the runtime takes pictures" in capsys.readouterr().err
