@@ -56,9 +56,14 @@ def _unpacked(path: Path, data: bytes) -> dict[str, Any]:
     import numpy as np
 
     if path.suffix == SAFETENSORS:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
+        try:
+            from safetensors import SafetensorError
+            from safetensors.numpy import load
+        except ImportError as error:
+            raise ParityError(
+                f"{path}: reading it needs safetensors, which is not installed",
+                hint="pip install safetensors",
+            ) from error
         try:
             return dict(load(data))
         except SafetensorError as error:
