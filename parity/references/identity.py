@@ -22,7 +22,6 @@ from trufor_onnx.export.graph.provenance import CHECKPOINT
 from trufor_onnx.export.lock import lock_path, read_lock
 from trufor_onnx.export.networks.spec import TRACER, ModelSpec
 from trufor_onnx.export.variants import DEFAULT_VARIANT
-from trufor_onnx.export.weights.tensors import Weights
 from trufor_onnx.parity.references.networks import KnownWeights
 from trufor_onnx.parity.references.proving import Derived, Prover, compare
 from trufor_onnx.parity.results.rows import AS_LOCKED, REFUTED, UNPROVEN, named
@@ -74,7 +73,7 @@ class Identity:
 def identify(
     path: Path,
     spec: ModelSpec,
-    weights: Weights | KnownWeights,
+    weights: KnownWeights,
     *,
     prover: Prover | None = None,
     unlocked: str = CANDIDATE,
@@ -135,7 +134,7 @@ def _judged(
     contents: Contents,
     lock: Mapping[str, Any],
     spec: ModelSpec,
-    weights: Weights | KnownWeights,
+    weights: KnownWeights,
     prover: Prover | None,
 ) -> Derived:
     """What all comparisons together say."""
@@ -157,7 +156,7 @@ def _refutation(
     digests: dict[str, str],
     lock: Mapping[str, Any],
     spec: ModelSpec,
-    weights: Weights | KnownWeights,
+    weights: KnownWeights,
 ) -> str:
     """The first disagreement in words, or "" where all agree."""
     if lock["model"] != spec.name or lock["network_version"] != spec.version:
@@ -180,7 +179,7 @@ def _refutation(
     return ""
 
 
-def _not_copies(lock: Mapping[str, Any], weights: Weights | KnownWeights) -> list[str]:
+def _not_copies(lock: Mapping[str, Any], weights: KnownWeights) -> list[str]:
     """Initializers that the lock calls copies of a tensor, and that are not."""
     own_name = {weights.sources.get(name, name): name for name in weights.digests}
     found = []

@@ -25,7 +25,6 @@ from trufor_onnx.errors import ExportError
 from trufor_onnx.export.graph.finish import toolchain
 from trufor_onnx.export.graph.provenance import CONSTANT
 from trufor_onnx.export.networks.spec import ModelSpec
-from trufor_onnx.export.weights.tensors import Weights
 from trufor_onnx.files import sha256_bytes
 from trufor_onnx.parity.references.bundle import Bundle
 from trufor_onnx.parity.references.keys import Key, made_by, network, unkept
@@ -92,7 +91,7 @@ class Prover(Protocol):
     """Gives what an export of the reference's weights must be."""
 
     def rebuilt(
-        self, spec: ModelSpec, weights: Weights | KnownWeights, *, variant: str, opset: int
+        self, spec: ModelSpec, weights: KnownWeights, *, variant: str, opset: int
     ) -> Rebuilt | str:
         """The rebuild, or why there is none."""
         ...
@@ -109,7 +108,7 @@ class Rebuilder:
         self._store = store
 
     def rebuilt(
-        self, spec: ModelSpec, weights: Weights | KnownWeights, *, variant: str, opset: int
+        self, spec: ModelSpec, weights: KnownWeights, *, variant: str, opset: int
     ) -> Rebuilt | str:
         """The rebuild, or why there is none."""
         key: Key = {"what": what(spec, weights, variant, opset), "made_by": builder(spec)}
@@ -137,7 +136,7 @@ class BundledProofs:
         self._bundle = bundle
 
     def rebuilt(
-        self, spec: ModelSpec, weights: Weights | KnownWeights, *, variant: str, opset: int
+        self, spec: ModelSpec, weights: KnownWeights, *, variant: str, opset: int
     ) -> Rebuilt | str:
         """The rebuild, or why there is none."""
         item = self._bundle.find(what(spec, weights, variant, opset))
@@ -152,7 +151,7 @@ class BundledProofs:
             return f"the bundle's rebuild of {spec.name} is none ({error})"
 
 
-def rebuild(spec: ModelSpec, weights: Weights | KnownWeights, variant: str, opset: int) -> Rebuilt:
+def rebuild(spec: ModelSpec, weights: KnownWeights, variant: str, opset: int) -> Rebuilt:
     """Export a network again, in memory.
 
     Raises:
@@ -160,7 +159,7 @@ def rebuild(spec: ModelSpec, weights: Weights | KnownWeights, variant: str, opse
     """
     from trufor_onnx.export.build import rebuild_file  # imports torch
 
-    tensors = weights.load() if isinstance(weights, KnownWeights) else weights
+    tensors = weights.load()
     built = rebuild_file(spec, tensors, variant=variant, opset=opset)
     found = contents_of(built.data)
     return Rebuilt(
@@ -195,9 +194,7 @@ def from_document(document: Mapping[str, Any], by: str) -> Rebuilt:
     )
 
 
-def what(
-    spec: ModelSpec, weights: Weights | KnownWeights, variant: str, opset: int
-) -> dict[str, Any]:
+def what(spec: ModelSpec, weights: KnownWeights, variant: str, opset: int) -> dict[str, Any]:
     """Under what a rebuild is stored: all that decides its bytes but what makes it.
 
     What the weights are called is written into the file, and so is part of it.

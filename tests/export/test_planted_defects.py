@@ -21,8 +21,9 @@ from trufor_onnx.export.check import check_file
 from trufor_onnx.export.lock import file_entry, lock_path, read_lock, write_lock
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.weights.sources import WeightsSource
-from trufor_onnx.export.weights.tensors import Weights, stand_in_weights
+from trufor_onnx.export.weights.tensors import stand_in_weights
 from trufor_onnx.parity.references.identity import Identity, identify
+from trufor_onnx.parity.references.networks import known_weights
 from trufor_onnx.parity.references.proving import Rebuilder
 from trufor_onnx.parity.results.rows import PROVEN, REFUTED
 
@@ -50,10 +51,6 @@ def save(tensors: Tensors, folder: str) -> Path:
     return path
 
 
-def weights_of(spec: ModelSpec, source: WeightsSource) -> Weights:
-    return source.weights_for(spec, spec.build())
-
-
 @pytest.fixture(scope="module")
 def honest_folder(
     tiny: Specs, whole: Tensors, tmp_path_factory: pytest.TempPathFactory
@@ -72,7 +69,7 @@ def honest(honest_folder: tuple[Path, ExportedFile], tmp_path: Path) -> Path:
 
 
 def judged(path: Path, spec: ModelSpec, source: WeightsSource) -> Identity:
-    return identify(path, spec, weights_of(spec, source), prover=Rebuilder())
+    return identify(path, spec, known_weights(spec, source, None), prover=Rebuilder())
 
 
 def test_the_honest_file_is_proven(honest: Path, tiny: Specs) -> None:

@@ -16,16 +16,16 @@ from trufor_onnx.errors import ExportError
 from trufor_onnx.export.lock import lock_path
 from trufor_onnx.export.networks.spec import ModelSpec
 from trufor_onnx.export.weights.sources import WeightsSource
-from trufor_onnx.export.weights.tensors import Weights
 from trufor_onnx.parity.references.identity import Identity, identify
+from trufor_onnx.parity.references.networks import KnownWeights, known_weights
 from trufor_onnx.parity.references.proving import Rebuilder
 from trufor_onnx.parity.results.rows import PROVEN, REFUTED, UNPROVEN
 
 ExportedFile = Callable[[str], Path]
 
 
-def weights_of(spec: ModelSpec, seed: str = "golden") -> Weights:
-    return WeightsSource(stand_in=seed).weights_for(spec, spec.build())
+def weights_of(spec: ModelSpec, seed: str = "golden") -> KnownWeights:
+    return known_weights(spec, WeightsSource(stand_in=seed), None)
 
 
 @pytest.fixture
