@@ -77,23 +77,22 @@ def spec_from_example(
     what = ", ".join(f"{key} {tuple(value.shape)}" for key, value in first.items())
     with foreign(f"{name}: the network, run on the example ({what}),", hint=HINT):
         _given(network, first)
+    twice = {key: _twice(value) for key, value in first.items()}
+    ran = [(trial, run) for trial in (first, twice) if (run := _shapes(network, trial))]
+    batched = len(ran) > 1
     places = dict.fromkeys(
         (index, size) for t in first.values() for index, size in enumerate(t.shape) if index
     )
     free: dict[tuple[int, int], str] = {}
-    trials = [first, {key: _twice(value) for key, value in first.items()}]
     for index, size in places:
         less = {key: _less(value, index, size) for key, value in first.items()}
-        if size > 1 and _shapes(network, less) is not None:
+        if size > 1 and (run := _shapes(network, less)):
             image = PIXEL_AXES[index - 2] if index in (2, 3) and _has_picture(first) else ""
             free[index, size] = image or f"axis_{index}" + (
                 "" if not any(index == other for other, _ in free) else f"_{size}"
             )
-            trials.append(less)
-    runs = [_shapes(network, trial) for trial in trials]
-    batched = runs[1] is not None and runs[0] is not None
-    ran = [(t, r) for t, r in zip(trials, runs, strict=True) if r is not None]
-    outputs = ran[0][1]
+            ran.append((less, run))
+    trials, outputs = [trial for trial, _ in ran], ran[0][1] if ran else {}
     if any(run.keys() != outputs.keys() for _, run in ran) or not outputs:
         raise ExportError(f"{name}: its outputs differ from run to run", hint=HINT)
     inputs = tuple(

@@ -43,19 +43,18 @@ class Yardstick:
         runner: the network in float32.
         kernel: ``onednn`` or ``native``.
         errors: mean absolute error against float64 on the trial, by kernel and output.
-        precision: ``float16`` for networks that are in half precision themselves.
     """
 
     runner: TorchRunner
     kernel: str
     errors: dict[str, dict[str, float]]
-    precision: str = "float32"
 
     def document(self) -> dict[str, object]:
         """As the report has it."""
         import torch
 
-        own = {} if self.precision == "float32" else {"precision": self.precision}
+        precision = str(self.runner.dtype).removeprefix("torch.")
+        own = {} if precision in SINGLE else {"precision": precision}
         return own | {
             "convolution_kernel": self.kernel,
             "instructions": torch.backends.cpu.get_cpu_capability(),
@@ -83,8 +82,7 @@ def choose_yardstick(
     errors = {ONEDNN: _errors(spec, plain, feeds, reference)}
     native = TorchRunner(spec, weights, precision=32, threads=threads, kernel=NATIVE)
     if native.replaced == 0:
-        own = "float16" if spec.inputs[0].dtype == "float16" else "float32"
-        return Yardstick(plain, ONEDNN, errors, own)
+        return Yardstick(plain, ONEDNN, errors)
     errors[NATIVE] = _errors(spec, native, feeds, reference)
     worse = clearly_worse(errors[ONEDNN], errors[NATIVE])
     return Yardstick(native if worse else plain, NATIVE if worse else ONEDNN, errors)

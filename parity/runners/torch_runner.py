@@ -37,6 +37,7 @@ class TorchRunner:
         ExportError: the reference is random.
 
     Attributes:
+        dtype: of its numbers.
         replaced: how many convolutions do not run as torch would run them by itself.
     """
 
@@ -57,13 +58,13 @@ class TorchRunner:
         # A network in half precision is measured against itself: float32 would be nearer to float64
         # than any file of it can be.
         own = torch.float16 if spec.inputs[0].dtype == "float16" else torch.float32
-        self._dtype = torch.float64 if precision == 64 else own
+        self.dtype = torch.float64 if precision == 64 else own
         if threads:
             torch.set_num_threads(threads)
         module: torch.nn.Module = spec.build()
         with foreign(f"{spec.name}: setting its weights", hint=SET_HINT, kind=ParityError):
             module.load_state_dict(dict(weights.tensors), strict=True)
-            self._module: torch.nn.Module | None = module.to(self._dtype).eval()
+            self._module: torch.nn.Module | None = module.to(self.dtype).eval()
         self.replaced = 0
         if precision == 64:
             self.replaced = replace_convolutions(module)
@@ -82,7 +83,7 @@ class TorchRunner:
 
         assert self._module is not None  # `run` is called inside the `with` block
         given = [torch.from_numpy(feeds[tensor.name]) for tensor in self._spec.inputs]
-        inputs = [one.to(self._dtype) if one.is_floating_point() else one for one in given]
+        inputs = [one.to(self.dtype) if one.is_floating_point() else one for one in given]
         shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
         with (
             foreign(

@@ -144,6 +144,8 @@ def test_a_right_file_passes_and_a_wrong_one_fails(name: str) -> None:
     report = json.loads(Path(name, "parity.json").read_text())
     model = f"any_nets_{name}"
     assert report["models"][model]["proof"] == "proven"
+    yardstick = report["models"][model]["torch32"]
+    assert yardstick.get("precision") == ("float16" if name == "Half" else None)
     if name in TAKES_FEEDS:
         assert report["environment"]["feeds"] == TAKES_FEEDS[name]
     assert parity(["gate", f"{name}/parity.json"]) == 0
